@@ -96,14 +96,15 @@ class Told:
     purchased: bool = False
     expires_at: datetime | None = None  # the end we last told
     revoked_at: datetime | None = None
-    expirations: int = 0
+    expired: bool = False
+    end_inferred: bool = False  # the expiry was told because a successor proved it, not by the store's word
     reversals: int = 0
     billing_issue: bool = False
 
 
 @value
 class ToldLine:
-    """The standing facts of the line we last told: a change of mind is told when it differs."""
+    """The standing facts of the line we last told: a change of mind is told when the present differs."""
 
     auto_renew: bool = True
     next_product: str | None = None
@@ -120,7 +121,7 @@ class Held:
 
 @value
 class Line:
-    """Everything known of one subscription or one-time purchase. Purchases are in the order they began."""
+    """Everything known of one subscription or one-time purchase. `held` is in the order the periods began, `renewals` by `as_of`."""
 
     line_id: LineId
     customer_id: CustomerId
@@ -128,7 +129,42 @@ class Line:
     store: Store
     environment: Environment
     store_line: str
+    heard_at: datetime
     held: tuple[Held, ...] = ()
     renewals: tuple[Renewal, ...] = ()
     told: ToldLine = ToldLine()
     wake_at: datetime | None = None
+
+
+EventType = Literal[
+    "INITIAL_PURCHASE",
+    "RENEWAL",
+    "NON_RENEWING_PURCHASE",
+    "PRODUCT_CHANGE",
+    "CANCELLATION",
+    "UNCANCELLATION",
+    "BILLING_ISSUE",
+    "EXPIRATION",
+    "SUBSCRIPTION_EXTENDED",
+    "REFUND",  # ours: a refund of an earlier period; the vendor tells only the latest period's
+    "REFUND_REVERSED",
+]
+
+
+@value
+class Telling:
+    """One thing to tell. `key` names the fact within its line and type: the same fact has the same key, whenever it is told."""
+
+    type: EventType
+    key: str
+    happened_at: datetime
+    held: Held
+    reason: EndReason | None = None
+    new_product: str | None = None
+    grace_until: datetime | None = None
+    refunded: Money | None = None
+    is_trial_conversion: bool = False
+    renewal_number: int = 1
+
+
+Status = Literal["active", "in_grace_period", "in_billing_retry", "expired", "revoked"]

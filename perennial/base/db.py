@@ -1,0 +1,163 @@
+"""The only door to SQL.
+
+A `Database` hands out transactions. Each enters a set of projects (the tenant wall: rows of others do not exist for it) and is told
+one instant, `tx.now`. Parameters are named, `%(customer_id)s`, and become PostgreSQL's own `$1`: nothing is ever spliced into SQL.
+Sets before loops: pass lists and use `unnest`.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, LiteralString, TypeAlias
+
+import asyncpg
+import msgspec
+
+from perennial.base.errors import Unavailable
+from perennial.base.ids import ProjectId, new_id
+from perennial.base.time import wall_clock
+
+Row: TypeAlias = Mapping[str, Any]
+
+_NAME = re.compile(r"%\(([a-z_]+)\)s")
+
+
+@lru_cache(maxsize=2048)
+def _prepare(sql: str) -> tuple[str, tuple[str, ...]]:
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return _NAME.sub(number, sql), tuple(names)
+
+
+class Tx:
+    """One transaction: what it may see (`projects`), what time it is (`now`), and the ways to ask and write."""
+
+    __slots__ = ("_before_statement", "_connection", "now", "projects")
+
+    def __init__(self, connection: Any, projects: tuple[ProjectId, ...], now: datetime, before_statement: Callable[[str], None] | None) -> None:
+        self._connection = connection
+        self._before_statement = before_statement
+        self.projects = projects
+        self.now = now
+
+    @property
+    def project_id(self) -> ProjectId:
+        """The project entered, where it is one."""
+        assert len(self.projects) == 1, "this transaction entered several projects"
+        return self.projects[0]
+
+    def new_id(self, prefix: str) -> str:
+        return new_id(prefix, self.now)
+
+    async def fetch(self, sql: LiteralString, /, **parameters: Any) -> list[Row]:
+        text, values = self._statement(sql, parameters)
+        rows: list[Row] = await self._connection.fetch(text, *values)
+        return rows
+
+    async def fetch_one(self, sql: LiteralString, /, **parameters: Any) -> Row | None:
+        text, values = self._statement(sql, parameters)
+        row: Row | None = await self._connection.fetchrow(text, *values)
+        return row
+
+    async def fetch_value(self, sql: LiteralString, /, **parameters: Any) -> Any:
+        text, values = self._statement(sql, parameters)
+        return await self._connection.fetchval(text, *values)
+
+    async def execute(self, sql: LiteralString, /, **parameters: Any) -> int:
+        """Runs it and returns how many rows it touched."""
+        text, values = self._statement(sql, parameters)
+        status: str = await self._connection.execute(text, *values)
+        last = status.rsplit(" ", 1)[-1]
+        return int(last) if last.isdigit() else 0
+
+    def _statement(self, sql: str, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
+        if self._before_statement is not None:
+            self._before_statement(sql)
+        text, names = _prepare(sql)
+        assert set(names) == set(parameters), f"parameters {sorted(parameters)} do not match {sorted(names)}"
+        return text, [parameters[name] for name in names]
+
+
+def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Rows turned into one list per column, as `unnest` takes them."""
+    return {name: [row[name] for row in rows] for name in names}
+
+
+class Database:
+    """A pool of connections under the application's role, which owns no table and cannot pass the tenant wall."""
+
+    def __init__(self, pool: Any, *, clock: Callable[[], datetime] = wall_clock) -> None:
+        self._pool = pool
+        self.clock = clock
+        self.before_statement: Callable[[str], None] | None = None  # counts queries in tests; crashes in the simulation
+
+    @classmethod
+    async def open(cls, url: str, *, connections: int = 10, application: str = "perennial") -> "Database":
+        try:
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=connections,
+                init=_prepare_connection,
+                command_timeout=60,
+                server_settings={
+                    "application_name": application,
+                    "jit": "off",
+                    "lock_timeout": "5s",
+                    "statement_timeout": "30s",
+                    "idle_in_transaction_session_timeout": "30s",
+                    "timezone": "UTC",
+                },
+            )
+        except (OSError, asyncpg.PostgresError) as error:
+            raise Unavailable(f"cannot open the database: {error}; check DATABASE_URL, and that the server is running") from error
+        return cls(pool)
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def transaction(self, *projects: ProjectId) -> AsyncIterator[Tx]:
+        """Enters the projects. Commits at the end of the block, or rolls all of it back."""
+        try:
+            async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+                self._notice("ENTER")
+                now = await connection.fetchval("SELECT enter($1, $2)", list(projects), self.clock())
+                yield Tx(connection, projects, now, self.before_statement)
+                self._notice("COMMIT")
+        except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
+            raise Unavailable(f"the database did not answer in time: {error}") from error
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.TooManyConnectionsError, TimeoutError, OSError) as error:
+            raise Unavailable(f"the database is busy: {error}") from error
+
+    async def door(self, sql: LiteralString, /, *values: Any) -> list[Row]:
+        """Calls one of the schema's named doors through the tenant wall (`find_keys`, `due_projects`, ...), outside a transaction."""
+        try:
+            rows: list[Row] = await self._pool.fetch(sql, *values, timeout=10)
+        except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.QueryCanceledError, TimeoutError, OSError) as error:
+            raise Unavailable(f"the database did not answer in time: {error}") from error
+        return rows
+
+    def _notice(self, what: str) -> None:
+        if self.before_statement is not None:
+            self.before_statement(what)
+
+
+async def _prepare_connection(connection: Any) -> None:
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_encode_json, decoder=msgspec.json.decode, format="text")
+    await connection.execute("SET ROLE perennial_app")
+
+
+def _encode_json(document: Any) -> str:
+    return msgspec.json.encode(document).decode()
+
+
+UniqueViolation = asyncpg.UniqueViolationError

@@ -1,0 +1,131 @@
+"""Brings a database to the shape this code expects: plain SQL files, numbered, forward only.
+
+Each file runs in a transaction of its own, once. A file that has been applied never changes, which its hash proves; a database that
+knows files we do not is newer than this code, and we leave it alone.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+
+import asyncpg
+
+from perennial.base.errors import Conflict, Unavailable
+from perennial.base.time import wall_clock
+from perennial.base.value import value
+
+_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql", re.ASCII)
+_ADVISORY_LOCK = 5_273_664_170_018  # any number, the same for every starter
+
+_CREATE_TABLE = """
+    CREATE TABLE IF NOT EXISTS public.schema_migration (
+        name text PRIMARY KEY,
+        sha256 text NOT NULL,
+        applied_at timestamptz NOT NULL
+    )
+"""
+
+
+class MigrationRefused(Conflict):
+    """The database and the files contradict each other; nothing was applied."""
+
+
+class MigrationFailed(Unavailable):
+    """PostgreSQL refused one file. Those before it are applied, and of this one nothing is."""
+
+
+@value
+class Migration:
+    name: str
+    sql: str
+    sha256: str
+
+
+async def migrate(url: str, *, folder: Path | None = None, clock: Callable[[], datetime] = wall_clock) -> list[str]:
+    """Applies what is missing, in order, and names it. Starters at the same moment wait for each other."""
+    migrations = read_migrations(folder or find_folder())
+    connection = await asyncpg.connect(url)
+    try:
+        await _wait_for_turn(connection)
+        await connection.execute(_CREATE_TABLE)
+        applied = {row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM public.schema_migration")}
+        missing = pending(migrations, applied)
+        for migration in missing:
+            await _apply(connection, migration, clock())
+        return [migration.name for migration in missing]
+    finally:
+        await connection.close()  # which also lets go of the lock
+
+
+def pending(migrations: Sequence[Migration], applied: Mapping[str, str]) -> list[Migration]:
+    """What is to be applied, given the hashes of what was; `MigrationRefused` where the two contradict each other."""
+    unknown = sorted(applied.keys() - {migration.name for migration in migrations})
+    if unknown:
+        raise MigrationRefused(f"The database is newer than this code: it has {', '.join(unknown)}. Start the version that brought it.")
+    for migration in migrations:
+        if applied.get(migration.name, migration.sha256) != migration.sha256:
+            raise MigrationRefused(f"{migration.name} has changed since it was applied. Restore the file, and write the change as a new migration.")
+    missing = [migration for migration in migrations if migration.name not in applied]
+    if missing and applied and missing[0].name < max(applied):
+        raise MigrationRefused(f"{missing[0].name} comes before {max(applied)}, which is applied already. Give it the next free number.")
+    return missing
+
+
+def read_migrations(folder: Path) -> list[Migration]:
+    """All files of a folder in order. Line ends do not count in the hash: a checkout may change them."""
+    migrations = [_read(path) for path in sorted(folder.glob("*.sql"))]
+    numbers = [migration.name[:4] for migration in migrations]
+    for earlier, later in pairwise(migrations):
+        if earlier.name[:4] == later.name[:4]:
+            raise MigrationRefused(f"{earlier.name} and {later.name} have the same number. Give the newer one {int(max(numbers)) + 1:04}.")
+    return migrations
+
+
+def find_folder() -> Path:
+    """Inside the package where it was installed from a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "migrations", package.parent / "migrations"):
+        if folder.is_dir():
+            return folder
+    raise MigrationRefused(f"There is no folder of migrations in {package} or beside it: the installation is incomplete.")
+
+
+def _read(path: Path) -> Migration:
+    if _NAME.fullmatch(path.name) is None:
+        raise MigrationRefused(f"{path.name} is not a name for a migration: four digits, an underscore, small letters, .sql")
+    sql = path.read_bytes().replace(b"\r\n", b"\n")
+    return Migration(name=path.stem, sql=sql.decode(), sha256=sha256(sql).hexdigest())
+
+
+async def _wait_for_turn(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Migrating is rare and must not be done twice, so the later starter waits, but not for ever."""
+    try:
+        await connection.execute("SET lock_timeout = '120s'")
+        await connection.execute("SELECT pg_advisory_lock($1)", _ADVISORY_LOCK)
+    except asyncpg.LockNotAvailableError as error:
+        raise Unavailable("Another process has been migrating this database for two minutes. Wait for it, then start again.") from error
+
+
+async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Migration, now: datetime) -> None:
+    """With a short `lock_timeout`: a migration that queues for a lock makes everyone behind it queue too."""
+    try:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '5s'")
+            await connection.execute(migration.sql)
+            record = "INSERT INTO public.schema_migration (name, sha256, applied_at) VALUES ($1, $2, $3)"
+            await connection.execute(record, migration.name, migration.sha256, now)
+    except asyncpg.LockNotAvailableError as error:
+        raise MigrationFailed(f"{migration.name} was not applied: it could not get its lock within 5 s. Start again in a quieter moment.") from error
+    except asyncpg.PostgresError as error:
+        raise MigrationFailed(f"{migration.name} was not applied: {_explain(error, migration.sql)}") from error
+
+
+def _explain(error: asyncpg.PostgresError, sql: str) -> str:
+    """With the line where PostgreSQL names a position, as an editor counts."""
+    position = getattr(error, "position", None)
+    line = f" (line {sql.count(chr(10), 0, int(position)) + 1})" if position else ""
+    detail = f" {error.detail}" if getattr(error, "detail", None) else ""
+    return f"{error}{line}{detail}"

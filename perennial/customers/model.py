@@ -1,0 +1,82 @@
+"""Who customers are: one person, the app user ids that lead to them, and what the app noted about them."""
+
+import re
+from datetime import datetime
+
+from perennial.base.errors import Conflict, Invalid, NotFound
+from perennial.base.ids import CustomerId
+from perennial.base.value import value
+
+MAX_APP_USER_ID = 100
+MAX_ATTRIBUTES = 50
+MAX_ATTRIBUTE_NAME = 40
+MAX_ATTRIBUTE_VALUE = 500
+
+_ANONYMOUS = re.compile(r"\$RCAnonymousID:[a-z0-9]{32}")
+_NOT_AN_ID = frozenset({"", "no_user", "null", "none", "nil", "(null)", "NaN", "\\x00", "unidentified", "undefined", "unknown"})
+
+
+class CustomerMissing(NotFound):
+    """No customer has that id."""
+
+
+class CustomerExists(Conflict):
+    """The id is taken."""
+
+
+@value
+class Attribute:
+    value: str | None  # None: deleted
+    updated_at: datetime
+
+
+@value
+class Customer:
+    customer_id: CustomerId
+    original_app_user_id: str
+    first_seen_at: datetime
+    last_seen_at: datetime | None
+    version: int
+    aliases: tuple[str, ...]  # every app user id, oldest first
+    attributes: dict[str, Attribute]
+    last_seen_platform: str | None = None
+    last_seen_platform_version: str | None = None
+    last_seen_app_version: str | None = None
+    last_seen_country: str | None = None
+
+    @property
+    def is_anonymous(self) -> bool:
+        return all(is_anonymous(alias) for alias in self.aliases)
+
+    @property
+    def app_user_id(self) -> str:
+        """The id to call them by: the newest that is not anonymous."""
+        named = [alias for alias in self.aliases if not is_anonymous(alias)]
+        return (named or list(self.aliases))[-1]
+
+
+@value
+class Sighting:
+    """A customer was seen by an SDK. Written in batches, never by the read itself."""
+
+    customer_id: CustomerId
+    seen_at: datetime
+    platform: str | None = None
+    platform_version: str | None = None
+    app_version: str | None = None
+    country: str | None = None
+
+
+def is_anonymous(app_user_id: str) -> bool:
+    return _ANONYMOUS.fullmatch(app_user_id) is not None
+
+
+def check_app_user_id(app_user_id: str, *, param: str = "app_user_id") -> str:
+    """The id as it is, or `Invalid` (7220 empty, 7256 not allowed) saying why."""
+    if not app_user_id.strip():
+        raise Invalid(f"{param} is empty; send the id of the user, or the SDK's anonymous id", param=param, code=7220)
+    if len(app_user_id) > MAX_APP_USER_ID:
+        raise Invalid(f"{param} is longer than {MAX_APP_USER_ID} characters", param=param, code=7256)
+    if app_user_id in _NOT_AN_ID or "/" in app_user_id or not app_user_id.isprintable():
+        raise Invalid(f"{param} {app_user_id[:40]!r} cannot be an app user id; send a stable id of the user without '/'", param=param, code=7256)
+    return app_user_id

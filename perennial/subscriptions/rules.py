@@ -1,0 +1,182 @@
+"""The decisions about what a customer holds: pure functions of what stores said and of the time.
+
+`merge` is set union. `access_until` and `status` are readings. `tell` compares what is known with what was told and says what is
+to be told now. Sources of the stores' rules: Apple's App Store Server Notifications V2 and StoreKit documentation.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from perennial.base.time import FOREVER, to_ms
+from perennial.base.value import replace
+from perennial.subscriptions.model import Held, Line, Purchase, Renewal, Statement, Status
+
+# A period that should have renewed: stores announce late, so we ask the store soon and give up a day later.
+ASK_AFTER = timedelta(minutes=5)
+SILENCE_MEANS_OVER = timedelta(hours=24)
+# A period that was not going to renew: an hour of grace for a change of mind still on its way.
+CANCELLED_MEANS_OVER = timedelta(hours=1)
+
+
+# Merging ----------------------------------------------------------------------------------------------------------------------
+
+
+def merge(line: Line, statement: Statement, heard_at: datetime) -> Line:
+    """What we know together with what was said. Any order, any repetition: the same result."""
+    held = _merge_purchases(line.held, statement.purchases)
+    renewals = _merge_renewals(line.renewals, statement.renewals)
+    if held == line.held and renewals == line.renewals:
+        return line
+    return replace(line, held=held, renewals=renewals, heard_at=max(line.heard_at, heard_at))
+
+
+def _merge_purchases(held: Sequence[Held], said: Sequence[Purchase]) -> tuple[Held, ...]:
+    known = {one.purchase.transaction: one for one in held}
+    for purchase in said:
+        before = known.get(purchase.transaction)
+        known[purchase.transaction] = Held(purchase=purchase) if before is None else replace(before, purchase=newer(before.purchase, purchase))
+    return tuple(sorted(known.values(), key=lambda one: (one.purchase.purchased_at, one.purchase.transaction)))
+
+
+def newer(left: Purchase, right: Purchase) -> Purchase:
+    """The later word of the two. What it leaves open (old payloads have no price) is filled from the other: such facts do not change."""
+    first, last = sorted((left, right), key=lambda purchase: (purchase.as_of, repr(purchase)))
+    return replace(
+        last,
+        price=last.price or first.price,
+        offer=last.offer or first.offer,
+        country=last.country or first.country,
+    )
+
+
+def _merge_renewals(known: Sequence[Renewal], said: Sequence[Renewal]) -> tuple[Renewal, ...]:
+    by_moment = {renewal.as_of: renewal for renewal in known}
+    for renewal in said:
+        before = by_moment.get(renewal.as_of)
+        by_moment[renewal.as_of] = renewal if before is None else max(before, renewal, key=repr)
+    return tuple(by_moment[moment] for moment in sorted(by_moment))
+
+
+# Reading ----------------------------------------------------------------------------------------------------------------------
+
+
+def renewals_of(line: Line, held: Held) -> list[Renewal]:
+    """The snapshots that speak of this period, oldest first. One that names no period speaks of the newest that had begun."""
+    transaction = held.purchase.transaction
+    return [renewal for renewal in line.renewals if (renewal.transaction or _begun_by(line, renewal.as_of)) == transaction]
+
+
+def _begun_by(line: Line, moment: datetime) -> str | None:
+    begun = [one.purchase for one in line.held if one.purchase.purchased_at <= moment and not one.purchase.is_superseded]
+    return begun[-1].transaction if begun else None
+
+
+def grace_until(line: Line, held: Held) -> datetime | None:
+    """Until when the store asks us to keep serving although it could not charge."""
+    return max((renewal.grace_until for renewal in renewals_of(line, held) if renewal.grace_until is not None), default=None)
+
+
+def access_end(line: Line, held: Held) -> datetime:
+    """When this purchase stops giving access; `FOREVER` for what does not end. A superseded one gives none: its successor decides."""
+    purchase = held.purchase
+    if purchase.is_superseded:
+        return purchase.purchased_at
+    end = purchase.expires_at or FOREVER
+    if grace := grace_until(line, held):
+        ended = [max(renewal.as_of, end) for renewal in renewals_of(line, held) if renewal.ended and renewal.as_of < grace]
+        end = max(end, min([grace, *ended]))
+    return min(end, purchase.revocation.at) if purchase.revocation else end
+
+
+def access_until(line: Line) -> datetime | None:
+    """The furthest end of everything on the line; None where nothing ever gave access."""
+    return max((access_end(line, held) for held in line.held), default=None)
+
+
+def latest(line: Line) -> Held | None:
+    """The purchase that speaks for the line: of those not replaced by an upgrade, the one that began last."""
+    standing = [held for held in line.held if not held.purchase.is_superseded]
+    return standing[-1] if standing else None
+
+
+def present(line: Line) -> Renewal | None:
+    """The newest word on how the line goes on. Nothing is known where a newer purchase has not been spoken of yet."""
+    return line.renewals[-1] if line.renewals else None
+
+
+def will_renew(line: Line) -> bool:
+    """Whether another charge is to be expected. Unknown counts as yes: silence is not a cancellation."""
+    renewal = present(line)
+    return not (renewal is not None and (renewal.auto_renew is False or renewal.ended is not None))
+
+
+def auto_renew_off_at(line: Line) -> datetime | None:
+    """Since when auto-renew has been off, as far as the store told us."""
+    since: datetime | None = None
+    for renewal in line.renewals:
+        since = (since or renewal.as_of) if renewal.auto_renew is False else None
+    return since
+
+
+def billing_issue_at(line: Line) -> datetime | None:
+    """Since when the store has failed to charge for what comes after the latest period."""
+    held = latest(line)
+    since: datetime | None = None
+    for renewal in renewals_of(line, held) if held else []:
+        since = (since or renewal.as_of) if renewal.in_billing_retry or renewal.ended == "billing_error" else None
+    return since
+
+
+def status(line: Line, now: datetime) -> Status:
+    held = latest(line)
+    if held is None:
+        return "expired"
+    purchase = held.purchase
+    if purchase.revocation is not None and purchase.revocation.at <= now:
+        return "revoked"
+    if now < access_end(line, held):
+        return "in_grace_period" if purchase.expires_at is not None and now >= purchase.expires_at else "active"
+    newest = renewals_of(line, held)
+    return "in_billing_retry" if newest and newest[-1].in_billing_retry else "expired"
+
+
+def is_entitled(line: Line, now: datetime) -> bool:
+    until = access_until(line)
+    return until is not None and now < until
+
+
+# Waking -----------------------------------------------------------------------------------------------------------------------
+
+
+def over_at(line: Line, held: Held) -> datetime:
+    """When we may say that a period is over. At its end where the store said so, else after a while of silence."""
+    end = access_end(line, held)
+    if held.purchase.revocation is not None or ended_reason(line, held) is not None:
+        return end
+    return max(end, line.heard_at) + (SILENCE_MEANS_OVER if will_renew(line) else CANCELLED_MEANS_OVER)
+
+
+def ended_reason(line: Line, held: Held) -> str | None:
+    """The store's own word that nothing followed this period."""
+    return next((renewal.ended for renewal in reversed(renewals_of(line, held)) if renewal.ended), None)
+
+
+def ask_at(line: Line) -> datetime | None:
+    """When a running line should have spoken: the moment to ask its store."""
+    held = latest(line)
+    if held is None or held.told.expired or held.purchase.expires_at is None or held.purchase.revocation or ended_reason(line, held):
+        return None
+    return access_end(line, held) + ASK_AFTER
+
+
+def wake_at(line: Line, now: datetime) -> datetime | None:
+    """The next moment at which time alone gives this line something to say or ask. Late or twice does no harm: `tell` compares."""
+    held = latest(line)
+    if held is None or held.told.expired or held.purchase.expires_at is None:
+        return None
+    moments = [moment for moment in (ask_at(line), over_at(line, held)) if moment is not None and moment > now]
+    return min(moments, default=None)
+
+
+def fact_key(*parts: str | datetime | int) -> str:
+    return "|".join(str(to_ms(part)) if isinstance(part, datetime) else str(part) for part in parts)

@@ -1,0 +1,290 @@
+"""What is to be told of a line: the difference between what is known and what was told.
+
+Facts (a purchase, a renewal, a refund, an expiry) are told exactly once, whenever we learn of them. Standing facts (will it renew, into
+what, can the store charge) are told when the present differs from what was last told: a change of mind that was superseded before we
+heard of it stays untold. `docs/decisions/telling.md` gives the reasons.
+"""
+
+from datetime import datetime
+from fractions import Fraction
+
+from perennial.base.money import Money
+from perennial.base.value import replace
+from perennial.subscriptions.model import EndReason, Held, Line, Telling, Told, ToldLine
+from perennial.subscriptions.rules import (
+    access_end,
+    auto_renew_off_at,
+    billing_issue_at,
+    ended_reason,
+    fact_key,
+    grace_until,
+    latest,
+    over_at,
+    present,
+    renewals_of,
+    wake_at,
+)
+
+# Within one instant: what a customer did comes before what followed from it.
+_RANK = {
+    "PRODUCT_CHANGE": 0,
+    "INITIAL_PURCHASE": 1,
+    "NON_RENEWING_PURCHASE": 1,
+    "RENEWAL": 1,
+    "SUBSCRIPTION_EXTENDED": 2,
+    "UNCANCELLATION": 3,
+    "BILLING_ISSUE": 4,
+    "CANCELLATION": 5,
+    "REFUND": 5,
+    "REFUND_REVERSED": 5,
+    "EXPIRATION": 6,
+}
+
+
+def tell(line: Line, now: datetime) -> tuple[Line, list[Telling]]:
+    """What to tell at `now`, in the order it happened, and the line that remembers having told it."""
+    tellings = [
+        *_purchases(line),
+        *_standing(line, now),
+        *_revocations(line),
+        *_expirations(line, now),
+        *_extensions(line),
+    ]
+    told = _remember(line, tellings, now)
+    return replace(told, wake_at=wake_at(told, now)), sorted(tellings, key=lambda one: (one.happened_at, _RANK[one.type]))
+
+
+# Purchases --------------------------------------------------------------------------------------------------------------------
+
+
+def _purchases(line: Line) -> list[Telling]:
+    tellings: list[Telling] = []
+    for index, held in enumerate(line.held):
+        if not held.told.purchased:
+            tellings += _one_purchase(line, index, held)
+    return tellings
+
+
+def _one_purchase(line: Line, index: int, held: Held) -> list[Telling]:
+    purchase = held.purchase
+    before = line.held[index - 1] if index else None
+    if purchase.kind != "subscription":
+        return [Telling(type="NON_RENEWING_PURCHASE", key=purchase.transaction, happened_at=purchase.purchased_at, held=held)]
+    bought = Telling(
+        type="INITIAL_PURCHASE" if purchase.is_first else "RENEWAL",
+        key=purchase.transaction,
+        happened_at=purchase.purchased_at,
+        held=held,
+        is_trial_conversion=before is not None and before.purchase.period_type == "trial" and purchase.period_type != "trial",
+        renewal_number=index + 1,
+    )
+    if before is None or not _changed_product(line, before, held):
+        return [bought]
+    change = Telling(
+        type="PRODUCT_CHANGE",
+        key=fact_key("at", purchase.transaction),
+        happened_at=purchase.purchased_at,
+        held=before,
+        new_product=purchase.product,
+    )
+    return [change, bought]
+
+
+def _changed_product(line: Line, before: Held, held: Held) -> bool:
+    """Into another product without a gap, and not already told when it was scheduled. A late arrival changes nothing."""
+    is_change = held is latest(line) and before.purchase.product != held.purchase.product
+    had_gap = not before.purchase.is_superseded and access_end(line, before) < held.purchase.purchased_at
+    return is_change and not had_gap and line.told.next_product != held.purchase.product
+
+
+def _extensions(line: Line) -> list[Telling]:
+    """A paid period made longer without a charge."""
+    return [
+        Telling(
+            type="SUBSCRIPTION_EXTENDED",
+            key=fact_key(held.purchase.transaction, held.purchase.expires_at),
+            happened_at=held.purchase.as_of,
+            held=held,
+        )
+        for held in line.held
+        if held.told.expires_at is not None and held.purchase.expires_at is not None and held.purchase.expires_at > held.told.expires_at
+        and held.purchase.revocation is None
+    ]
+
+
+# Standing facts ---------------------------------------------------------------------------------------------------------------
+
+
+def _standing(line: Line, now: datetime) -> list[Telling]:
+    held, renewal = latest(line), present(line)
+    if held is None or renewal is None or held.told.expired or held.purchase.kind != "subscription":
+        return []
+    tellings: list[Telling] = []
+    about_this_period = renewal in renewals_of(line, held)
+    if about_this_period and renewal.in_billing_retry and not held.told.billing_issue:
+        tellings += _billing_issue(line, held)
+    if about_this_period and (renewal.ended is None or over_at(line, held) > now):
+        tellings += _auto_renewal(line, held)
+    if renewal.next_product is not None and renewal.next_product not in (line.told.next_product, held.purchase.product):
+        scheduled = fact_key("scheduled", renewal.next_product, renewal.as_of)
+        tellings.append(Telling(type="PRODUCT_CHANGE", key=scheduled, happened_at=renewal.as_of, held=held, new_product=renewal.next_product))
+    return tellings
+
+
+def _billing_issue(line: Line, held: Held) -> list[Telling]:
+    since = billing_issue_at(line)
+    assert since is not None, "a line in billing retry has a first snapshot that said so"
+    grace = grace_until(line, held)
+    transaction = held.purchase.transaction
+    return [
+        Telling(type="BILLING_ISSUE", key=transaction, happened_at=since, held=held, grace_until=grace),
+        Telling(type="CANCELLATION", key=fact_key("billing", transaction), happened_at=since, held=held, reason="billing_error"),
+    ]
+
+
+def _auto_renewal(line: Line, held: Held) -> list[Telling]:
+    off_at, renewal = auto_renew_off_at(line), present(line)
+    assert renewal is not None
+    if off_at is not None and told_auto_renew(line):
+        reason: EndReason = renewal.off_reason or "unsubscribe"
+        return [Telling(type="CANCELLATION", key=fact_key("off", off_at), happened_at=max(off_at, held.purchase.purchased_at), held=held, reason=reason)]
+    if renewal.auto_renew is True and not told_auto_renew(line):
+        return [Telling(type="UNCANCELLATION", key=fact_key("on", renewal.as_of), happened_at=renewal.as_of, held=held)]
+    return []
+
+
+def told_auto_renew(line: Line) -> bool:
+    """What the world believes of auto-renew. A purchase the customer makes anew starts with it on, whatever was told before."""
+    held = latest(line)
+    is_new = held is not None and not held.told.purchased and not held.purchase.is_renewal
+    return True if is_new else line.told.auto_renew
+
+
+# Refunds, reversals, expiries -------------------------------------------------------------------------------------------------
+
+
+def _revocations(line: Line) -> list[Telling]:
+    tellings: list[Telling] = []
+    for held in line.held:
+        revocation, told_at = held.purchase.revocation, held.told.revoked_at
+        if revocation is not None and revocation.at != told_at and revocation.refunded:
+            tellings.append(_refund(line, held))
+        elif revocation is None and told_at is not None:
+            key = fact_key(held.purchase.transaction, told_at)
+            tellings.append(Telling(type="REFUND_REVERSED", key=key, happened_at=held.purchase.as_of, held=held))
+    return tellings
+
+
+def _refund(line: Line, held: Held) -> Telling:
+    purchase = held.purchase
+    assert purchase.revocation is not None
+    price = purchase.price
+    return Telling(
+        type="CANCELLATION" if _was_latest(line, held) else "REFUND",
+        key=fact_key("refund", purchase.transaction, purchase.revocation.at),
+        happened_at=purchase.revocation.at,
+        held=held,
+        reason="customer_support",
+        refunded=price.times(Fraction(purchase.revocation.share_ppm, 1_000_000)) if isinstance(price, Money) else None,
+    )
+
+
+def _was_latest(line: Line, held: Held) -> bool:
+    """Whether, when it was refunded, no later period had begun."""
+    revocation = held.purchase.revocation
+    assert revocation is not None
+    later = [one for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at and not one.purchase.is_superseded]
+    return not held.purchase.is_superseded and all(one.purchase.purchased_at > revocation.at for one in later)
+
+
+def _expirations(line: Line, now: datetime) -> list[Telling]:
+    return [
+        Telling(
+            type="EXPIRATION",
+            key=fact_key(held.purchase.transaction, held.told.reversals),
+            happened_at=access_end(line, held),
+            held=held,
+            reason=_expiration_reason(line, held),
+        )
+        for index, held in enumerate(line.held)
+        if not held.told.expired and held.purchase.expires_at is not None and not held.purchase.is_superseded and _is_over(line, index, held, now)
+    ]
+
+
+def _is_over(line: Line, index: int, held: Held, now: datetime) -> bool:
+    if _stands_for_run(line, index):
+        return False
+    if held is latest(line):
+        return now >= over_at(line, held)
+    if held.purchase.revocation is not None:
+        return _was_latest(line, held) and access_end(line, held) <= now
+    return _was_followed_by_gap(line, index, held)
+
+
+def _was_followed_by_gap(line: Line, index: int, held: Held) -> bool:
+    """Access ended before the next period began, and the store said so, or the customer bought anew, which proves it."""
+    after = next((one.purchase for one in line.held[index + 1 :] if not one.purchase.is_superseded), None)
+    assert after is not None, "a purchase that is not the latest has one after it"
+    has_gap = access_end(line, held) < after.purchased_at
+    return has_gap and (ended_reason(line, held) is not None or not after.is_renewal)
+
+
+def _stands_for_run(line: Line, index: int) -> bool:
+    """Whether an expiry inferred for an earlier period already told the end of this run of renewals."""
+    for position in range(index - 1, -1, -1):
+        if not line.held[position + 1].purchase.is_renewal:
+            return False
+        earlier = line.held[position]
+        if earlier.told.end_inferred and ended_reason(line, earlier) is None:
+            return True
+    return False
+
+
+def _expiration_reason(line: Line, held: Held) -> EndReason:
+    if held.purchase.revocation is not None:
+        return "customer_support"
+    said = [renewal for renewal in renewals_of(line, held) if renewal.ended or renewal.off_reason]
+    return (said[-1].ended or said[-1].off_reason or "unknown") if said else "unknown"
+
+
+# Remembering ------------------------------------------------------------------------------------------------------------------
+
+
+def _remember(line: Line, tellings: list[Telling], now: datetime) -> Line:
+    expired = {one.held.purchase.transaction for one in tellings if one.type == "EXPIRATION"}
+    billing = {one.held.purchase.transaction for one in tellings if one.type == "BILLING_ISSUE"}
+    held = tuple(
+        replace(
+            one,
+            told=Told(
+                purchased=True,
+                expires_at=one.purchase.expires_at,
+                revoked_at=one.purchase.revocation.at if one.purchase.revocation else None,
+                expired=_remember_expired(one, is_told_now=one.purchase.transaction in expired, now=now),
+                end_inferred=one.told.end_inferred or (one.purchase.transaction in expired and one is not latest(line) and ended_reason(line, one) is None),
+                reversals=one.told.reversals + _is_reversed(one),
+                billing_issue=one.told.billing_issue or one.purchase.transaction in billing,
+            ),
+        )
+        for one in line.held
+    )
+    return replace(line, held=held, told=_remember_standing(line))
+
+
+def _is_reversed(held: Held) -> bool:
+    return held.told.revoked_at is not None and held.purchase.revocation is None
+
+
+def _remember_expired(held: Held, *, is_told_now: bool, now: datetime) -> bool:
+    """An expiry told for a refund that was reversed is open again while the period still runs."""
+    runs_again = _is_reversed(held) and held.purchase.expires_at is not None and held.purchase.expires_at > now
+    return is_told_now or (held.told.expired and not runs_again)
+
+
+def _remember_standing(line: Line) -> ToldLine:
+    renewal, held = present(line), latest(line)
+    if renewal is None or held is None or renewal not in renewals_of(line, held):
+        still_ahead = held is not None and line.told.next_product != held.purchase.product
+        return ToldLine(auto_renew=told_auto_renew(line), next_product=line.told.next_product if still_ahead else None)
+    next_product = renewal.next_product if renewal.next_product != held.purchase.product else None
+    return ToldLine(auto_renew=renewal.auto_renew is not False, next_product=next_product)
