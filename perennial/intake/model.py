@@ -1,12 +1,13 @@
 """What stores send us, and what we need of the outside to read it."""
 
-from datetime import datetime
-from typing import Literal, Protocol
+from datetime import datetime, timedelta
+from typing import Protocol
 
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.value import value
-from perennial.subscriptions.model import Statement, Store
+from perennial.catalog.model import Product
+from perennial.subscriptions.model import Line, Statement, Store
 
 
 class Untrusted(Invalid):
@@ -47,6 +48,13 @@ class Reading:
     should_ask_store: bool = False  # the store's API knows more than this message tells
 
 
+@value
+class Posted:
+    """What an app posted beside its proof of purchase. Only the Test Store believes `products`: real stores sign theirs."""
+
+    products: tuple[Product, ...] = ()
+
+
 class Provider(Protocol):
     """A store as `intake` needs it. Times are arguments; nothing here reads a clock or a database."""
 
@@ -58,10 +66,28 @@ class Provider(Protocol):
         """Verify everything inside a notification and say what it states. Raises `Untrusted` or `Invalid`."""
         ...
 
-    def read_receipt(self, app: StoreApp, token: str, now: datetime) -> Reading:
+    def read_receipt(self, app: StoreApp, token: str, posted: Posted, now: datetime) -> Reading:
         """Verify what an app posted as proof of purchase. Raises `Untrusted` or `Invalid`."""
         ...
 
-    async def ask(self, app: StoreApp, line: str, environment: Literal["production", "sandbox"], now: datetime) -> Reading:
-        """Ask the store's API for the present state and history of a line. Raises `Unavailable` when it cannot answer."""
+    def can_ask(self, app: StoreApp) -> bool:
+        """Whether the store's API can be asked: its credentials are there."""
         ...
+
+    async def ask(self, app: StoreApp, line: Line, posted: Posted, now: datetime) -> Reading:
+        """Ask the store for the present state and history of a line. Raises `Unavailable` when it cannot answer."""
+        ...
+
+
+@value
+class Message:
+    """A notification whose envelope was opened, on its way into the inbox."""
+
+    app_id: AppId
+    envelope: Envelope
+    body: bytes
+
+
+# How long a message or inquiry that could not be handled steps aside, by attempts; then it is parked for a person to see.
+RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 720))
+LEASE = timedelta(minutes=3)

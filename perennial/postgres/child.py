@@ -10,9 +10,10 @@ threads hold locks, a fresh interpreter cannot. It imports nothing of ours, for 
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from signal import Signals
+from functools import partial
+from signal import SIG_DFL, SIGPIPE, SIGXFSZ, Signals, signal
 from typing import IO
 
 _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -52,26 +53,28 @@ def start_child(
 
 
 def _become(parent: int, death_signal: int, uid: int, gid: int, command: list[str]) -> None:
+    ask = _death_notice(death_signal)  # while we can still read our own libraries
+    for number in (SIGPIPE, SIGXFSZ):
+        signal(number, SIG_DFL)  # Python ignores them, and what is ignored stays so across exec
     if uid >= 0:
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
         os.umask(0o077)
-    _ask_to_be_told(death_signal)  # after setuid, which forgets it
+    ask()  # after setuid, which forgets it
     if os.getppid() != parent:
         sys.exit(f"not started: process {parent}, which asked for {command[0]}, is gone")
     os.execv(command[0], command)
 
 
-def _ask_to_be_told(death_signal: int) -> None:
-    if sys.platform != "linux":
-        return
-    try:
-        import ctypes
+def _death_notice(death_signal: int) -> Callable[[], object]:
+    """Asks the kernel to signal us when our parent dies. A convenience: where it cannot be had, the next start tidies up."""
+    if sys.platform == "linux":
+        with suppress(ImportError, OSError, AttributeError):
+            import ctypes
 
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
-    except (ImportError, OSError, AttributeError):
-        pass  # a convenience: without it the next start tidies up
+            return partial(ctypes.CDLL(None).prctl, _PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+    return lambda: None
 
 
 if __name__ == "__main__":

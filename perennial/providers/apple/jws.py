@@ -35,10 +35,9 @@ from perennial.base.errors import Invalid
 from perennial.base.time import to_ms
 from perennial.base.value import value
 from perennial.intake.model import Untrusted
+from perennial.providers.apple.certificates import is_issued_by, vouch
 
 APPLE_ROOT_G3 = "63343abfb89a6a03ebb57e9b3f5fa7be7c4f5c756f3017b3a8c488c3653e9179"  # SHA-256 of "Apple Root CA - G3", as Apple publishes it
-LEAF_MARK = x509.ObjectIdentifier("1.2.840.113635.100.6.11.1")  # "may sign receipts and App Store data"
-INTERMEDIATE_MARK = x509.ObjectIdentifier("1.2.840.113635.100.6.2.1")  # "Worldwide Developer Relations"
 LARGEST_JWS = 256 * 1024
 FUTURE_LEEWAY_MS = 5 * 60 * 1000
 CHAINS_KEPT = 256
@@ -47,7 +46,6 @@ _LARGEST_CERTIFICATE = 16 * 1024
 _ES256 = ECDSA(SHA256())
 _URL_ALPHABET = bytes.maketrans(b"-_+/", b"+/!!")  # `+` and `/` are not in the URL alphabet: make them unreadable
 _CHAIN_HASHES = frozenset(("sha256", "sha384", "sha512"))
-_UNDERSTOOD = frozenset((x509.BasicConstraints.oid, x509.KeyUsage.oid, LEAF_MARK, INTERMEDIATE_MARK))
 
 
 class Signed(Protocol):
@@ -63,7 +61,6 @@ class Signed(Protocol):
 
 
 P = TypeVar("P", bound=Signed)
-Extension = TypeVar("Extension", bound=x509.ExtensionType)
 
 
 @value
@@ -71,8 +68,8 @@ class Chain:
     """Three certificates that vouch for each other up to a root we know, and the key the last one vouches for."""
 
     key: EllipticCurvePublicKey
-    valid_from_ms: int  # the latest beginning of the three
-    valid_until_ms: int  # the earliest end of the three
+    valid_from_ms: int
+    valid_until_ms: int
     is_simulated: bool
 
 
@@ -126,15 +123,19 @@ def verify_chain(x5c: list[str], *, roots: tuple[bytes, ...]) -> Chain:
     try:
         leaf, intermediate = (x509.load_der_x509_certificate(_certificate_bytes(text)) for text in x5c[:2])
         root, is_simulated = _root(_certificate_bytes(x5c[2]), intermediate, roots)
-        _verify_authority(root, "root", certificates_below=1)
-        _verify_authority(intermediate, "intermediate", certificates_below=0)
-        _verify_issued(intermediate, root, "intermediate", INTERMEDIATE_MARK)
-        _verify_issued(leaf, intermediate, "leaf", LEAF_MARK)
-        return _chain(leaf, intermediate, root, is_simulated=is_simulated)
+        vouched = vouch(leaf, intermediate, root, hashes=_CHAIN_HASHES)
     except Untrusted:
         raise
     except Exception as error:  # the bytes come from strangers: whatever a parser objects to, this is no chain
         raise Untrusted(f"the header's certificates cannot be read: {error}") from error
+    if not isinstance(vouched.key, EllipticCurvePublicKey) or not isinstance(vouched.key.curve, SECP256R1):
+        raise Untrusted("the leaf certificate's key is not on the curve P-256 that ES256 asks for")
+    return Chain(
+        key=vouched.key,
+        valid_from_ms=vouched.valid_from_ms,
+        valid_until_ms=vouched.valid_until_ms,
+        is_simulated=is_simulated,
+    )
 
 
 def sign(header: Mapping[str, object], payload: Mapping[str, object], key: EllipticCurvePrivateKey) -> str:
@@ -222,66 +223,9 @@ def _root(carried: bytes, intermediate: x509.Certificate, roots: tuple[bytes, ..
     if sha256(carried).hexdigest() == APPLE_ROOT_G3:
         return x509.load_der_x509_certificate(carried), False
     for root in map(x509.load_der_x509_certificate, roots):
-        if _is_issued_by(intermediate, root):
+        if is_issued_by(intermediate, root):
             return root, True
     raise Untrusted("the certificates do not lead to Apple Root CA - G3")
-
-
-def _verify_authority(certificate: x509.Certificate, name: str, *, certificates_below: int) -> None:
-    """RFC 5280, 4.2.1.9 and 4.2.1.3: a certificate may vouch for others only if it says so. `certificates_below` counts authorities."""
-    constraints = _extension(certificate, x509.BasicConstraints)
-    if constraints is None or not constraints.ca:
-        raise Untrusted(f"the {name} certificate is not an authority")
-    if constraints.path_length is not None and constraints.path_length < certificates_below:
-        raise Untrusted(f"the {name} certificate does not allow a chain of this length")
-    usage = _extension(certificate, x509.KeyUsage)
-    if usage is not None and not usage.key_cert_sign:
-        raise Untrusted(f"the {name} certificate may not sign certificates")
-
-
-def _verify_issued(certificate: x509.Certificate, issuer: x509.Certificate, name: str, mark: x509.ObjectIdentifier) -> None:
-    if not _is_issued_by(certificate, issuer):
-        raise Untrusted(f"the {name} certificate is not signed by the certificate after it")
-    algorithm = certificate.signature_hash_algorithm
-    if algorithm is None or algorithm.name not in _CHAIN_HASHES:
-        raise Untrusted(f"the {name} certificate is signed with a hash that is no longer safe")
-    if any(extension.critical and extension.oid not in _UNDERSTOOD for extension in certificate.extensions):
-        raise Untrusted(f"the {name} certificate has a critical extension we do not know")
-    if all(extension.oid != mark for extension in certificate.extensions):
-        raise Untrusted(f"the {name} certificate lacks Apple's mark {mark.dotted_string}: it was issued for another purpose")
-
-
-def _chain(leaf: x509.Certificate, intermediate: x509.Certificate, root: x509.Certificate, *, is_simulated: bool) -> Chain:
-    constraints, usage, key = _extension(leaf, x509.BasicConstraints), _extension(leaf, x509.KeyUsage), leaf.public_key()
-    if constraints is not None and constraints.ca:
-        raise Untrusted("the leaf certificate is an authority; only the certificates above it may be")
-    if usage is not None and not usage.digital_signature:
-        raise Untrusted("the leaf certificate may not sign data")
-    if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
-        raise Untrusted("the leaf certificate's key is not on the curve P-256 that ES256 asks for")
-    chain = (leaf, intermediate, root)
-    return Chain(
-        key=key,
-        valid_from_ms=max(to_ms(certificate.not_valid_before_utc) for certificate in chain),
-        valid_until_ms=min(to_ms(certificate.not_valid_after_utc) for certificate in chain),
-        is_simulated=is_simulated,
-    )
-
-
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Names match and the issuer's key signed it."""
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
-
-
-def _extension(certificate: x509.Certificate, kind: type[Extension]) -> Extension | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
 
 
 def _certificate_bytes(text: str) -> bytes:

@@ -20,6 +20,7 @@ from perennial.base.ids import random_bytes
 from perennial.base.time import FOREVER
 from perennial.base.value import value
 from perennial.providers.apple import jws
+from perennial.providers.apple.certificates import INTERMEDIATE_MARK, LEAF_MARK
 
 YEAR = timedelta(days=365)
 YEARS_AHEAD = 50  # a sandbox clock may run far
@@ -46,8 +47,8 @@ class SigningAuthority:
         return cls(
             key=leaf_key,
             root=root.sign(root_key, SHA256()),
-            intermediate=_marked(intermediate, jws.INTERMEDIATE_MARK).sign(root_key, SHA256()),
-            leaf=_marked(leaf, jws.LEAF_MARK).sign(intermediate_key, SHA256()),
+            intermediate=_marked(intermediate, INTERMEDIATE_MARK).sign(root_key, SHA256()),
+            leaf=_marked(leaf, LEAF_MARK).sign(intermediate_key, SHA256()),
         )
 
     @property

@@ -1,0 +1,115 @@
+"""What each line of the agenda means, and the two ways it is run: by the wall clock, or on a sandbox clock's way to its new time.
+
+The same code runs both, so a year in a test is a year. Work is taken in batches, in lanes, so that bulk work cannot hold up money.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+
+from perennial import catalog, events, intake, subscriptions
+from perennial.app import App
+from perennial.base.errors import Conflict, Invalid
+from perennial.base.ids import ProjectId
+from perennial.providers import simulated
+
+LANES = ("money", "telling", "simulation")
+MOST_STEPS = 200_000  # of one advance: a clock moved by decades ends with an error, not never
+
+Handler = Callable[[App, ProjectId], Awaitable[int]]
+
+
+async def _digest(app: App, project_id: ProjectId) -> int:
+    return await intake.digest(app.database, app.vault, app.providers, project_id)
+
+
+async def _wake_lines(app: App, project_id: ProjectId) -> int:
+    async with app.database.transaction(project_id) as tx:
+        woken, silent = await subscriptions.wake(tx, limit=500)
+        await intake.ask_about(tx, app.vault, app.providers, silent)
+        return woken
+
+
+async def _ask_stores(app: App, project_id: ProjectId) -> int:
+    return await intake.ask_due(app.database, app.vault, app.providers, project_id)
+
+
+async def _deliver(app: App, project_id: ProjectId) -> int:
+    return await events.deliver_due(app.database, project_id, app.vault, app.sender)
+
+
+async def _play(app: App, project_id: ProjectId) -> int:
+    return await simulated.play_due(app.database, app.vault, app.providers, project_id)
+
+
+# The view `agenda` names these kinds: tests hold the two lists against each other.
+HANDLERS: dict[str, dict[str, Handler]] = {
+    "simulation": {"simulated_subscription": _play},
+    "money": {"notification": _digest, "line": _wake_lines, "inquiry": _ask_stores},
+    "telling": {"delivery": _deliver},
+}
+
+
+async def run_due(app: App, project_id: ProjectId, lanes: Sequence[str] = LANES) -> int:
+    """Runs what is due in a project, until nothing is. Returns how many items were handled."""
+    handled = 0
+    while handled < MOST_STEPS:
+        round_handled = 0
+        for lane in lanes:
+            for handler in HANDLERS[lane].values():
+                round_handled += await handler(app, project_id)
+        if not round_handled:
+            return handled
+        handled += round_handled
+    raise Conflict(f"more than {MOST_STEPS} things were due at one moment; is something waking itself?")
+
+
+async def run_due_everywhere(app: App, lanes: Sequence[str], *, most_projects: int = 100) -> int:
+    """One round of a worker: every project with something due, each in its own time."""
+    handled = 0
+    for lane in lanes:
+        rows = await app.database.door("SELECT * FROM due_projects($1, $2, $3) AS project_id", lane, app.database.clock(), most_projects)
+        for row in rows:
+            for handler in HANDLERS[lane].values():
+                handled += await handler(app, row["project_id"])
+    return handled
+
+
+async def advance(app: App, project_id: ProjectId, to: datetime) -> int:
+    """Moves a sandbox project's clock to `to`, stopping at every moment something is due on the way. Returns how many items ran.
+
+    A clock that ticks goes on ticking from there. Raises `Conflict` for a project that is not a sandbox, `Invalid` for a step back.
+    """
+    async with app.database.transaction(project_id) as tx:
+        project = await catalog.require_project(tx)
+        if not project.is_sandbox:
+            raise Conflict("only sandbox projects have a clock of their own; this project runs on the real one")
+        if to < tx.now:
+            raise Invalid(f"time only moves forward: it is already {tx.now.isoformat()}", param="to")
+        is_ticking = project.clock_at is None or project.clock_started_at is not None
+        await catalog.set_clock(tx, tx.now, None)
+    handled = await run_due(app, project_id)
+    try:
+        while (moment := await _next_moment(app, project_id, to)) is not None:
+            await _move(app, project_id, moment)
+            handled += await run_due(app, project_id)
+            if handled > MOST_STEPS:
+                raise Conflict(f"more than {MOST_STEPS} things happened on the way; move the clock in smaller steps")
+        await _move(app, project_id, to)
+        return handled
+    finally:
+        if is_ticking:
+            async with app.database.transaction(project_id) as tx:
+                await catalog.set_clock(tx, tx.now, app.database.clock())
+
+
+async def _next_moment(app: App, project_id: ProjectId, until: datetime) -> datetime | None:
+    async with app.database.transaction(project_id) as tx:
+        moment: datetime | None = await tx.fetch_value(
+            "SELECT min(wake_at) FROM agenda WHERE wake_at > %(now)s AND wake_at <= %(until)s", now=tx.now, until=until
+        )
+        return moment
+
+
+async def _move(app: App, project_id: ProjectId, to: datetime) -> None:
+    async with app.database.transaction(project_id) as tx:
+        await catalog.set_clock(tx, to, None)

@@ -1,0 +1,42 @@
+"""Puts everything together, once. Whoever needs the outside is handed this."""
+
+from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+
+from perennial.base.db import Database
+from perennial.base.secrets import Vault
+from perennial.base.value import value
+from perennial.events.model import Sender
+from perennial.intake.model import Provider
+from perennial.providers.apple import AppStore
+from perennial.providers.test_store import TestStore
+from perennial.providers.webhook import WebhookSender
+from perennial.settings import Settings
+
+
+@value
+class App:
+    settings: Settings
+    database: Database
+    vault: Vault
+    providers: dict[str, Provider]  # by store
+    sender: Sender
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, *, application: str = "perennial", connections: int = 10) -> AsyncIterator[App]:
+    database = await Database.open(settings.require_database_url(), application=application, connections=connections)
+    sender = WebhookSender(allow_internal=settings.allow_internal_webhooks)
+    app_store = AppStore()
+    try:
+        yield App(
+            settings=settings,
+            database=database,
+            vault=Vault.open(settings.home),
+            providers={"app_store": app_store, "mac_app_store": app_store, "test_store": TestStore()},
+            sender=sender,
+        )
+    finally:
+        await app_store.close()
+        await sender.close()
+        await database.close()

@@ -1,0 +1,119 @@
+"""The vendor's webhook object for each thing we tell: field for field as receivers built against it expect.
+
+Source: the vendor's documentation of webhook event types and fields. Ours is one additional object, `perennial`, with the
+customer's sequence number and the moment it happened in the world.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from perennial.base.ids import AppId, EventId
+from perennial.base.time import FOREVER, to_ms
+from perennial.catalog.model import Product
+from perennial.customers.model import Customer
+from perennial.subscriptions.model import Line, Telling
+from perennial.subscriptions.rules import access_end
+
+_REASONS = {
+    "unsubscribe": "UNSUBSCRIBE",
+    "billing_error": "BILLING_ERROR",
+    "price_increase": "PRICE_INCREASE",
+    "developer": "DEVELOPER_INITIATED",
+    "customer_support": "CUSTOMER_SUPPORT",
+    "unknown": "UNKNOWN",
+}
+
+
+def event_body(telling: Telling, line: Line, customer: Customer, product: Product | None, *, event_id: EventId, sequence: int, now: datetime) -> dict[str, Any]:
+    """`product` is None where the catalog does not know it yet: then it gives no entitlement, and the purchase is told all the same."""
+    body = {
+        **_common(customer, line.app_id, event_id=event_id, now=now),
+        "type": telling.type,
+        **_purchase_fields(telling, line),
+        **_price_fields(telling),
+        "entitlement_id": None,
+        "entitlement_ids": list(product.entitlements) if product is not None and product.entitlements else None,
+        "perennial": {"sequence": sequence, "happened_at_ms": to_ms(telling.happened_at)},
+    }
+    match telling.type:
+        case "CANCELLATION":
+            body["cancel_reason"] = _REASONS[telling.reason or "unknown"]
+        case "EXPIRATION":
+            body["expiration_reason"] = _REASONS[telling.reason or "unknown"]
+        case "RENEWAL":
+            body["is_trial_conversion"] = telling.is_trial_conversion
+        case "PRODUCT_CHANGE":
+            body["new_product_id"] = telling.new_product
+        case "BILLING_ISSUE":
+            body["grace_period_expiration_at_ms"] = to_ms(telling.grace_until) if telling.grace_until else None
+        case _:
+            pass
+    return body
+
+
+def transfer_body(app_id: AppId, store: str, environment: str, *, source: Customer, target: Customer, event_id: EventId, sequence: int, now: datetime) -> dict[str, Any]:
+    """A transfer names no app user id: it is told once, for the customer who now holds the purchases."""
+    return {
+        "app_id": app_id,
+        "event_timestamp_ms": to_ms(now),
+        "id": event_id,
+        "store": store.upper(),
+        "environment": environment.upper(),
+        "transferred_from": list(source.aliases),
+        "transferred_to": list(target.aliases),
+        "type": "TRANSFER",
+        "perennial": {"sequence": sequence, "happened_at_ms": to_ms(now)},
+    }
+
+
+def _common(customer: Customer, app_id: AppId, *, event_id: EventId, now: datetime) -> dict[str, Any]:
+    return {
+        "id": event_id,
+        "app_id": app_id,
+        "event_timestamp_ms": to_ms(now),
+        "app_user_id": customer.app_user_id,
+        "original_app_user_id": customer.original_app_user_id,
+        "aliases": list(customer.aliases),
+        "subscriber_attributes": {
+            name: {"value": attribute.value, "updated_at_ms": to_ms(attribute.updated_at)}
+            for name, attribute in customer.attributes.items()
+            if attribute.value is not None
+        },
+    }
+
+
+def _purchase_fields(telling: Telling, line: Line) -> dict[str, Any]:
+    purchase = telling.held.purchase
+    end = access_end(line, telling.held) if telling.type in ("EXPIRATION", "REFUND") or telling.refunded else purchase.expires_at
+    return {
+        "product_id": purchase.product,
+        "period_type": purchase.period_type.upper(),
+        "purchased_at_ms": to_ms(purchase.purchased_at),
+        "expiration_at_ms": to_ms(end) if end is not None and end != FOREVER else None,
+        "store": line.store.upper(),
+        "environment": line.environment.upper(),
+        "presented_offering_id": telling.held.presented_offering,
+        "transaction_id": purchase.transaction,
+        "original_transaction_id": line.store_line,
+        "is_family_share": purchase.ownership == "family_shared",
+        "country_code": purchase.country,
+        "offer_code": purchase.offer.identifier if purchase.offer and purchase.offer.kind == "offer_code" else None,
+        "renewal_number": telling.renewal_number,
+    }
+
+
+def _price_fields(telling: Telling) -> dict[str, Any]:
+    """Prices are what the store said. Where it said none, or not in dollars, `price` is null: nothing is invented."""
+    purchase = telling.held.purchase
+    money = -telling.refunded if telling.refunded is not None else purchase.price
+    amount = float(money.major) if money is not None else None
+    if purchase.period_type == "trial" or purchase.ownership == "family_shared":
+        amount = 0.0
+    return {
+        "price": amount if money is None or money.currency == "USD" or amount == 0 else None,
+        "currency": money.currency if money is not None else None,
+        "price_in_purchased_currency": amount,
+        "tax_percentage": None,
+        "commission_percentage": None,
+        "takehome_percentage": None,
+    }

@@ -1,0 +1,53 @@
+"""One database for all tests: DATABASE_URL where it is set, else an embedded PostgreSQL that lives as long as the test run.
+
+The process that starts the run keeps the server; its workers find the address in their environment. Tests stay apart because each
+works in a project of its own.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from perennial.base.migrate import find_folder, migrate
+from perennial.postgres import EmbeddedPostgres
+
+# The data lives for one run, so nothing needs to survive a power cut.
+_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
+
+_SERVER = pytest.StashKey[EmbeddedPostgres]()
+_HOME = pytest.StashKey[Path]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):
+        return
+    if "DATABASE_URL" not in os.environ:
+        _start(session.config)
+    if any(find_folder().glob("*.sql")):
+        asyncio.run(migrate(os.environ["DATABASE_URL"]))
+
+
+def _start(config: pytest.Config) -> None:
+    home = Path(tempfile.mkdtemp(prefix="perennial-tests-"))
+    home.chmod(0o755)  # so that, as root, PostgreSQL's account finds its way here too
+    config.stash[_HOME] = home
+    config.stash[_SERVER] = asyncio.run(EmbeddedPostgres.start(home, settings=_FORGETFUL))
+    os.environ["DATABASE_URL"] = config.stash[_SERVER].url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (server := config.stash.get(_SERVER, None)) is not None:
+        asyncio.run(server.stop())
+        del os.environ["DATABASE_URL"]
+    if (home := config.stash.get(_HOME, None)) is not None:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def database_url() -> str:
+    """A migrated database that all tests share."""
+    return os.environ["DATABASE_URL"]
