@@ -47,7 +47,7 @@ class Migration:
 async def migrate(url: str, *, folder: Path | None = None, clock: Callable[[], datetime] = wall_clock) -> list[str]:
     """Applies what is missing, in order, and names it. Starters at the same moment wait for each other."""
     migrations = read_migrations(folder or find_folder())
-    connection = await asyncpg.connect(url)
+    connection = await _connect(url)
     try:
         await _wait_for_turn(connection)
         await connection.execute(_CREATE_TABLE)
@@ -98,6 +98,13 @@ def _read(path: Path) -> Migration:
         raise MigrationRefused(f"{path.name} is not a name for a migration: four digits, an underscore, small letters, .sql")
     sql = path.read_bytes().replace(b"\r\n", b"\n")
     return Migration(name=path.stem, sql=sql.decode(), sha256=sha256(sql).hexdigest())
+
+
+async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
+    try:
+        return await asyncpg.connect(url, server_settings={"application_name": "perennial migrate"})
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"Cannot open the database: {error}. Check DATABASE_URL, and that the server is running.") from error
 
 
 async def _wait_for_turn(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -6,22 +6,26 @@ from perennial.events.actions import (
     delete_endpoint,
     deliver_due,
     get_endpoint,
+    latest_events,
     list_endpoints,
     list_events,
     replay,
     send_test,
     update_endpoint,
 )
-from perennial.events.model import Endpoint, NewEvent
+from perennial.events.model import Delivery, Endpoint, NewEvent, RecordedEvent
 
 __all__ = [
+    "Delivery",
     "Endpoint",
     "NewEvent",
+    "RecordedEvent",
     "append",
     "create_endpoint",
     "delete_endpoint",
     "deliver_due",
     "get_endpoint",
+    "latest_events",
     "list_endpoints",
     "list_events",
     "replay",

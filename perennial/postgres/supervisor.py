@@ -90,11 +90,9 @@ class EmbeddedPostgres:
         os.close(self._lock)
         self._lock = -1
 
-    async def wait(self) -> int:
+    def ended(self) -> int | None:
         """The exit code, once the server has ended; negative where a signal ended it."""
-        while (code := self._server.poll()) is None:
-            await asyncio.sleep(0.1)
-        return code
+        return self._server.poll()
 
     async def __aenter__(self) -> Self:
         return self

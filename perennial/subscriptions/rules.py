@@ -78,11 +78,12 @@ def grace_until(line: Line, held: Held) -> datetime | None:
 
 
 def access_end(line: Line, held: Held) -> datetime:
-    """When this purchase stops giving access; `FOREVER` for what does not end. A superseded one gives none: its successor decides."""
+    """When this purchase stops giving access; `FOREVER` for what does not end. An upgraded one ends where its successor begins."""
     purchase = held.purchase
-    if purchase.is_superseded:
-        return purchase.purchased_at
     end = purchase.expires_at or FOREVER
+    if purchase.is_superseded:
+        begins = [one.purchase.purchased_at for one in line.held[line.held.index(held) + 1 :]]
+        return min([end, *begins])
     if grace := grace_until(line, held):
         ended = [max(renewal.as_of, end) for renewal in renewals_of(line, held) if renewal.ended and renewal.as_of < grace]
         end = max(end, min([grace, *ended]))

@@ -103,7 +103,9 @@ async def test_it_is_a_database_as_we_want_it(home: Path) -> None:
     async with await EmbeddedPostgres.start(home) as postgres:
         asked = "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name = ANY('{fsync,listen_addresses,shared_buffers,TimeZone}')"
         assert await ask(postgres.url, asked) == "UTC on 127.0.0.1 32768"
-        locale = "SELECT datlocprovider || ' ' || datlocale || ' ' || pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'perennial'"
+        locale = (
+            "SELECT datlocprovider::text || ' ' || datlocale || ' ' || pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'perennial'"
+        )
         assert await ask(postgres.url, locale) == "b C.UTF-8 UTF8"
         assert (home / "postgres" / "password").stat().st_mode & 0o777 == 0o600
         with pytest.raises(asyncpg.InvalidPasswordError):
@@ -227,7 +229,7 @@ async def test_stopping_again_is_harmless(home: Path) -> None:
     postgres = await start(home)
     await postgres.stop()
     await postgres.stop()
-    assert await postgres.wait() == 0
+    assert postgres.ended() == 0
 
 
 @as_root

@@ -76,7 +76,7 @@ class Chain:
 class _Header(msgspec.Struct):
     alg: str
     x5c: list[str]
-    crit: msgspec.Raw | None = None
+    crit: object = msgspec.UNSET
 
 
 _HEADER = msgspec.json.Decoder(_Header)
@@ -195,7 +195,7 @@ def _certificates(header: bytes) -> list[str]:
         raise Invalid(f"not an App Store JWS: its header cannot be read: {error}") from error
     if said.alg != "ES256":
         raise Untrusted(f"signed with {said.alg!r}; the App Store signs with ES256 only")
-    if said.crit is not None:
+    if said.crit is not msgspec.UNSET:
         raise Untrusted("the header names critical extensions; the App Store sends none")
     return said.x5c
 

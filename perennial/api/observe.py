@@ -1,0 +1,26 @@
+"""What an operator watches: Prometheus metrics of this process. The hot read counts in batches."""
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+ProcessCollector(registry=REGISTRY)
+
+
+class Observed:
+    def __init__(self) -> None:
+        self.reads = Counter("perennial_reads_total", "Entitlement reads answered", registry=REGISTRY)
+        self.read_batches = Counter("perennial_read_batches_total", "Queries the entitlement reads were coalesced into", registry=REGISTRY)
+        self.renders = Counter("perennial_renders_total", "Customer documents rendered anew", registry=REGISTRY)
+        self.requests = Counter("perennial_requests_total", "Other requests, by route and status", ["method", "route", "status"], registry=REGISTRY)
+        self.seconds = Histogram("perennial_request_seconds", "Duration of other requests", ["route"], registry=REGISTRY)
+        self.accepted = Counter("perennial_notifications_accepted_total", "Store notifications verified and kept", ["store"], registry=REGISTRY)
+        self.refused = Counter("perennial_notifications_refused_total", "Store notifications refused", ["store", "status"], registry=REGISTRY)
+        self.handled = Counter("perennial_agenda_handled_total", "Agenda items handled by this process", ["lane"], registry=REGISTRY)
+        self.round_seconds = Histogram("perennial_agenda_round_seconds", "Duration of a worker's round", ["lane"], registry=REGISTRY)
+
+
+OBSERVED = Observed()
+
+
+def exposition() -> bytes:
+    return generate_latest(REGISTRY)

@@ -1,0 +1,60 @@
+"""When customers were last seen: gathered in memory, written in batches. A read never writes.
+
+A crash loses at most the last few seconds of sightings, which the next visit repairs.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+
+import structlog
+
+from perennial import customers
+from perennial.base.db import Database
+from perennial.base.errors import Unavailable
+from perennial.base.ids import CustomerId, ProjectId
+from perennial.customers.model import Sighting
+
+log = structlog.get_logger("perennial.api")
+
+FLUSH_EVERY = 2.0  # seconds
+MOST_KEPT = 100_000
+
+
+class Sightings:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._seen: dict[tuple[ProjectId, CustomerId], Sighting] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self.flush()
+
+    def note(self, project_id: ProjectId, sighting: Sighting) -> None:
+        if len(self._seen) < MOST_KEPT:
+            self._seen[project_id, sighting.customer_id] = sighting
+
+    async def flush(self) -> None:
+        seen, self._seen = self._seen, {}
+        by_project: dict[ProjectId, list[Sighting]] = defaultdict(list)
+        for (project_id, _), sighting in seen.items():
+            by_project[project_id].append(sighting)
+        for project_id, sightings in by_project.items():
+            for start in range(0, len(sightings), 1000):
+                async with self._database.transaction(project_id) as tx:
+                    await customers.save_sightings(tx, sightings[start : start + 1000])
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            try:
+                await self.flush()
+            except Unavailable as error:
+                log.warning("sightings were not saved", error=error.message)

@@ -1,0 +1,90 @@
+"""Response signing, as the native SDKs verify it ("trusted entitlements"): Ed25519, an intermediate key signed by a root.
+
+Layout of `X-Signature`, 180 bytes in base64: intermediate public key (32), its expiration in days (4, little endian), the root's
+signature over expiration and key (64), salt (16), the intermediate's signature over the message (64). The message is the plain
+concatenation salt, API key, nonce, path, X-Post-Params-Hash, X-Headers-Hash, request time, ETag, body.
+
+The SDKs carry the vendor's root key, so an unmodified app reports our signatures as failed unless verification is disabled; an app
+built with our root (`perennial doctor` prints it) verifies them. See docs/pointing-an-app-here.md.
+"""
+
+import base64
+import binascii
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from perennial.base.ids import random_bytes
+from perennial.base.secrets import Vault
+from perennial.base.time import EPOCH
+from perennial.base.value import value
+
+INTERMEDIATE_LIVES = timedelta(days=28)
+_PURPOSE = "signing.root"
+
+
+@value
+class Signed:
+    """What of a request and its answer is signed. All as sent: strings untouched, the body before any content encoding."""
+
+    api_key: str
+    nonce: bytes
+    path: str
+    post_params_hash: str
+    headers_hash: str
+    request_time: str
+    etag: str
+    body: bytes
+
+    def message(self, salt: bytes) -> bytes:
+        text = self.path + self.post_params_hash + self.headers_hash + self.request_time + self.etag
+        return salt + self.api_key.encode() + self.nonce + text.encode() + self.body
+
+
+class Signer:
+    """Signs with an intermediate key made at start and renewed long before it expires. `root` never leaves the vault."""
+
+    def __init__(self, root: Ed25519PrivateKey, now: datetime) -> None:
+        self._root = root
+        self._renew(now)
+
+    @classmethod
+    def open(cls, home: Path, vault: Vault, now: datetime) -> "Signer":
+        path = home / "signing-root.sealed"
+        if not path.exists():
+            key = Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
+            path.write_bytes(vault.seal(key, _PURPOSE))
+            path.chmod(0o600)
+        return cls(Ed25519PrivateKey.from_private_bytes(vault.unseal(path.read_bytes(), _PURPOSE)), now)
+
+    @property
+    def root_public_key(self) -> str:
+        """Base64, as an SDK's source holds it."""
+        return base64.b64encode(_raw(self._root)).decode()
+
+    def sign(self, signed: Signed, now: datetime) -> str:
+        if now > self._renew_at:
+            self._renew(now)
+        salt = random_bytes(16)
+        return base64.b64encode(self._prefix + salt + self._key.sign(signed.message(salt))).decode()
+
+    def _renew(self, now: datetime) -> None:
+        self._key = Ed25519PrivateKey.generate()
+        days = ((now + INTERMEDIATE_LIVES) - EPOCH).days.to_bytes(4, "little")
+        public = _raw(self._key)
+        self._prefix = public + days + self._root.sign(days + public)
+        self._renew_at = now + INTERMEDIATE_LIVES / 2
+
+
+def decode_nonce(header: str) -> bytes:
+    """Twelve bytes in base64. What is not base64 counts as no nonce: the signature will then not match, which is the right answer."""
+    try:
+        return base64.b64decode(header, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _raw(key: Ed25519PrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)

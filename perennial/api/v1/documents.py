@@ -1,0 +1,55 @@
+"""Keeps rendered customer objects beside the customer's version, and makes them anew where they are out of date."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from perennial import catalog, customers, subscriptions
+from perennial.api.v1.customer_info import Document, opening, render
+from perennial.base.db import Tx
+from perennial.base.ids import CustomerId
+from perennial.customers.model import Customer
+from perennial.subscriptions.model import Line
+
+
+async def current(tx: Tx, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Document]:
+    """Fresh documents for these customers, kept for the next reader: six statements, whatever their number.
+
+    The versions are read before what they stand for: a write in between makes the kept document look old, never a stale one look new.
+    """
+    catalog_version: int = await tx.fetch_value("SELECT catalog_version FROM project")
+    people = await customers.load(tx, customer_ids)
+    documents = await _render(tx, people)
+    rows = sorted(people)
+    await tx.execute(
+        """
+        INSERT INTO customer_document (project_id, customer_id, version, catalog_version, fresh_until, body)
+        SELECT %(project_id)s, customer_id, version, %(catalog_version)s, fresh_until, body
+        FROM unnest(%(ids)s::text[], %(versions)s::bigint[], %(fresh)s::timestamptz[], %(bodies)s::bytea[]) AS new (customer_id, version, fresh_until, body)
+        ON CONFLICT (project_id, customer_id) DO UPDATE SET version = excluded.version, catalog_version = excluded.catalog_version,
+          fresh_until = excluded.fresh_until, body = excluded.body
+        WHERE (customer_document.version, customer_document.catalog_version, customer_document.fresh_until)
+          IS DISTINCT FROM (excluded.version, excluded.catalog_version, excluded.fresh_until)
+        """,
+        project_id=tx.project_id, catalog_version=catalog_version, ids=rows, versions=[people[one].version for one in rows],
+        fresh=[documents[one].fresh_until for one in rows], bodies=[documents[one].body for one in rows],
+    )
+    return documents
+
+
+async def answer(tx: Tx, customer_id: CustomerId, *, last_seen: datetime | None = None, with_attributes: bool = False) -> bytes:
+    """The whole body for one customer, straight from what is known now."""
+    people = await customers.load(tx, [customer_id])
+    document = (await _render(tx, people, with_attributes=with_attributes))[customer_id]
+    seen = last_seen or people[customer_id].last_seen_at or people[customer_id].first_seen_at
+    return opening(tx.now, seen) + document.body
+
+
+async def _render(tx: Tx, people: dict[CustomerId, Customer], *, with_attributes: bool = False) -> dict[CustomerId, Document]:
+    lines = await subscriptions.load_of_customers(tx, people)
+    products = await catalog.find_products(tx, {(line.app_id, held.purchase.product) for line in lines for held in line.held})
+    held: dict[CustomerId, list[Line]] = {customer_id: [] for customer_id in people}
+    for line in lines:
+        held[line.customer_id].append(line)
+    return {
+        customer_id: render(customer, held[customer_id], products, tx.now, with_attributes=with_attributes) for customer_id, customer in people.items()
+    }

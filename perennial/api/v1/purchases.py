@@ -1,0 +1,69 @@
+"""Purchases: `POST /v1/receipts`, for a purchase, a restore, or a server that has a receipt.
+
+To an SDK a 4xx here is final (it finishes the store's transaction), so trouble on our side is always 5xx and is tried again.
+"""
+
+import msgspec
+from litestar import Response, post
+
+from perennial import catalog, customers, intake
+from perennial.api.auth import HttpRequest, app_of, caller_of
+from perennial.api.v1 import documents
+from perennial.api.v1.answers import json_bytes
+from perennial.api.v1.identity import attribute_errors
+from perennial.api.v1.wire import PostReceipt, attributes_of
+from perennial.base.db import Tx
+from perennial.base.errors import Invalid
+from perennial.base.ids import AppId
+from perennial.base.time import to_ms
+from perennial.catalog.model import Caller
+from perennial.customers.model import check_app_user_id
+from perennial.intake import Receipt
+
+_STORES = {"ios": "app_store", "macos": "mac_app_store", "uikitformac": "app_store", "tvos": "app_store", "watchos": "app_store", "visionos": "app_store"}
+
+
+@post("/v1/receipts", operation_id="post_receipt", summary="Record a purchase from a store's proof", status_code=200)
+async def post_receipt(request: HttpRequest, data: PostReceipt) -> Response[bytes]:
+    """Verifies the proof, records what it states, and answers with the customer. 7103: the proof is not valid; 7102: it is another's."""
+    caller, app = await caller_of(request), app_of(request)
+    check_app_user_id(data.app_user_id)
+    receipt = _receipt(data)
+    async with app.database.transaction(caller.project_id) as tx:
+        app_id = await store_app(tx, caller, request.headers.get("x-platform"))
+        reading = await intake.read_receipt(tx, app.vault, app.providers, app_id, receipt)
+        ids, _ = await customers.ensure(tx, [data.app_user_id])
+        buyer = ids[data.app_user_id]
+        await intake.record_receipt(tx, app_id, receipt, reading, buyer)
+        problems = []
+        if data.attributes:
+            sent = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
+            problems = await customers.set_attributes(tx, buyer, sent)
+        body = await documents.answer(tx, buyer, last_seen=tx.now, with_attributes=caller.kind == "secret")
+    if problems:
+        body = body[:-1] + b',"attributes_error_response":' + msgspec.json.encode(attribute_errors(problems)) + b"}"
+    return json_bytes(body)
+
+
+def _receipt(data: PostReceipt) -> Receipt:
+    token = data.fetch_token or data.app_transaction
+    if not token:
+        raise Invalid("fetch_token is missing: send the store's transaction or receipt", param="fetch_token", code=7103)
+    is_restore = data.is_restore if data.is_restore is not None else data.initiation_source == "restore"
+    return Receipt(token=token, product_ids=data.products, is_restore=is_restore, presented_offering=data.presented_offering_identifier)
+
+
+async def store_app(tx: Tx, caller: Caller, platform: str | None) -> AppId:
+    """A public key says which app it is; with a secret key the X-Platform header does."""
+    if caller.app_id is not None:
+        return caller.app_id
+    store = _STORES.get((platform or "").lower())
+    if store is None:
+        raise Invalid("with a secret key, send X-Platform (ios, macos, ...) so that we know which store this is from", param="X-Platform", code=7000)
+    apps = [app for app in await catalog.get_apps(tx) if app.store == store]
+    if len(apps) != 1:
+        raise Invalid(f"this project has {len(apps)} apps for {platform}; use the public SDK key of the one you mean", param="X-Platform", code=7000)
+    return apps[0].app_id
+
+
+HANDLERS = [post_receipt]

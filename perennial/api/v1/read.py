@@ -1,0 +1,185 @@
+"""The entitlement read, `GET /v1/subscribers/{id}`: a bare ASGI handler, because it is asked a thousand times for every write.
+
+Whatever requests wait at one moment go as one query through a door in the tenant wall that checks every key beside its row. A hit is
+the kept document; a miss (new customer, a write since, an access that ended) is rendered, in batches too. Nothing is cached in this
+process: a write by anyone is seen by the very next read of everyone, because versions are compared in the query itself.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from perennial import customers
+from perennial.api.auth import key_of
+from perennial.api.errors import error_body, log, status_of
+from perennial.api.headers import CORS, JSON, RawHeaders, client_of, etag_of, new_request_id
+from perennial.api.observe import OBSERVED
+from perennial.api.sightings import Sightings
+from perennial.api.signing import Signed, Signer, decode_nonce
+from perennial.api.v1 import documents
+from perennial.api.v1.customer_info import opening
+from perennial.app import App
+from perennial.base.coalesce import Coalescer
+from perennial.base.errors import Invalid, PerennialError, Unauthorized
+from perennial.base.ids import CustomerId, ProjectId
+from perennial.base.secrets import hash_key
+from perennial.base.time import to_ms
+from perennial.base.value import value
+from perennial.customers.model import Sighting, check_app_user_id
+
+PREFIX = b"/v1/subscribers/"
+
+Asked = tuple[bytes, str]  # hash of the key, app user id
+
+
+@value
+class Found:
+    """What one read is answered with. `body` lacks its opening."""
+
+    project_id: ProjectId
+    customer_id: CustomerId
+    body: bytes
+    now: datetime
+    is_new: bool = False
+    is_secret: bool = False
+
+
+class CustomerRead:
+    def __init__(self, app: App, sightings: Sightings, signer: Signer) -> None:
+        self._app = app
+        self._sightings = sightings
+        self._signer = signer
+        self._read: Coalescer[Asked, Found] = Coalescer(self._read_batch, slots=2, largest=200)
+
+    @staticmethod
+    def path_of(raw_path: bytes) -> bytes | None:
+        """The app user id of a path this handler answers, still escaped."""
+        rest = raw_path[len(PREFIX) :]
+        return rest if raw_path.startswith(PREFIX) and rest and b"/" not in rest else None
+
+    async def __call__(self, scope: Any, send: Any, escaped_id: bytes) -> None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        try:
+            found = await self._read.submit((_hash_of(headers.get(b"authorization", b"")), _app_user_id(escaped_id)))
+            await self._answer(scope, send, headers, found)
+        except PerennialError as error:
+            await _fail(send, status_of(error), error.message, error.code)
+        except Exception:
+            log.exception("a read failed")
+            await _fail(send, 500, "something went wrong on our side; it was logged", None)
+
+    async def _answer(self, scope: Any, send: Any, headers: dict[bytes, bytes], found: Found) -> None:
+        platform = headers.get(b"x-platform")
+        last_seen = found.now
+        if platform is not None:
+            client = client_of(headers)
+            sighting = Sighting(
+                customer_id=found.customer_id, seen_at=found.now, platform=client.platform, platform_version=client.platform_version,
+                app_version=client.app_version, country=client.country,
+            )
+            self._sightings.note(found.project_id, sighting)
+        if found.is_secret:
+            async with self._app.database.transaction(found.project_id) as tx:
+                body = await documents.answer(tx, found.customer_id, last_seen=last_seen if platform else None, with_attributes=True)
+        else:
+            body = opening(found.now, last_seen) + found.body
+        request_time = b"%d" % to_ms(found.now)
+        answer = [JSON, CORS, (b"x-revenuecat-request-time", request_time)]
+        status = 201 if found.is_new else 200
+        etag = b""
+        if b"x-revenuecat-etag" in headers and platform is not None and platform.lower() != b"web":
+            etag = etag_of(found.body)
+            answer.append((b"x-revenuecat-etag", etag))
+            if headers[b"x-revenuecat-etag"] == etag:
+                status, body = 304, b""
+        if b"x-nonce" in headers:
+            answer.append((b"x-signature", self._sign(scope, headers, request_time, etag, body).encode()))
+        answer += [(b"content-length", b"%d" % len(body)), (b"x-request-id", new_request_id().encode())]
+        await send({"type": "http.response.start", "status": status, "headers": answer})
+        await send({"type": "http.response.body", "body": body})
+
+    def _sign(self, scope: Any, headers: dict[bytes, bytes], request_time: bytes, etag: bytes, body: bytes) -> str:
+        return self._signer.sign(signed_of(scope["raw_path"], headers, request_time, etag, body), self._app.database.clock())
+
+    async def _read_batch(self, asked: Sequence[Asked]) -> list[Found | Exception]:
+        wall = self._app.database.clock()
+        rows = await self._app.database.door(
+            "SELECT * FROM read_customers($1, $2)", [key_hash for key_hash, _ in asked], [app_user_id for _, app_user_id in asked]
+        )
+        OBSERVED.reads.inc(len(asked))
+        OBSERVED.read_batches.inc()
+        results: list[Found | Exception] = [_unknown_key() for _ in asked] if len(rows) < len(asked) else [_PLACE] * len(asked)
+        missed: dict[ProjectId, list[int]] = defaultdict(list)
+        for row in rows:
+            place = row["place"] - 1
+            now = wall if row["clock_at"] is None else _project_now(row, wall)
+            if row["body"] is not None and now < row["fresh_until"]:
+                results[place] = Found(
+                    project_id=row["project_id"], customer_id=row["customer_id"], body=row["body"], now=now, is_secret=row["kind"] == "secret"
+                )
+            else:
+                results[place] = Found(project_id=row["project_id"], customer_id=CustomerId(""), body=b"", now=now, is_secret=row["kind"] == "secret")
+                missed[row["project_id"]].append(place)
+        for project_id, places in missed.items():
+            await self._render_batch(project_id, asked, places, results)
+        return results
+
+    async def _render_batch(self, project_id: ProjectId, asked: Sequence[Asked], places: Sequence[int], results: list[Found | Exception]) -> None:
+        OBSERVED.renders.inc(len(places))
+        async with self._app.database.transaction(project_id) as tx:
+            ids, new = await customers.ensure(tx, [asked[place][1] for place in places])
+            made = await documents.current(tx, list(ids.values()))
+            for place in places:
+                app_user_id, before = asked[place][1], results[place]
+                assert isinstance(before, Found)
+                customer_id = ids[app_user_id]
+                results[place] = Found(
+                    project_id=project_id, customer_id=customer_id, body=made[customer_id].body, now=tx.now, is_new=app_user_id in new,
+                    is_secret=before.is_secret,
+                )
+
+
+def signed_of(raw_path: bytes, headers: dict[bytes, bytes], request_time: bytes, etag: bytes, body: bytes) -> Signed:
+    def text(name: bytes) -> str:
+        return headers.get(name, b"").decode("latin-1")
+
+    return Signed(
+        api_key=key_of(text(b"authorization")), nonce=decode_nonce(text(b"x-nonce")), path=raw_path.decode("latin-1"),
+        post_params_hash=text(b"x-post-params-hash"), headers_hash=text(b"x-headers-hash"), request_time=request_time.decode(),
+        etag=etag.decode(), body=body,
+    )
+
+
+_PLACE = Exception("filled by its row")
+
+
+def _unknown_key() -> Unauthorized:
+    return Unauthorized("this API key is not known here, or it was revoked; check that it belongs to this installation", code=7225)
+
+
+@lru_cache(maxsize=4096)
+def _hash_of(authorization: bytes) -> bytes:
+    """Of the same bytes always the same hash: nothing about the key's validity is remembered."""
+    return hash_key(key_of(authorization.decode("latin-1")))
+
+
+def _app_user_id(escaped: bytes) -> str:
+    try:
+        return check_app_user_id(unquote_to_bytes(escaped).decode())
+    except UnicodeDecodeError as error:
+        raise Invalid("the app user id in the path is not UTF-8", param="app_user_id", code=7256) from error
+
+
+def _project_now(row: Any, wall: datetime) -> datetime:
+    at: datetime = row["clock_at"]
+    return at if row["clock_started_at"] is None else at + (wall - row["clock_started_at"])
+
+
+async def _fail(send: Any, status: int, message: str, code: int | None) -> None:
+    body = error_body("/v1", status, message, code=code)
+    headers: RawHeaders = [JSON, CORS, (b"content-length", b"%d" % len(body)), (b"x-request-id", new_request_id().encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,333 @@
+"""The verbs of telling: write down what happened, send it out, ask for it again.
+
+Delivery is at least once. An attempt is claimed and committed before the receiver is called, and its result is recorded after, so:
+two workers never send the same delivery within a lease; a crash between claim and record sends it again, with the same id, when the lease
+is over; late is merely late; and a worker that never comes back leaves nothing behind that another does not find on the agenda.
+"""
+
+import asyncio
+import base64
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from msgspec import UNSET, UnsetType
+
+from perennial.base.db import Database, Tx
+from perennial.base.errors import Invalid, PerennialError
+from perennial.base.ids import AppId, CustomerId, EndpointId, EventId, ProjectId, new_uuid, random_bytes
+from perennial.base.secrets import Vault
+from perennial.base.time import FOREVER, perf_counter
+from perennial.base.value import replace
+from perennial.events import db, rules
+from perennial.events.model import LEASE, Answer, Endpoint, EndpointMissing, Message, NewEvent, Parcel, Place, RecordedEvent, Route, Sender, Settled
+
+SENT_AT_ONCE = 20
+SENT_AT_ONCE_TO_ONE = 10  # a receiver that hangs must not occupy every place
+MOST_SILENCE = 5  # so many attempts without an answer, and the endpoint rests until its next turn
+SENDING_WINDOW = LEASE - timedelta(seconds=25)  # nothing is begun later: the slowest answer still falls within the lease
+MOST_PASSES = 200  # over deliveries that wait behind others
+MOST_REPLAYED = 100_000
+REPLAY_PAGE = 1000
+
+_AUTHORIZATION = "endpoint.authorization_header"  # what the vault binds the secrets to
+_SIGNING_SECRET = "endpoint.signing_secret"  # noqa: S105  a column's name
+
+_log = structlog.get_logger()
+
+
+async def append(tx: Tx, events: Sequence[NewEvent]) -> None:
+    """Writes events down and puts those that are new on their way, in the transaction of what they tell.
+
+    Two statements for any number of events. The same event again, here or in another transaction, changes nothing.
+    """
+    if not events:
+        return
+    if new := await db.insert_events(tx, events):
+        await db.open_deliveries(tx, new)
+
+
+# Sending --------------------------------------------------------------------------------------------------------------------------
+
+
+async def deliver_due(database: Database, project_id: ProjectId, vault: Vault, sender: Sender, limit: int = 500) -> int:
+    """One round: claims what is due, sends it with no transaction open, records how it went. Returns how many attempts were made.
+
+    Events of one customer reach an endpoint in order: one is sent only when none before it is still open. Events of different customers,
+    and different endpoints, do not wait for each other.
+    """
+    parcels, routes = await _claim(database, project_id, limit)
+    if not parcels:
+        return 0
+    answers = await _submit(parcels, routes, vault, sender, database.clock)
+    async with database.transaction(project_id) as tx:
+        settled = [rules.settle(parcel, answer, tx.now) for parcel, answer in zip(parcels, answers, strict=True)]
+        await _record(tx, settled)
+    _log_failures(project_id, settled)
+    return sum(one.was_tried for one in settled)
+
+
+async def _claim(database: Database, project_id: ProjectId, limit: int) -> tuple[list[Parcel], dict[EndpointId, Route]]:
+    """Passes over deliveries that wait behind others until it finds some whose turn it is."""
+    for _ in range(MOST_PASSES):
+        async with database.transaction(project_id) as tx:
+            due = await db.lock_due(tx, limit)
+            parcels = await db.claim(tx, due, until=tx.now + LEASE) if due else []
+            if parcels:
+                return parcels, await db.routes(tx, [parcel.endpoint_id for parcel in parcels])
+        if len(due) < limit:
+            break
+    return [], {}
+
+
+async def _submit(
+    parcels: Sequence[Parcel], routes: Mapping[EndpointId, Route], vault: Vault, sender: Sender, clock: Callable[[], datetime]
+) -> list[Answer | None]:
+    """Sends side by side. None where it was not tried: its endpoint is silent, or the lease would not last."""
+    everyone = asyncio.Semaphore(SENT_AT_ONCE)
+    each: defaultdict[EndpointId, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SENT_AT_ONCE_TO_ONE))
+    silence: Counter[EndpointId] = Counter()
+    began = perf_counter()
+
+    async def submit(parcel: Parcel) -> Answer | None:
+        async with each[parcel.endpoint_id], everyone:
+            if silence[parcel.endpoint_id] >= MOST_SILENCE or perf_counter() - began > SENDING_WINDOW.total_seconds():
+                return None
+            answer = await _send(parcel, routes[parcel.endpoint_id], vault, sender, clock())
+            if answer.status is None:
+                silence[parcel.endpoint_id] += 1
+            return answer
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(submit(parcel)) for parcel in parcels]
+    return [task.result() for task in tasks]
+
+
+async def _send(parcel: Parcel, route: Route, vault: Vault, sender: Sender, at: datetime) -> Answer:
+    """Never raises: one delivery that cannot be sent steps aside, and the rest of the batch is recorded."""
+    try:
+        return await sender.send(_message(parcel, route, vault, at))
+    except PerennialError as error:
+        return Answer(error=error.message)
+    except Exception as error:  # whose text may show a header, so only its kind is kept
+        return Answer(error=f"could not be sent ({type(error).__name__})")
+
+
+def _message(parcel: Parcel, route: Route, vault: Vault, at: datetime) -> Message:
+    header = route.authorization_header
+    return Message(
+        message_id=parcel.event_id,
+        url=route.url,
+        authorization_header=None if header is None else vault.unseal(header, _purpose(_AUTHORIZATION, parcel.endpoint_id)).decode(),
+        signing_secret=vault.unseal(route.signing_secret, _purpose(_SIGNING_SECRET, parcel.endpoint_id)).decode(),
+        sent_at=at,
+        event=parcel.body,
+    )
+
+
+async def _record(tx: Tx, settled: Sequence[Settled]) -> None:
+    await db.lock_endpoints(tx, [one.parcel.endpoint_id for one in settled])
+    saved = await db.save_settled(tx, settled)
+    await db.hold_followers(tx, [one for one in saved if one.wake_at is not None and one.was_tried])
+    await db.wake_next(tx, [one for one in saved if one.wake_at is None])
+    await db.save_health(tx, rules.health(settled))
+
+
+def _log_failures(project_id: ProjectId, settled: Sequence[Settled]) -> None:
+    """By ids: a URL may hold a secret of its receiver's."""
+    for one in settled:
+        if one.error is not None:
+            _log.warning(
+                "webhook not delivered", project_id=project_id, endpoint_id=one.parcel.endpoint_id, event_id=one.parcel.event_id,
+                attempt=one.attempts, status=one.status, error=one.error, retry_at=one.wake_at, is_parked=one.parked_at is not None,
+            )
+
+
+# Endpoints ------------------------------------------------------------------------------------------------------------------------
+
+
+async def create_endpoint(
+    tx: Tx,
+    vault: Vault,
+    *,
+    name: str,
+    url: str,
+    authorization_header: str | None = None,
+    environment: str | None = None,
+    app_id: str | None = None,
+    event_types: Sequence[str] | None = None,
+) -> tuple[Endpoint, str]:
+    """A webhook integration, and its Standard Webhooks signing secret (`whsec_...`), which is shown this once.
+
+    It hears what happens from now on; `replay` tells it of the past.
+    """
+    endpoint = Endpoint(
+        endpoint_id=EndpointId(tx.new_id("whintgr")),
+        name=name,
+        url=url,
+        environment=environment,
+        app_id=None if app_id is None else AppId(app_id),
+        event_types=_in_order(event_types),
+        created_at=tx.now,
+        has_authorization=authorization_header is not None,
+    )
+    await _check(tx, endpoint)
+    secret = "whsec_" + base64.b64encode(random_bytes(32)).decode()
+    await db.insert_endpoint(
+        tx,
+        endpoint,
+        authorization_header=_seal_authorization(vault, endpoint.endpoint_id, authorization_header),
+        signing_secret=vault.seal(secret, _purpose(_SIGNING_SECRET, endpoint.endpoint_id)),
+    )
+    return endpoint, secret
+
+
+async def update_endpoint(
+    tx: Tx,
+    vault: Vault,
+    endpoint_id: str,
+    *,
+    name: str | UnsetType = UNSET,
+    url: str | UnsetType = UNSET,
+    authorization_header: str | UnsetType | None = UNSET,
+    environment: str | UnsetType | None = UNSET,
+    app_id: str | UnsetType | None = UNSET,
+    event_types: Sequence[str] | UnsetType | None = UNSET,
+) -> Endpoint:
+    """Changes what is given. None is a value here (every environment, no header), so what stays as it is is left out, or `UNSET`.
+
+    What is on its way already still goes out, to the new url; new filters count for events from now on.
+    """
+    endpoint = await get_endpoint(tx, endpoint_id)
+    changed = replace(
+        endpoint,
+        name=endpoint.name if isinstance(name, UnsetType) else name,
+        url=endpoint.url if isinstance(url, UnsetType) else url,
+        environment=endpoint.environment if isinstance(environment, UnsetType) else environment,
+        app_id=endpoint.app_id if isinstance(app_id, UnsetType) else None if app_id is None else AppId(app_id),
+        event_types=endpoint.event_types if isinstance(event_types, UnsetType) else _in_order(event_types),
+        has_authorization=endpoint.has_authorization if isinstance(authorization_header, UnsetType) else authorization_header is not None,
+    )
+    await _check(tx, changed)
+    await db.update_endpoint(tx, changed)
+    if not isinstance(authorization_header, UnsetType):
+        await db.set_authorization(tx, changed.endpoint_id, _seal_authorization(vault, changed.endpoint_id, authorization_header))
+    return changed
+
+
+async def get_endpoint(tx: Tx, endpoint_id: str) -> Endpoint:
+    found = await db.get_endpoints(tx, [EndpointId(endpoint_id)])
+    if not found:
+        raise EndpointMissing(f"no webhook integration {endpoint_id[:80]!r} in this project", param="webhook_integration_id")
+    return found[0]
+
+
+async def list_endpoints(tx: Tx, after: str | None = None, limit: int = 20) -> list[Endpoint]:
+    """In order of their making, those after the id `after`."""
+    return await db.page_endpoints(tx, after=after, limit=limit)
+
+
+async def delete_endpoint(tx: Tx, endpoint_id: str) -> None:
+    """With all its deliveries. A message already under way arrives; nothing is tried again."""
+    if not await db.delete_endpoint(tx, EndpointId(endpoint_id)):
+        raise EndpointMissing(f"no webhook integration {endpoint_id[:80]!r} in this project", param="webhook_integration_id")
+
+
+async def _check(tx: Tx, endpoint: Endpoint) -> None:
+    rules.check_endpoint(endpoint)
+    if endpoint.app_id is not None and not await db.has_app(tx, endpoint.app_id):
+        raise Invalid(f"no app {endpoint.app_id[:80]!r} in this project; leave it out to hear of all apps", param="app_id")
+
+
+def _in_order(event_types: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if event_types is None else tuple(sorted(set(event_types)))
+
+
+def _seal_authorization(vault: Vault, endpoint_id: EndpointId, header: str | None) -> bytes | None:
+    if header is None:
+        return None
+    rules.check_authorization(header)
+    return vault.seal(header, _purpose(_AUTHORIZATION, endpoint_id))
+
+
+def _purpose(column: str, endpoint_id: EndpointId) -> str:
+    """Bound to its row too: one endpoint's header moved to another's row would be sent to a stranger."""
+    return f"{column} {endpoint_id}"
+
+
+# Again, and for a try -------------------------------------------------------------------------------------------------------------
+
+
+async def replay(
+    tx: Tx, endpoint_id: str, *, since: datetime | None = None, until: datetime | None = None, event_ids: Sequence[str] | None = None
+) -> int:
+    """Tells an endpoint again: everything recorded from `since` to `until` (both included), or the events named. Returns how many.
+
+    Deliveries are opened anew, from their first attempt on and with the same ids; events that match the endpoint's filters and were never
+    meant for it (it is new, or heard less) get a delivery. Each customer's events go out in their order. Twice is harmless. An attempt
+    under way meanwhile may arrive besides. Raises `Invalid` where more than 100,000 events would go: take the time in pieces.
+    """
+    endpoint = await get_endpoint(tx, endpoint_id)
+    if (since is None) == (event_ids is None):
+        raise Invalid("say either since when, or which events, to tell again", param="since")
+    await db.lock_endpoints(tx, [endpoint.endpoint_id])
+    if since is not None:
+        return await _replay_since(tx, endpoint.endpoint_id, since, until or FOREVER)
+    wanted = sorted(EventId(event_id) for event_id in set(event_ids or ()))
+    if len(wanted) > REPLAY_PAGE:
+        raise Invalid(f"event_ids names {len(wanted)} events; at most {REPLAY_PAGE} at a time", param="event_ids")
+    found = await db.find_events(tx, wanted)
+    if missing := sorted(set(wanted) - {event.event_id for event in found}):
+        raise Invalid(f"no event {missing[0][:80]!r} in this project", param="event_ids")
+    return await db.open_deliveries(tx, found, endpoint.endpoint_id)
+
+
+async def _replay_since(tx: Tx, endpoint_id: EndpointId, since: datetime, until: datetime) -> int:
+    place: Place = (since, -1, "")
+    opened = 0
+    for _ in range(MOST_REPLAYED // REPLAY_PAGE):
+        page = await db.keys_after(tx, place, until=until, limit=REPLAY_PAGE)
+        if page:
+            opened += await db.open_deliveries(tx, [key for key, _ in page], endpoint_id)
+            place = page[-1][1]
+        if len(page) < REPLAY_PAGE:
+            return opened
+    if await db.keys_after(tx, place, until=until, limit=1):
+        raise Invalid(f"more than {MOST_REPLAYED} events were recorded in that time; take it in pieces, with until", param="since")
+    return opened
+
+
+async def send_test(tx: Tx, endpoint_id: str) -> EventId:
+    """Puts a TEST event on its way to this endpoint alone, whatever its filters. Returns the event's id.
+
+    It is an event like others, of the customer `test`, who has a sequence of their own. Older tests still waiting for a retry are parked:
+    who tries again after a repair wants to see this one, now.
+    """
+    endpoint = await get_endpoint(tx, endpoint_id)
+    sequence = await db.next_test_sequence(tx)
+    event = rules.event_for_test(endpoint, event_id=EventId(new_uuid()), sequence=sequence, now=tx.now)
+    await db.insert_events(tx, [event])
+    await db.park_waiting_tests(tx, endpoint.endpoint_id)
+    await db.insert_delivery(tx, event, endpoint.endpoint_id)
+    return event.event_id
+
+
+# The log --------------------------------------------------------------------------------------------------------------------------
+
+
+async def list_events(
+    tx: Tx, customer_ids: Sequence[CustomerId] | None = None, after: Place | None = None, limit: int = 100
+) -> list[RecordedEvent]:
+    """Reads on from a place (an event's `place`; None: the beginning), newest last, with each event's deliveries.
+
+    Ordered by when the writing transaction began, so an event written by a long one can appear behind a place already passed.
+    """
+    return await db.with_deliveries(tx, await db.events_after(tx, customer_ids, after, limit))
+
+
+async def latest_events(
+    tx: Tx, customer_ids: Sequence[CustomerId] | None = None, before: Place | None = None, limit: int = 100
+) -> list[RecordedEvent]:
+    """The newest, or the newest before a place; newest last, as `list_events`."""
+    return await db.with_deliveries(tx, (await db.events_before(tx, customer_ids, before, limit))[::-1])

@@ -1,0 +1,141 @@
+"""The decisions of telling: what an endpoint may be, and what becomes of a delivery after an attempt. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from perennial.base.errors import Invalid
+from perennial.base.ids import EventId
+from perennial.base.time import to_ms
+from perennial.events.model import EVENT_TYPES, REST, RETRY_AFTER, TEST_CUSTOMER, Answer, Endpoint, Health, NewEvent, Parcel, Settled
+
+LONGEST_NAME = 1500  # the vendor's limits, here and below
+LONGEST_URL = 5000
+LONGEST_AUTHORIZATION = 5000
+
+
+def settle(parcel: Parcel, answer: Answer | None, now: datetime) -> Settled:
+    """Delivered, to be tried again by the vendor's schedule, or parked after the last try. No answer: it was not tried, and that does not count.
+
+    A parcel whose earlier attempts were claimed but never recorded (a crash) may have had more attempts than the schedule knows: it is parked.
+    """
+    if answer is None:
+        return Settled(parcel=parcel, attempts=parcel.attempts - 1, status=None, error=None, wake_at=now + REST)
+    if answer.is_success:
+        return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=None, delivered_at=now)
+    error = describe(answer)
+    if parcel.attempts > len(RETRY_AFTER):
+        return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=error, parked_at=now)
+    return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=error, wake_at=now + RETRY_AFTER[parcel.attempts - 1])
+
+
+def describe(answer: Answer) -> str:
+    """A sentence for a person. What the receiver wrote is left out: it may repeat our Authorization header."""
+    if answer.error is not None:
+        return answer.error
+    return f"answered {answer.status}; only 200 counts as received"
+
+
+def health(settled: Sequence[Settled]) -> list[Health]:
+    """One line per endpoint, in order of their ids. What was not tried says nothing."""
+    return [_health_of(endpoint, settled) for endpoint in sorted({one.parcel.endpoint_id for one in settled if one.was_tried})]
+
+
+def _health_of(endpoint: str, settled: Iterable[Settled]) -> Health:
+    tried = [one for one in settled if one.parcel.endpoint_id == endpoint and one.was_tried]
+    errors = [one.error for one in tried if one.error is not None]
+    return Health(
+        endpoint_id=tried[0].parcel.endpoint_id,
+        has_success=len(errors) < len(tried),
+        failures=len(errors),
+        last_error=errors[-1] if errors else None,
+    )
+
+
+# What an endpoint may be ----------------------------------------------------------------------------------------------------------
+
+
+def check_endpoint(endpoint: Endpoint) -> None:
+    """`Invalid` names the field. Whether the address may be reached is asked at each sending: names change where they lead."""
+    if not endpoint.name.strip() or len(endpoint.name) > LONGEST_NAME or "\x00" in endpoint.name:
+        raise Invalid(f"name must have 1 to {LONGEST_NAME} characters", param="name")
+    check_url(endpoint.url)
+    if endpoint.environment not in (None, "production", "sandbox"):
+        raise Invalid(f"environment {endpoint.environment[:80]!r} is not production or sandbox; leave it out for both", param="environment")
+    if endpoint.event_types is not None:
+        _check_event_types(endpoint.event_types)
+
+
+def check_url(url: str) -> None:
+    if len(url) > LONGEST_URL:
+        raise Invalid(f"url is longer than {LONGEST_URL} characters", param="url")
+    if not url.isprintable() or " " in url:
+        raise Invalid("url has a space or an invisible character in it; write it percent-encoded", param="url")
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise Invalid(f"url cannot be read: {error}", param="url") from error
+    if parts.scheme not in ("http", "https"):
+        raise Invalid("url must begin with https:// or http://", param="url")
+    if not has_host:
+        raise Invalid("url names no host that could be reached, such as https://example.com/hooks", param="url")
+    if "@" in parts.netloc:
+        raise Invalid("url holds a user name or password; put it into authorization_header, which is kept encrypted", param="url")
+
+
+def check_authorization(header: str) -> None:
+    if not header or len(header) > LONGEST_AUTHORIZATION:
+        raise Invalid(f"authorization_header must have 1 to {LONGEST_AUTHORIZATION} characters", param="authorization_header")
+    if not header.isprintable() or header != header.strip():
+        raise Invalid("authorization_header has a line break, another invisible character, or a space at its end", param="authorization_header")
+
+
+def _check_event_types(event_types: Sequence[str]) -> None:
+    if not event_types:
+        raise Invalid("event_types is empty, so nothing would ever be sent; leave it out to hear everything", param="event_types")
+    if unknown := sorted(set(event_types) - set(EVENT_TYPES)):
+        raise Invalid(f"event_types has {unknown[0][:80]!r}, which is not one of {', '.join(EVENT_TYPES)}", param="event_types")
+
+
+# A test ---------------------------------------------------------------------------------------------------------------------------
+
+
+def event_for_test(endpoint: Endpoint, *, event_id: EventId, sequence: int, now: datetime) -> NewEvent:
+    """A purchase nobody made, in the vendor's shape, so that a receiver's reading of the fields is tried too."""
+    environment = endpoint.environment or "sandbox"
+    body: dict[str, Any] = {
+        "type": "TEST",
+        "id": event_id,
+        "app_id": endpoint.app_id,
+        "event_timestamp_ms": to_ms(now),
+        "app_user_id": "test_app_user_id",
+        "original_app_user_id": "test_app_user_id",
+        "aliases": ["test_app_user_id"],
+        "subscriber_attributes": {"$displayName": {"value": "A test, sent by hand", "updated_at_ms": to_ms(now)}},
+        "product_id": "test_product",
+        "entitlement_id": None,
+        "entitlement_ids": None,
+        "period_type": "NORMAL",
+        "purchased_at_ms": to_ms(now),
+        "expiration_at_ms": to_ms(now + timedelta(hours=2)),
+        "store": "APP_STORE",
+        "environment": environment.upper(),
+        "presented_offering_id": None,
+        "transaction_id": None,
+        "original_transaction_id": None,
+        "is_family_share": None,
+        "country_code": "US",
+        "currency": None,
+        "price": None,
+        "price_in_purchased_currency": None,
+        "tax_percentage": None,
+        "commission_percentage": None,
+        "takehome_percentage": None,
+        "offer_code": None,
+    }
+    return NewEvent(
+        event_id=event_id, customer_id=TEST_CUSTOMER, sequence=sequence, type="TEST", app_id=endpoint.app_id, environment=environment,
+        happened_at=now, body=body,
+    )

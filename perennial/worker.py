@@ -1,0 +1,61 @@
+"""Runs the agenda: `perennial worker`. Any number may run; they take different work, and one that dies is missed by nobody for long.
+
+Each lane has a loop of its own, so that bulk work or a slow receiver never holds up money.
+"""
+
+import asyncio
+import signal
+
+import structlog
+
+from perennial.agenda import LANES, run_due_everywhere
+from perennial.api.observe import OBSERVED
+from perennial.app import App, open_app
+from perennial.base.errors import Unavailable
+from perennial.base.time import perf_counter
+from perennial.observability import configure
+from perennial.settings import Settings
+
+log = structlog.get_logger("perennial.worker")
+
+IDLE_FOR = 0.25  # seconds between looks while nothing is due
+AFTER_TROUBLE = 2.0
+
+
+def run(settings: Settings) -> None:
+    """Blocks until the process is told to stop; what is in hand is finished first."""
+    configure(settings)
+    asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with open_app(settings, application="perennial worker") as app:
+        log.info("worker started", lanes=LANES)
+        await asyncio.gather(*(_work(app, lane, stop) for lane in LANES))
+    log.info("worker stopped")
+
+
+async def _work(app: App, lane: str, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        pause = IDLE_FOR
+        started = perf_counter()
+        try:
+            handled = await run_due_everywhere(app, [lane])
+            if handled:
+                OBSERVED.handled.labels(lane).inc(handled)
+                OBSERVED.round_seconds.labels(lane).observe(perf_counter() - started)
+                pause = 0.0
+        except Unavailable as error:
+            log.warning("the database is not available; waiting", lane=lane, error=error.message)
+            pause = AFTER_TROUBLE
+        except Exception:
+            log.exception("a round of the agenda failed", lane=lane)
+            pause = AFTER_TROUBLE
+        if pause:
+            try:
+                await asyncio.wait_for(stop.wait(), pause)
+            except TimeoutError:
+                continue
