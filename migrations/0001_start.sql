@@ -283,7 +283,6 @@ CREATE TABLE purchase (
   told_expires_at     timestamptz,
   told_revoked_at     timestamptz,
   told_expired        boolean NOT NULL,
-  told_end_inferred   boolean NOT NULL,
   told_reversals      integer NOT NULL,
   told_billing_issue  boolean NOT NULL,
   recorded_at         timestamptz NOT NULL,

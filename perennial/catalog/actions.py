@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from perennial.base.db import Tx, UniqueViolation
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, KeyId, ProjectId, new_token
@@ -22,6 +24,7 @@ from perennial.catalog.model import (
     Offering,
     Package,
     PackageProduct,
+    PlacementIds,
     Product,
     ProductType,
     Project,
@@ -102,6 +105,7 @@ async def create_product(
     for param, text in (("duration", duration), ("trial_duration", trial_duration)):
         if text is not None:
             _check_duration(text, param)
+    _check_prices(prices)
     product = Product(
         product_id=tx.new_id("prod"), app_id=AppId(app_id), store_identifier=_named(store_identifier, "store_identifier", 200), type=type,
         created_at=tx.now, display_name=display_name, duration=duration, trial_duration=trial_duration, prices=tuple(prices),
@@ -143,6 +147,7 @@ async def detach_products(tx: Tx, entitlement_id: str, product_ids: Sequence[str
 async def create_offering(
     tx: Tx, *, lookup_key: str, display_name: str, metadata: dict[str, Any] | None = None, is_current: bool = False
 ) -> Offering:
+    await db.touch(tx)  # first: it holds the project, so two who make an offering current take turns
     if is_current:
         await db.clear_current_offering(tx)
     offering = Offering(
@@ -153,13 +158,19 @@ async def create_offering(
         await db.insert_offering(tx, offering)
     except UniqueViolation as error:
         raise Exists(f"the project already has an offering {lookup_key!r}", param="lookup_key") from error
-    await db.touch(tx)
     return offering
 
 
 async def update_offering(
-    tx: Tx, offering_id: str, *, display_name: str | None = None, is_current: bool | None = None, metadata: dict[str, Any] | None = None
+    tx: Tx,
+    offering_id: str,
+    *,
+    display_name: str | None = None,
+    is_current: bool | None = None,
+    metadata: dict[str, Any] | UnsetType | None = UNSET,
 ) -> Offering:
+    """Changes what is given. `metadata` may be None, which removes it; what stays is left out."""
+    await db.touch(tx)  # first: it holds the project, so two who make an offering current take turns
     offering = await require_offering(tx, offering_id)
     if is_current:
         await db.clear_current_offering(tx)
@@ -167,10 +178,9 @@ async def update_offering(
         offering,
         display_name=offering.display_name if display_name is None else _named(display_name, "display_name", 1500),
         is_current=offering.is_current if is_current is None else is_current,
-        metadata=offering.metadata if metadata is None else metadata,
+        metadata=offering.metadata if isinstance(metadata, UnsetType) else metadata,
     )
     await db.update_offering(tx, changed)
-    await db.touch(tx)
     return changed
 
 
@@ -193,7 +203,7 @@ async def create_package(tx: Tx, *, offering_id: str, lookup_key: str, display_n
 async def attach_to_package(tx: Tx, package_id: str, products: Sequence[PackageProduct]) -> None:
     await require_package(tx, package_id)
     await _require_products(tx, [one.product_id for one in products])
-    await db.attach_to_package(tx, package_id, products)
+    await db.attach_to_package(tx, package_id, list({one.product_id: one for one in products}.values()))
     await db.touch(tx)
 
 
@@ -214,6 +224,97 @@ async def set_fallback_offering(tx: Tx, offering_id: str | None) -> None:
     if offering_id is not None:
         await require_offering(tx, offering_id)
     await db.set_fallback(tx, offering_id)
+    await db.touch(tx)
+
+
+async def update_product(
+    tx: Tx,
+    product_id: str,
+    *,
+    display_name: str | UnsetType | None = UNSET,
+    duration: str | UnsetType | None = UNSET,
+    trial_duration: str | UnsetType | None = UNSET,
+    prices: Sequence[Money] | None = None,
+) -> Product:
+    """Changes what is given. `prices`, where given, are all there are from now on; running periods keep what they cost."""
+    product = await require_product(tx, product_id)
+    for param, text in (("duration", duration), ("trial_duration", trial_duration)):
+        if isinstance(text, str):
+            _check_duration(text, param)
+    _check_prices(prices or ())
+    changed = replace(
+        product,
+        display_name=product.display_name if isinstance(display_name, UnsetType) else display_name,
+        duration=product.duration if isinstance(duration, UnsetType) else duration,
+        trial_duration=product.trial_duration if isinstance(trial_duration, UnsetType) else trial_duration,
+        prices=product.prices if prices is None else tuple(prices),
+    )
+    await db.update_product(tx, changed)
+    if prices is not None:
+        await db.delete_other_prices(tx, product_id, [price.currency for price in prices])
+        await db.insert_prices(tx, product_id, prices)
+    await db.touch(tx)
+    return changed
+
+
+async def update_entitlement(tx: Tx, entitlement_id: str, *, display_name: str) -> Entitlement:
+    changed = replace(await require_entitlement(tx, entitlement_id), display_name=_named(display_name, "display_name", 1500))
+    await db.update_entitlement(tx, changed)
+    await db.touch(tx)
+    return changed
+
+
+async def update_package(tx: Tx, package_id: str, *, display_name: str | None = None, position: int | None = None) -> Package:
+    package = await require_package(tx, package_id)
+    if position is not None and position < 1:
+        raise Invalid("position counts from 1", param="position")
+    changed = replace(
+        package,
+        display_name=package.display_name if display_name is None else _named(display_name, "display_name", 1500),
+        position=position or package.position,
+    )
+    await db.update_package(tx, changed)
+    await db.touch(tx)
+    return changed
+
+
+async def change_app(
+    tx: Tx,
+    vault: Vault,
+    app_id: str,
+    *,
+    name: str | None = None,
+    bundle_id: str | None = None,
+    app_apple_id: int | None = None,
+    api_key_id: str | None = None,
+    api_issuer: str | None = None,
+    api_private_key: str | None = None,
+) -> App:
+    """Changes what is given, and seals a new private key where there is one."""
+    app = await require_app(tx, app_id)
+    changed = replace(
+        app,
+        name=app.name if name is None else _named(name, "name", 255),
+        bundle_id=bundle_id or app.bundle_id,
+        app_apple_id=app_apple_id or app.app_apple_id,
+        api_key_id=api_key_id or app.api_key_id,
+        api_issuer=api_issuer or app.api_issuer,
+        has_api_secret=app.has_api_secret or api_private_key is not None,
+    )
+    await db.update_app(tx, changed, api_secret=vault.seal(api_private_key, API_SECRET) if api_private_key else None)
+    return changed
+
+
+async def set_placements(tx: Tx, placements: PlacementIds) -> None:
+    """These are all there are from now on."""
+    wanted = {one for one in (placements.fallback_offering_id, *placements.offering_ids.values()) if one is not None}
+    found = {offering.offering_id for offering in await db.get_offerings(tx, offering_ids=sorted(wanted))} if wanted else set()
+    if missing := sorted(wanted - found):
+        raise Missing(f"no offering {missing[0]!r} in this project", param="placements")
+    await db.delete_other_placements(tx, list(placements.offering_ids))
+    for identifier, offering_id in placements.offering_ids.items():
+        await db.set_placement(tx, _named(identifier, "identifier", 200), offering_id)
+    await db.set_fallback(tx, placements.fallback_offering_id)
     await db.touch(tx)
 
 
@@ -267,6 +368,12 @@ def _named(text: str, param: str, longest: int) -> str:
     if not text.strip() or len(text) > longest or "\x00" in text:
         raise Invalid(f"{param} must have 1 to {longest} characters", param=param)
     return text
+
+
+def _check_prices(prices: Sequence[Money]) -> None:
+    currencies = [price.currency for price in prices]
+    if twice := sorted({currency for currency in currencies if currencies.count(currency) > 1}):
+        raise Invalid(f"prices has {twice[0]} twice; a product has one price per currency", param="prices")
 
 
 def _check_duration(text: str, param: str) -> None:

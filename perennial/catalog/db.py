@@ -7,7 +7,20 @@ from typing import Any, LiteralString
 from perennial.base.db import Database, Row, Tx
 from perennial.base.ids import ProjectId
 from perennial.base.money import Money
-from perennial.catalog.model import ApiKey, App, Caller, Entitlement, Offering, Package, PackageProduct, Placements, Product, Project
+from perennial.catalog.model import (
+    ApiKey,
+    App,
+    AuditEntry,
+    Caller,
+    Entitlement,
+    Offering,
+    Package,
+    PackageProduct,
+    PlacementIds,
+    Placements,
+    Product,
+    Project,
+)
 
 # Projects, apps, keys ---------------------------------------------------------------------------------------------------------
 
@@ -403,3 +416,81 @@ async def get_placements(tx: Tx) -> Placements:
     return Placements(fallback_offering=by_identifier.pop(None, None), offerings=by_identifier)
 
 
+
+# Changes by hand, and who made them ---------------------------------------------------------------------------------------------
+
+
+async def update_product(tx: Tx, product: Product) -> None:
+    """What a person may change of it, without its prices; its store identifier and type are what it is."""
+    await tx.execute(
+        """
+        UPDATE product SET display_name = %(display_name)s, duration = %(duration)s, trial_duration = %(trial_duration)s
+        WHERE product_id = %(product_id)s
+        """,
+        product_id=product.product_id, display_name=product.display_name, duration=product.duration, trial_duration=product.trial_duration,
+    )
+
+
+async def delete_other_prices(tx: Tx, product_id: str, currencies: Sequence[str]) -> None:
+    await tx.execute(
+        "DELETE FROM price WHERE product_id = %(product_id)s AND currency <> ALL (%(currencies)s::text[])",
+        product_id=product_id, currencies=list(currencies),
+    )
+
+
+async def update_entitlement(tx: Tx, entitlement: Entitlement) -> None:
+    await tx.execute(
+        "UPDATE entitlement SET display_name = %(display_name)s WHERE entitlement_id = %(entitlement_id)s",
+        display_name=entitlement.display_name, entitlement_id=entitlement.entitlement_id,
+    )
+
+
+async def products_of_entitlements(tx: Tx, entitlement_ids: Sequence[str]) -> dict[str, list[str]]:
+    """Product ids by entitlement, for all of a page at once."""
+    rows = await tx.fetch(
+        """
+        SELECT entitlement_id, array_agg(product_id ORDER BY product_id) AS products FROM entitlement_product
+        WHERE entitlement_id = ANY (%(ids)s::text[]) GROUP BY entitlement_id
+        """,
+        ids=list(entitlement_ids),
+    )
+    return {row["entitlement_id"]: list(row["products"]) for row in rows}
+
+
+async def update_package(tx: Tx, package: Package) -> None:
+    await tx.execute(
+        "UPDATE package SET display_name = %(display_name)s, position = %(position)s WHERE package_id = %(package_id)s",
+        display_name=package.display_name, position=package.position, package_id=package.package_id,
+    )
+
+
+async def delete_other_placements(tx: Tx, identifiers: Sequence[str]) -> None:
+    await tx.execute("DELETE FROM placement WHERE identifier <> ALL (%(identifiers)s::text[])", identifiers=list(identifiers))
+
+
+async def get_placement_ids(tx: Tx) -> PlacementIds:
+    rows = await tx.fetch(
+        """
+        SELECT identifier, offering_id FROM placement
+        UNION ALL SELECT NULL, fallback_offering_id FROM project WHERE fallback_offering_id IS NOT NULL
+        ORDER BY identifier
+        """
+    )
+    by_identifier = {row["identifier"]: row["offering_id"] for row in rows}
+    return PlacementIds(fallback_offering_id=by_identifier.pop(None, None), offering_ids=by_identifier)
+
+
+async def get_audit(
+    tx: Tx, *, before: str | None = None, since: datetime | None = None, until: datetime | None = None, limit: int = 100
+) -> list[AuditEntry]:
+    """The newest first; those before the entry `before`, and from `since` up to but without `until`."""
+    rows = await tx.fetch(
+        """
+        SELECT audit_id, actor, action, target, at, data FROM audit
+        WHERE (%(before)s::text IS NULL OR audit_id < %(before)s)
+          AND (%(since)s::timestamptz IS NULL OR at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
+        ORDER BY audit_id DESC LIMIT %(limit)s
+        """,
+        before=before, since=since, until=until, limit=limit,
+    )
+    return [AuditEntry(**dict(row)) for row in rows]

@@ -132,3 +132,23 @@ class Placements:
 
     fallback_offering: str | None  # lookup keys
     offerings: dict[str, str | None]
+
+
+@value
+class PlacementIds:
+    """`Placements` by the offerings' ids, as they are set."""
+
+    fallback_offering_id: str | None
+    offering_ids: dict[str, str | None]
+
+
+@value
+class AuditEntry:
+    """An administrative act: who did what to what. `actor` is a key's id, or where it was done by hand: `cli`, `dashboard`."""
+
+    audit_id: str
+    actor: str
+    action: str  # noun.verb
+    target: str
+    at: datetime
+    data: dict[str, Any]

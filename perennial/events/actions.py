@@ -199,6 +199,7 @@ async def update_endpoint(
 
     What is on its way already still goes out, to the new url; new filters count for events from now on.
     """
+    await db.lock_endpoints(tx, [EndpointId(endpoint_id)])
     endpoint = await get_endpoint(tx, endpoint_id)
     changed = replace(
         endpoint,

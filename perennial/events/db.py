@@ -116,7 +116,8 @@ async def events_after(tx: Tx, customer_ids: Sequence[CustomerId] | None, place:
           AND recorded_at >= %(at)s AND (recorded_at, sequence, event_id) > (%(at)s, %(sequence)s, %(event_id)s)
         ORDER BY recorded_at, sequence, event_id LIMIT %(limit)s
         """,
-        project_id=tx.project_id, customers=None if customer_ids is None else list(customer_ids), at=at, sequence=sequence, event_id=event_id, limit=limit,
+        project_id=tx.project_id, customers=None if customer_ids is None else list(customer_ids), at=at, sequence=sequence, event_id=event_id,
+        limit=limit,
     )
 
 
@@ -130,7 +131,8 @@ async def events_before(tx: Tx, customer_ids: Sequence[CustomerId] | None, place
           AND recorded_at <= %(at)s AND (recorded_at, sequence, event_id) < (%(at)s, %(sequence)s, %(event_id)s)
         ORDER BY recorded_at DESC, sequence DESC, event_id DESC LIMIT %(limit)s
         """,
-        project_id=tx.project_id, customers=None if customer_ids is None else list(customer_ids), at=at, sequence=sequence, event_id=event_id, limit=limit,
+        project_id=tx.project_id, customers=None if customer_ids is None else list(customer_ids), at=at, sequence=sequence, event_id=event_id,
+        limit=limit,
     )
 
 
@@ -184,7 +186,8 @@ async def update_endpoint(tx: Tx, endpoint: Endpoint) -> None:
 
 async def set_authorization(tx: Tx, endpoint_id: EndpointId, authorization_header: bytes | None) -> None:
     await tx.execute(
-        "UPDATE endpoint SET authorization_header = %(header)s WHERE endpoint_id = %(endpoint_id)s", header=authorization_header, endpoint_id=endpoint_id
+        "UPDATE endpoint SET authorization_header = %(header)s WHERE endpoint_id = %(endpoint_id)s",
+        header=authorization_header, endpoint_id=endpoint_id,
     )
 
 
@@ -310,9 +313,11 @@ async def routes(tx: Tx, endpoint_ids: Sequence[EndpointId]) -> dict[EndpointId,
         "SELECT endpoint_id, url, authorization_header, signing_secret FROM endpoint WHERE endpoint_id = ANY (%(ids)s::text[])",
         ids=sorted(set(endpoint_ids)),
     )
-    return {
-        row["endpoint_id"]: Route(url=row["url"], authorization_header=row["authorization_header"], signing_secret=row["signing_secret"]) for row in rows
-    }
+    return {row["endpoint_id"]: _route(row) for row in rows}
+
+
+def _route(row: Row) -> Route:
+    return Route(url=row["url"], authorization_header=row["authorization_header"], signing_secret=row["signing_secret"])
 
 
 async def save_settled(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
@@ -399,5 +404,6 @@ async def insert_delivery(tx: Tx, event: NewEvent, endpoint_id: EndpointId) -> N
         INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, wake_at)
         VALUES (%(project_id)s, %(customer_id)s, %(endpoint_id)s, %(event_id)s, %(sequence)s, %(now)s)
         """,
-        project_id=tx.project_id, customer_id=event.customer_id, endpoint_id=endpoint_id, event_id=event.event_id, sequence=event.sequence, now=tx.now,
+        project_id=tx.project_id, customer_id=event.customer_id, endpoint_id=endpoint_id, event_id=event.event_id, sequence=event.sequence,
+        now=tx.now,
     )

@@ -21,7 +21,8 @@ from perennial.base.address import is_public
 from perennial.base.time import to_ms
 from perennial.events.model import Answer, Message
 
-TIMEOUT = timedelta(seconds=15)  # for all of it; the vendor waits 60, but then one slow receiver would hold up more of the others
+TIMEOUT = timedelta(seconds=15)  # until the status; the vendor waits 60, but then one slow receiver would hold up more of the others
+REST_TIMEOUT = 2.0  # seconds, for what comes after the status
 CONNECT_TIMEOUT = 5.0  # seconds, for each address
 MOST_ADDRESSES = 4  # of one name that are tried
 MOST_CONNECTIONS = 100
@@ -33,7 +34,7 @@ class AddressRefused(httpcore.ConnectError):
 
 
 class WebhookSender:
-    """Follows no redirects, uses no proxy. `trust` replaces the usual certificate authorities."""
+    """Follows no redirects, uses no proxy, retries nothing: every attempt counts. `trust` replaces the usual certificate authorities."""
 
     def __init__(self, *, allow_internal: bool, timeout: timedelta = TIMEOUT, trust: ssl.SSLContext | None = None) -> None:
         self._timeout = timeout.total_seconds()
@@ -48,8 +49,7 @@ class WebhookSender:
     async def send(self, message: Message) -> Answer:
         """One attempt. Whatever the receiver does is a value. A message that could not be put on the wire at all raises."""
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._post(message)
+            return await self._post(message)
         except TimeoutError:
             return Answer(error=f"no answer within {self._timeout:g} seconds")
         except AddressRefused as error:
@@ -70,11 +70,13 @@ class WebhookSender:
         url, body = httpx.URL(message.url), encode(message)
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
         sent = [(b"Host", url.netloc), (b"Content-Length", str(len(body)).encode()), *headers(message, body)]
-        async with self._pool.stream("POST", target, headers=sent, content=body) as response:
+        async with asyncio.timeout(self._timeout):
+            response = await self._pool.handle_async_request(httpcore.Request("POST", target, headers=sent, content=body))
+        try:
             await _take_in(response)
-            return Answer(status=response.status)
-
-    # Nothing is retried here: every attempt is counted, and the schedule is not ours.
+        finally:
+            await response.aclose()
+        return Answer(status=response.status)
 
 
 def encode(message: Message) -> bytes:
@@ -100,11 +102,12 @@ async def _take_in(response: httpcore.Response) -> None:
     assert isinstance(response.stream, AsyncIterable)
     taken = 0
     try:
-        async for chunk in response.stream:
-            taken += len(chunk)
-            if taken > LONGEST_BODY:
-                return
-    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError):
+        async with asyncio.timeout(REST_TIMEOUT):
+            async for chunk in response.stream:
+                taken += len(chunk)
+                if taken > LONGEST_BODY:
+                    return
+    except (TimeoutError, httpcore.NetworkError, httpcore.RemoteProtocolError):
         return
 
 

@@ -151,7 +151,7 @@ async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
           revoked_share_ppm = excluded.revoked_share_ppm, is_superseded = excluded.is_superseded,
           presented_offering = excluded.presented_offering, told_purchased = excluded.told_purchased,
           told_expires_at = excluded.told_expires_at, told_revoked_at = excluded.told_revoked_at, told_expired = excluded.told_expired,
-          told_end_inferred = excluded.told_end_inferred, told_reversals = excluded.told_reversals, told_billing_issue = excluded.told_billing_issue
+          told_reversals = excluded.told_reversals, told_billing_issue = excluded.told_billing_issue
         """,
         rows=rows,
     )
@@ -206,7 +206,7 @@ def _held(row: Row) -> Held:
         ),
         told=Told(
             purchased=row["told_purchased"], expires_at=row["told_expires_at"], revoked_at=row["told_revoked_at"], expired=row["told_expired"],
-            end_inferred=row["told_end_inferred"], reversals=row["told_reversals"], billing_issue=row["told_billing_issue"],
+            reversals=row["told_reversals"], billing_issue=row["told_billing_issue"],
         ),
         presented_offering=row["presented_offering"],
     )
@@ -242,7 +242,7 @@ def _purchase_row(line: Line, held: Held, tx: Tx) -> dict[str, Any]:
         "revoked_at": revocation.at if revocation else None, "revoked_refunded": revocation.refunded if revocation else None,
         "revoked_share_ppm": revocation.share_ppm if revocation else None, "is_superseded": purchase.is_superseded,
         "presented_offering": held.presented_offering, "told_purchased": told.purchased, "told_expires_at": told.expires_at,
-        "told_revoked_at": told.revoked_at, "told_expired": told.expired, "told_end_inferred": told.end_inferred,
+        "told_revoked_at": told.revoked_at, "told_expired": told.expired,
         "told_reversals": told.reversals, "told_billing_issue": told.billing_issue,
     }
 

@@ -97,7 +97,6 @@ class Told:
     expires_at: datetime | None = None  # the end we last told
     revoked_at: datetime | None = None
     expired: bool = False
-    end_inferred: bool = False  # the expiry was told because a successor proved it, not by the store's word
     reversals: int = 0
     billing_issue: bool = False
 

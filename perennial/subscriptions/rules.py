@@ -113,9 +113,12 @@ def will_renew(line: Line) -> bool:
 
 
 def auto_renew_off_at(line: Line) -> datetime | None:
-    """Since when auto-renew has been off, as far as the store told us."""
+    """Since when auto-renew has been off, as far as the store told us. A purchase the customer makes anew starts over."""
+    acted_at = max((held.purchase.purchased_at for held in line.held if not held.purchase.is_renewal), default=None)
     since: datetime | None = None
     for renewal in line.renewals:
+        if acted_at is not None and renewal.as_of < acted_at:
+            continue
         since = (since or renewal.as_of) if renewal.auto_renew is False else None
     return since
 
@@ -153,9 +156,15 @@ def is_entitled(line: Line, now: datetime) -> bool:
 def over_at(line: Line, held: Held) -> datetime:
     """When we may say that a period is over. At its end where the store said so, else after a while of silence."""
     end = access_end(line, held)
-    if held.purchase.revocation is not None or ended_reason(line, held) is not None:
+    if was_cut_short(held) or ended_reason(line, held) is not None:
         return end
     return max(end, line.heard_at) + (SILENCE_MEANS_OVER if will_renew(line) else CANCELLED_MEANS_OVER)
+
+
+def was_cut_short(held: Held) -> bool:
+    """Taken back while it ran. A refund of a period already past says nothing of what followed it."""
+    revocation, expires_at = held.purchase.revocation, held.purchase.expires_at
+    return revocation is not None and (expires_at is None or revocation.at < expires_at)
 
 
 def ended_reason(line: Line, held: Held) -> str | None:
@@ -166,7 +175,7 @@ def ended_reason(line: Line, held: Held) -> str | None:
 def ask_at(line: Line) -> datetime | None:
     """When a running line should have spoken: the moment to ask its store."""
     held = latest(line)
-    if held is None or held.told.expired or held.purchase.expires_at is None or held.purchase.revocation or ended_reason(line, held):
+    if held is None or held.told.expired or held.purchase.expires_at is None or was_cut_short(held) or ended_reason(line, held):
         return None
     end = access_end(line, held)
     if line.store == "test_store":  # it renews when asked, so it is asked in time

@@ -23,6 +23,7 @@ from perennial.subscriptions.rules import (
     present,
     renewals_of,
     wake_at,
+    was_cut_short,
 )
 
 # Within one instant: what a customer did comes before what followed from it.
@@ -212,36 +213,16 @@ def _expirations(line: Line, now: datetime) -> list[Telling]:
 
 
 def _is_over(line: Line, index: int, held: Held, now: datetime) -> bool:
-    if _stands_for_run(line, index):
-        return False
     if held is latest(line):
         return now >= over_at(line, held)
-    if held.purchase.revocation is not None:
+    if was_cut_short(held):
         return _was_latest(line, held) and access_end(line, held) <= now
-    return _was_followed_by_gap(line, index, held)
-
-
-def _was_followed_by_gap(line: Line, index: int, held: Held) -> bool:
-    """Access ended before the next period began, and the store said so, or the customer bought anew, which proves it."""
-    after = next((one.purchase for one in line.held[index + 1 :] if not one.purchase.is_superseded), None)
-    assert after is not None, "a purchase that is not the latest has one after it"
-    has_gap = access_end(line, held) < after.purchased_at
-    return has_gap and (ended_reason(line, held) is not None or not after.is_renewal)
-
-
-def _stands_for_run(line: Line, index: int) -> bool:
-    """Whether an expiry inferred for an earlier period already told the end of this run of renewals."""
-    for position in range(index - 1, -1, -1):
-        if not line.held[position + 1].purchase.is_renewal:
-            return False
-        earlier = line.held[position]
-        if earlier.told.end_inferred and ended_reason(line, earlier) is None:
-            return True
-    return False
+    has_gap = access_end(line, held) < line.held[index + 1].purchase.purchased_at
+    return has_gap and ended_reason(line, held) is not None
 
 
 def _expiration_reason(line: Line, held: Held) -> EndReason:
-    if held.purchase.revocation is not None:
+    if was_cut_short(held):
         return "customer_support"
     said = [renewal for renewal in renewals_of(line, held) if renewal.ended or renewal.off_reason]
     return (said[-1].ended or said[-1].off_reason or "unknown") if said else "unknown"
@@ -261,7 +242,6 @@ def _remember(line: Line, tellings: list[Telling], now: datetime) -> Line:
                 expires_at=one.purchase.expires_at,
                 revoked_at=one.purchase.revocation.at if one.purchase.revocation else None,
                 expired=_remember_expired(one, is_told_now=one.purchase.transaction in expired, now=now),
-                end_inferred=one.told.end_inferred or (one.purchase.transaction in expired and one is not latest(line) and ended_reason(line, one) is None),
                 reversals=one.told.reversals + _is_reversed(one),
                 billing_issue=one.told.billing_issue or one.purchase.transaction in billing,
             ),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,7 +129,7 @@ def purchase(**changes: object) -> Purchase:
     return STORE.read_receipt(APP, transaction(**changes), Posted(), NOW).statements[0].purchases[0]
 
 
-def snapshot(kind: str = "DID_RENEW", *, status: int | None = 1, of: str | None = None, **changes: object) -> Renewal:
+def snapshot(kind: str = "DID_RENEW", *, status: int | None = 1, of: str | None = None, **changes: Any) -> Renewal:
     return tell(kind, status=status, of=of, renews=renewal(**changes)).statements[0].renewals[0]
 
 
@@ -419,7 +420,7 @@ def test_a_transaction_that_cannot_be_right_names_its_field(changes: dict[str, o
         ({"autoRenewStatus": 0, "expirationIntent": 6}, False, "unknown"),
     ],
 )
-def test_auto_renew_is_the_fields_word_not_the_types(changes: dict[str, object], auto_renew: bool | None, off_reason: str | None) -> None:
+def test_auto_renew_is_the_fields_word_not_the_types(changes: dict[str, Any], auto_renew: bool | None, off_reason: str | None) -> None:
     stated = snapshot("DID_CHANGE_RENEWAL_STATUS/AUTO_RENEW_ENABLED", **changes)
     assert (stated.auto_renew, stated.off_reason, stated.ended) == (auto_renew, off_reason, None)
 
@@ -503,7 +504,7 @@ def test_refund_messages_bind_renewal_information_to_whichever_period_is_newest(
         ({"renewalDate": to_ms(ENDS + 61 * DAY), "isInBillingRetryPeriod": True}, ""),
     ],
 )
-def test_renewal_information_of_another_period_is_not_bound_to_this_one(changes: dict[str, object], transaction_id: str) -> None:
+def test_renewal_information_of_another_period_is_not_bound_to_this_one(changes: dict[str, Any], transaction_id: str) -> None:
     assert snapshot("DID_CHANGE_RENEWAL_STATUS", **changes).transaction == transaction_id
 
 
@@ -561,7 +562,7 @@ def notification(subject: dict[str, Any]) -> bytes:
 @pytest.fixture
 def apples_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreApp]:
     """An app that trusts no simulated store, while our pen's root stands where Apple's is pinned: nobody else can sign for production."""
-    monkeypatch.setattr(jws, "APPLE_ROOT_G3", AUTHORITY.root.fingerprint(jws.SHA256()).hex())
+    monkeypatch.setattr(jws, "APPLE_ROOT_G3", AUTHORITY.root.fingerprint(SHA256()).hex())
     jws._chains.clear()
     yield replace(APP, simulated_roots=())
     jws._chains.clear()

@@ -54,7 +54,14 @@ def attributes(pairs: Iterable[tuple[int, bytes]]) -> bytes:
     return der(SET, b"".join(der(SEQUENCE, number(kind) + number(1) + der(OCTETS, content)) for kind, content in pairs))
 
 
-HEAD = {0: text("ProductionSandbox"), 2: text("com.example.app"), 3: text("42"), 12: date("2026-03-01T11:59:00Z"), 19: text("1.0"), 4: b"\xf2\xbf opaque"}
+HEAD = {
+    0: text("ProductionSandbox"),
+    2: text("com.example.app"),
+    3: text("42"),
+    12: date("2026-03-01T11:59:00Z"),
+    19: text("1.0"),
+    4: b"\xf2\xbf opaque",
+}
 MONTH = {
     1701: number(1),
     1702: text("pro_monthly"),
@@ -264,7 +271,7 @@ def test_the_root_need_not_be_carried_where_we_have_it() -> None:
         (envelope([AUTHORITY.intermediate] * 8), "more certificates than"),
         (envelope(CHAIN, key=generate_private_key(SECP256R1())), "does not fit the receipt"),
         (envelope(CHAIN, digest=SHA512()), "digest the App Store does not use"),
-        (envelope(CHAIN, leaf=AUTHORITY.intermediate), "lacks Apple's mark|nothing in the receipt|not signed by|not an authority|do not lead"),
+        (envelope(CHAIN, leaf=AUTHORITY.intermediate), "intermediate certificate lacks Apple's mark"),
     ],
 )
 def test_another_signer_is_untrusted(token: str, complaint: str) -> None:
@@ -304,8 +311,8 @@ def test_an_old_receipt_stays_readable() -> None:
         (base64.b64encode(b'{\n\t"signature" = "Ap";\n\t"purchase-info" = "ew";\n}').decode(), "as iOS 6 made them"),
         (base64.b64encode(b'{"transactions":[]}').decode(), "Xcode's local testing"),
         (base64.b64encode(der(SEQUENCE, b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")).decode(), "not signed"),
-        (envelope(CHAIN, inside=b"hello"), "not one SET|breaks off"),
-        (envelope(CHAIN, inside=b""), "not one SET|must hold data"),
+        (envelope(CHAIN, inside=b"hello"), "breaks off"),
+        (envelope(CHAIN, inside=b""), "not one SET"),
         (envelope(CHAIN, inside=der(SET, number(1))), "a type, a version and a value"),
         (envelope(CHAIN, inside=der(SET, der(SEQUENCE, number(1)))), "a type, a version and a value"),
         (envelope(CHAIN, inside=b"\x31\x84\xff\xff\xff\xff"), "breaks off"),
@@ -314,17 +321,17 @@ def test_an_old_receipt_stays_readable() -> None:
         (receipt(a2=None), "lacks its bundle id"),
         (receipt(a2=text("")), "lacks its bundle id"),
         (receipt(a12=None), "lacks its creation date"),
-        (receipt(a12=date("yesterday")), "not an app receipt"),
-        (receipt(a12=date("2026-03-01T11:59:00")), "without a zone"),
+        (receipt(a12=date("yesterday")), "a moment that is none"),
+        (receipt(a12=date("2026-03-01T11:59:00")), "has no zone"),
         (receipt(a2=number(7)), "text that is not text"),
         (receipt(a2=text("a\0b")), "text that is not text"),
-        (receipt(a2=der(UTF8, b"\xff\xfe")), "not an app receipt"),
+        (receipt(a2=der(UTF8, b"\xff\xfe")), "text that is not text"),
         (receipt(without(MONTH, 1703)), "lacks its transaction id"),
         (receipt(without(MONTH, 1702)), "lacks its product id"),
         (receipt(without(MONTH, 1704)), "lacks its purchase date"),
         (receipt(MONTH | {1701: text("1")}), "number that is not a number"),
         (receipt(MONTH | {1713: b""}), "number that is not a number"),
-        (receipt(MONTH | {1708: date("0001-01-01T00:00:00+14:00")}), "not a moment"),
+        (receipt(MONTH | {1708: date("0001-01-01T00:00:00+14:00")}), "a moment that is none"),
     ],
 )
 def test_what_is_no_app_receipt_is_invalid_and_names_the_token(token: str, complaint: str) -> None:

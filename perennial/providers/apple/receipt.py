@@ -224,8 +224,8 @@ def _attributes(content: bytes) -> Iterator[tuple[int, bytes]]:
     if len(elements) != 1 or elements[0][0] != _SET:
         raise Invalid("not an app receipt: its attributes are not one SET", param="fetch_token")
     for tag, attribute in _elements(elements[0][1]):
-        parts = list(_elements(attribute))
-        if tag != _SEQUENCE or [part[0] for part in parts] != [_INTEGER, _INTEGER, _OCTETS]:
+        parts = list(_elements(attribute)) if tag == _SEQUENCE else []
+        if [part[0] for part in parts] != [_INTEGER, _INTEGER, _OCTETS]:
             raise Invalid("not an app receipt: an attribute is not a type, a version and a value", param="fetch_token")
         yield int.from_bytes(parts[0][1], "big", signed=True), parts[2][1]
 
@@ -284,7 +284,10 @@ def _text(encoded: bytes | None) -> str | None:
     elements = list(_elements(encoded))
     if len(elements) != 1 or elements[0][0] not in (_UTF8, _IA5) or b"\0" in elements[0][1]:
         raise Invalid("the receipt has text that is not text", param="fetch_token")
-    return elements[0][1].decode("utf-8") or None
+    try:
+        return elements[0][1].decode("utf-8") or None
+    except UnicodeDecodeError as error:
+        raise Invalid("the receipt has text that is not text", param="fetch_token") from error
 
 
 def _integer(encoded: bytes | None) -> int | None:
@@ -301,10 +304,13 @@ def _moment(encoded: bytes | None) -> datetime | None:
     text = _text(encoded)
     if text is None:
         return None
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise Invalid(f"the receipt has a moment without a zone: {text!r}", param="fetch_token")
-    return instant.astimezone(UTC)
+    try:
+        instant = datetime.fromisoformat(text)
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Invalid(f"the receipt has a moment that is none, or has no zone: {text!r}", param="fetch_token")
 
 
 def _needed(found: Found | None, name: str) -> Found:

@@ -128,7 +128,7 @@ class ServerApi:
         try:
             async with self._http.stream(method, address + path, params=query, json=body, headers=headers) as response:
                 content = await _content(response)
-        except httpx.InvalidURL as error:
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise Invalid(f"{address!r} is not the address of a store's API", param="api_base_url") from error
         except httpx.HTTPError as error:
             raise StoreUnavailable(f"the App Store Server API did not answer: {type(error).__name__}") from error
