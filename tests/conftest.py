@@ -8,12 +8,14 @@ import asyncio
 import os
 import shutil
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from perennial.base.migrate import find_folder, migrate
 from perennial.postgres import EmbeddedPostgres
+from tests.world import World, open_world
 
 # The data lives for one run, so nothing needs to survive a power cut.
 _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
@@ -51,3 +53,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def database_url() -> str:
     """A migrated database that all tests share."""
     return os.environ["DATABASE_URL"]
+
+
+@pytest.fixture
+async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(database_url, tmp_path) as made:
+        yield made

@@ -1,29 +1,16 @@
 """The outermost layer: limits, CORS, request ids, signatures, logs; and the hottest read in front of the framework."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from litestar import Litestar, Response, get
-from litestar.datastructures import State
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
-from perennial import __version__
-from perennial.api import hooks, v1
-from perennial.api.auth import HttpRequest, app_of
-from perennial.api.errors import HANDLERS, error_body
+from perennial.api.errors import error_body
 from perennial.api.headers import CORS, EXPOSED, JSON, PREFLIGHT, etag_of, new_request_id
-from perennial.api.hooks import Inbox
-from perennial.api.observe import OBSERVED, exposition
+from perennial.api.observe import OBSERVED
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
-from perennial.api.v1.answers import to_json
 from perennial.api.v1.read import CustomerRead, signed_of
 from perennial.app import App
-from perennial.base.errors import PerennialError
 from perennial.base.time import perf_counter, to_ms
 
 log = structlog.get_logger("perennial.api")
@@ -32,27 +19,8 @@ MOST_BODY = 1024 * 1024  # bytes; a legacy receipt of years is a few hundred kB
 _SIGNED = ("/v1/receipts", "/v1/subscribers/identify", "/v1/product_entitlement_mapping", "/v1/offerings")
 
 
-@get("/healthz", operation_id="healthz", summary="The process lives", tags=["operating"])
-async def healthz() -> Response[bytes]:
-    return to_json({"status": "ok"})
-
-
-@get("/readyz", operation_id="readyz", summary="The process can serve: the database answers", tags=["operating"])
-async def readyz(request: HttpRequest) -> Response[bytes]:
-    try:
-        await app_of(request).database.door("SELECT 1 FROM project LIMIT 1")
-    except PerennialError as error:
-        return to_json({"status": "unavailable", "reason": error.message}, 503)
-    return to_json({"status": "ready", "version": __version__})
-
-
-@get("/metrics", operation_id="metrics", summary="Prometheus metrics of this process", tags=["operating"])
-async def metrics() -> Response[bytes]:
-    return Response(content=exposition(), media_type="text/plain; version=0.0.4")
-
-
 class Front:
-    """The ASGI application. One per process, made inside its event loop by `open_front`."""
+    """The ASGI application, around the framework that routes everything but the hottest read."""
 
     def __init__(self, app: App, framework: Any, sightings: Sightings, signer: Signer) -> None:
         self._app = app
@@ -163,28 +131,3 @@ async def _read_body(scope: Any, receive: Any) -> bytes | None:
             return None
         if not message.get("more_body"):
             return b"".join(chunks)
-
-
-def make_framework(app: App) -> Litestar:
-    from perennial.api import v2
-    from perennial.dashboard import router as dashboard
-
-    return Litestar(
-        route_handlers=[healthz, readyz, metrics, v1.router, v2.router, hooks.router, dashboard],
-        state=State({"app": app, "inbox": Inbox(app)}),
-        exception_handlers=HANDLERS,
-        openapi_config=OpenAPIConfig(title="Perennial", version=__version__, path="/openapi", render_plugins=[JsonRenderPlugin(path="/openapi.json")]),
-        request_max_body_size=MOST_BODY,
-        logging_config=None,
-    )
-
-
-@asynccontextmanager
-async def open_front(app: App) -> AsyncIterator[Front]:
-    """The application and what runs beside it in this process."""
-    sightings = Sightings(app.database)
-    sightings.start()
-    try:
-        yield Front(app, make_framework(app), sightings, Signer.open(app.settings.home, app.vault, app.database.clock()))
-    finally:
-        await asyncio.shield(sightings.stop())

@@ -23,8 +23,8 @@ def app_of(request: HttpRequest) -> App:
 def key_of(authorization: str | None) -> str:
     """`Bearer <key>`, or the bare key as the v1 server API also takes it."""
     key = (authorization or "").strip()
-    if key[:7].lower() == "bearer ":
-        key = key[7:].strip()
+    if key[:6].lower() == "bearer":
+        key = key[6:].strip()
     if not key or not key.isascii() or len(key) > 255:
         raise Unauthorized("send your API key as: Authorization: Bearer <key>", code=7224)
     return key

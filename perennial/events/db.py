@@ -361,7 +361,11 @@ async def hold_followers(tx: Tx, failed: Sequence[Settled]) -> None:
 
 
 async def wake_next(tx: Tx, closed: Sequence[Settled]) -> None:
-    """Behind what is delivered or parked, the next in the queue is due. Those after it follow one by one."""
+    """Behind what is delivered or parked, the next in the queue is due. Those after it follow one by one.
+
+    It is written even where it is due already: a claimer may be about to put it to sleep behind a head that, for its snapshot, is still
+    open, and writing waits for that.
+    """
     await tx.execute(
         """
         UPDATE delivery d SET wake_at = %(now)s
@@ -371,7 +375,7 @@ async def wake_next(tx: Tx, closed: Sequence[Settled]) -> None:
           WHERE n.project_id = %(project_id)s AND n.endpoint_id = queue.endpoint_id AND n.customer_id = queue.customer_id AND n.wake_at IS NOT NULL
           ORDER BY n.sequence LIMIT 1) next
         WHERE d.project_id = %(project_id)s AND d.customer_id = queue.customer_id AND d.endpoint_id = queue.endpoint_id AND d.event_id = next.event_id
-          AND d.attempts = 0 AND d.wake_at > %(now)s
+          AND d.attempts = 0 AND d.wake_at IS NOT NULL
         """,
         project_id=tx.project_id, now=tx.now, customers=[one.parcel.customer_id for one in closed],
         endpoints=[one.parcel.endpoint_id for one in closed],

@@ -50,9 +50,10 @@ class Reading:
 
 @value
 class Posted:
-    """What an app posted beside its proof of purchase. Only the Test Store believes `products`: real stores sign theirs."""
+    """What we know beside a proof of purchase. For the Test Store, which has no memory of its own: real stores sign what they know."""
 
     products: tuple[Product, ...] = ()
+    line: Line | None = None  # what an earlier post of the same token made
 
 
 class Provider(Protocol):

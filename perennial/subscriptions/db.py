@@ -130,7 +130,7 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
     ]
     await tx.execute(
         """
-        INSERT INTO line SELECT * FROM jsonb_populate_recordset(NULL::line, %(rows)s)
+        INSERT INTO line SELECT * FROM jsonb_populate_recordset(NULL::public.line, %(rows)s)
         ON CONFLICT (project_id, customer_id, line_id) DO UPDATE SET told_auto_renew = excluded.told_auto_renew,
           told_next_product = excluded.told_next_product, heard_at = excluded.heard_at, wake_at = excluded.wake_at
         """,
@@ -141,7 +141,7 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
 async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
     await tx.execute(
         """
-        INSERT INTO purchase SELECT * FROM jsonb_populate_recordset(NULL::purchase, %(rows)s)
+        INSERT INTO purchase SELECT * FROM jsonb_populate_recordset(NULL::public.purchase, %(rows)s)
         ON CONFLICT (project_id, customer_id, line_id, transaction) DO UPDATE SET
           product = excluded.product, kind = excluded.kind, purchased_at = excluded.purchased_at, expires_at = excluded.expires_at,
           as_of = excluded.as_of, is_first = excluded.is_first, is_renewal = excluded.is_renewal, period_type = excluded.period_type,
@@ -160,7 +160,7 @@ async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
 async def _upsert_renewals(tx: Tx, rows: list[dict[str, Any]]) -> None:
     await tx.execute(
         """
-        INSERT INTO renewal SELECT * FROM jsonb_populate_recordset(NULL::renewal, %(rows)s)
+        INSERT INTO renewal SELECT * FROM jsonb_populate_recordset(NULL::public.renewal, %(rows)s)
         ON CONFLICT (project_id, customer_id, line_id, as_of) DO UPDATE SET
           transaction = excluded.transaction, auto_renew = excluded.auto_renew, next_product = excluded.next_product,
           off_reason = excluded.off_reason, in_billing_retry = excluded.in_billing_retry, grace_until = excluded.grace_until,

@@ -10,7 +10,7 @@ from appstoreserverlibrary.models.Environment import Environment as ApplesEnviro
 from appstoreserverlibrary.signed_data_verifier import SignedDataVerifier, VerificationException
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, SECP384R1, EllipticCurvePrivateKey, generate_private_key
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA224, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -325,7 +325,7 @@ def chain_token(extensions: dict[str, list[x509.ExtensionType]], *, flaw: str = 
         builder = builder.not_valid_before(begin).not_valid_after(end)
         for extension in extensions[part]:
             builder = builder.add_extension(extension, critical=extension.oid == STRANGE_OID)
-        return builder.sign(by, SHA256())
+        return builder.sign(by, SHA224() if flaw == f"{part} with an unsafe hash" else SHA256())
 
     root = issue("root", root_name, root_name, root_key, root_key)
     intermediate = issue("intermediate", intermediate_name, root_name, intermediate_key, other_key if flaw == "intermediate by another" else root_key)
@@ -376,6 +376,8 @@ def test_a_certificate_without_its_right_is_refused(part: str, extensions: list[
         ("intermediate by another", "do not lead to Apple Root CA"),
         ("leaf by another", "leaf certificate is not signed by the certificate above it"),
         ("leaf names another issuer", "leaf certificate is not signed by the certificate above it"),
+        ("leaf with an unsafe hash", "leaf certificate is signed with a hash that is not safe"),
+        ("intermediate with an unsafe hash", "intermediate certificate is signed with a hash that is not safe"),
         ("another curve", "not on the curve P-256"),
         *[(f"{part} {when}", "certificates were not valid") for part in ("root", "intermediate", "leaf") for when in ("not yet valid", "ran out")],
     ],

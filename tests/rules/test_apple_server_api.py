@@ -56,6 +56,7 @@ class Apple:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 65536  # head and body in one packet
 
             def do_GET(self) -> None:
                 path = urlsplit(self.path)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from litestar import Response, Router, post
+from litestar.params import FromPath
 
 from perennial import catalog, intake
 from perennial.api.auth import HttpRequest, app_of
@@ -36,7 +37,7 @@ class Inbox:
         self._app = app
         self._keep: Coalescer[Incoming, None] = Coalescer(self._keep_batch, slots=2, largest=100)
 
-    async def accept(self, project_id: ProjectId, app_id: str, body: bytes) -> None:
+    async def accept(self, project_id: ProjectId, app_id: FromPath[str], body: bytes) -> None:
         await self._keep.submit(Incoming(project_id=project_id, app_id=app_id, body=body))
 
     async def _keep_batch(self, batch: Sequence[Incoming]) -> list[Exception | None]:
@@ -72,7 +73,7 @@ class Inbox:
 
 
 @post("/hooks/app_store/{app_id:str}", operation_id="app_store_notification", summary="App Store Server Notifications V2", status_code=200)
-async def app_store_notification(request: HttpRequest, app_id: str) -> Response[bytes]:
+async def app_store_notification(request: HttpRequest, app_id: FromPath[str]) -> Response[bytes]:
     """Set this address as the app's notification URL in App Store Connect, for production and sandbox alike."""
     project_id = await catalog.project_of_app(app_of(request).database, app_id)
     if project_id is None:

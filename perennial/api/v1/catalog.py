@@ -3,6 +3,7 @@
 from typing import Any
 
 from litestar import Response, get
+from litestar.params import FromPath, FromQuery
 
 from perennial import catalog
 from perennial.api.auth import HttpRequest, app_of, caller_of
@@ -15,7 +16,7 @@ MOST_PRODUCTS = 500
 
 
 @get("/v1/subscribers/{app_user_id:str}/offerings", operation_id="get_offerings", summary="Offerings for a customer")
-async def get_offerings(request: HttpRequest, app_user_id: str) -> Response[bytes]:
+async def get_offerings(request: HttpRequest, app_user_id: FromPath[str]) -> Response[bytes]:
     """The user need not exist. Packages hold the products of the key's own app only."""
     return await _offerings(request)
 
@@ -54,7 +55,7 @@ def _placements(placements: Placements) -> dict[str, Any]:
 
 
 @get("/rcbilling/v1/subscribers/{app_user_id:str}/products", operation_id="get_products", summary="Products with prices")
-async def get_products(request: HttpRequest, app_user_id: str, currency: str | None = None) -> Response[bytes]:
+async def get_products(request: HttpRequest, app_user_id: FromPath[str], currency: FromQuery[str | None] = None) -> Response[bytes]:
     """`id` repeats. Prices in `currency` where the product has one, else in its first."""
     wanted = request.query_params.getall("id", [])[:MOST_PRODUCTS]
     caller = await caller_of(request)

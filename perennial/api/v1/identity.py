@@ -1,6 +1,7 @@
 """Who a customer is: logging in, aliases, attributes."""
 
 from litestar import Response, post
+from litestar.params import FromPath, JSONBody
 
 from perennial import customers, subscriptions
 from perennial.api.auth import HttpRequest, app_of, caller_of
@@ -14,7 +15,7 @@ from perennial.customers.rules import AttributeProblem
 
 
 @post("/v1/subscribers/identify", operation_id="identify", summary="Log in: from one app user id to another")
-async def identify(request: HttpRequest, data: Identify) -> Response[bytes]:
+async def identify(request: HttpRequest, data: JSONBody[Identify]) -> Response[bytes]:
     """Gives the anonymous customer a name, joins them with a known one, or just looks at another. 201 where the id was new."""
     caller = await caller_of(request)
     check_app_user_id(data.app_user_id)
@@ -25,7 +26,7 @@ async def identify(request: HttpRequest, data: Identify) -> Response[bytes]:
 
 
 @post("/v1/subscribers/{app_user_id:str}/alias", operation_id="alias", summary="Give a customer another id", status_code=200)
-async def alias(request: HttpRequest, app_user_id: str, data: Alias) -> Response[bytes]:
+async def alias(request: HttpRequest, app_user_id: FromPath[str], data: JSONBody[Alias]) -> Response[bytes]:
     caller = await caller_of(request)
     check_app_user_id(app_user_id)
     check_app_user_id(data.new_app_user_id, param="new_app_user_id")
@@ -35,7 +36,7 @@ async def alias(request: HttpRequest, app_user_id: str, data: Alias) -> Response
 
 
 @post("/v1/subscribers/{app_user_id:str}/attributes", operation_id="set_attributes", summary="Set attributes of a customer", status_code=200)
-async def set_attributes(request: HttpRequest, app_user_id: str, data: Attributes) -> Response[bytes]:
+async def set_attributes(request: HttpRequest, app_user_id: FromPath[str], data: JSONBody[Attributes]) -> Response[bytes]:
     """Newest write per name wins; null or empty deletes. 400 (7263) names what was not kept; the rest was."""
     caller = await caller_of(request)
     async with app_of(request).database.transaction(caller.project_id) as tx:
@@ -54,7 +55,7 @@ def attribute_errors(problems: list[AttributeProblem]) -> dict[str, object]:
 
 
 @post("/v1/subscribers/{app_user_id:str}", operation_id="not_a_post", include_in_schema=False)
-async def not_a_post(app_user_id: str) -> None:
+async def not_a_post(app_user_id: FromPath[str]) -> None:
     raise Invalid("customers are made by GET; POST /v1/receipts records purchases")
 
 

@@ -5,6 +5,7 @@ To an SDK a 4xx here is final (it finishes the store's transaction), so trouble 
 
 import msgspec
 from litestar import Response, post
+from litestar.params import JSONBody
 
 from perennial import catalog, customers, intake
 from perennial.api.auth import HttpRequest, app_of, caller_of
@@ -24,7 +25,7 @@ _STORES = {"ios": "app_store", "macos": "mac_app_store", "uikitformac": "app_sto
 
 
 @post("/v1/receipts", operation_id="post_receipt", summary="Record a purchase from a store's proof", status_code=200)
-async def post_receipt(request: HttpRequest, data: PostReceipt) -> Response[bytes]:
+async def post_receipt(request: HttpRequest, data: JSONBody[PostReceipt]) -> Response[bytes]:
     """Verifies the proof, records what it states, and answers with the customer. 7103: the proof is not valid; 7102: it is another's."""
     caller, app = await caller_of(request), app_of(request)
     check_app_user_id(data.app_user_id)
@@ -45,7 +46,7 @@ async def post_receipt(request: HttpRequest, data: PostReceipt) -> Response[byte
     return json_bytes(body)
 
 
-def _receipt(data: PostReceipt) -> Receipt:
+def _receipt(data: JSONBody[PostReceipt]) -> Receipt:
     token = data.fetch_token or data.app_transaction
     if not token:
         raise Invalid("fetch_token is missing: send the store's transaction or receipt", param="fetch_token", code=7103)

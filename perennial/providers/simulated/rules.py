@@ -384,7 +384,7 @@ def revoke_family(line: Subscription, now: datetime) -> Subscription:
         raise Conflict("the family's access is revoked already")
     at = whole(now)
     gone = _with_charge(line, replace(charge, revoked=Revoked(at=at, is_family=True), changed_at=at))
-    return _announce(replace(gone, ending="revoked", auto_renew=False, trouble=None, failure=None, next_plan=None), "REVOKE", None, now)
+    return _announce(replace(gone, ending="revoked", trouble=None, failure=None, next_plan=None), "REVOKE", None, now)
 
 
 def fail_next_renewal(line: Subscription, failure: Failure) -> Subscription:

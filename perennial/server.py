@@ -1,15 +1,50 @@
 """Serves the API with Granian: `perennial serve`. Each process opens the house for itself; none holds anything the others need."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from granian.constants import Interfaces, Loops
 from granian.server import Server
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 
-from perennial.api.asgi import Front, open_front
-from perennial.app import open_app
+from perennial import __version__, dashboard
+from perennial.api import hooks, operating, v1, v2
+from perennial.api.asgi import MOST_BODY, Front
+from perennial.api.errors import HANDLERS
+from perennial.api.hooks import Inbox
+from perennial.api.sightings import Sightings
+from perennial.api.signing import Signer
+from perennial.app import App, open_app
 from perennial.observability import configure, trace_asgi
 from perennial.settings import Settings
+
+
+def make_framework(app: App) -> Litestar:
+    return Litestar(
+        route_handlers=[operating.router, v1.router, v2.router, hooks.router, dashboard.router],
+        state=State({"app": app, "inbox": Inbox(app)}),
+        exception_handlers=HANDLERS,
+        openapi_config=OpenAPIConfig(
+            title="Perennial", version=__version__, path="/openapi", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+        ),
+        request_max_body_size=MOST_BODY,
+        logging_config=None,
+    )
+
+
+@asynccontextmanager
+async def open_front(app: App) -> AsyncIterator[Front]:
+    """The ASGI application and what runs beside it in this process."""
+    sightings = Sightings(app.database)
+    sightings.start()
+    try:
+        yield Front(app, make_framework(app), sightings, Signer.open(app.settings.home, app.vault, app.database.clock()))
+    finally:
+        await sightings.stop()
 
 
 class Application:
@@ -54,7 +89,7 @@ application = Application()
 def run(settings: Settings) -> None:
     """Blocks until the process is told to stop."""
     Server(
-        "perennial.api.server:application",
+        "perennial.server:application",
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

@@ -1,0 +1,117 @@
+"""Packages: the same thing in every store, in one place of an offering."""
+
+from collections.abc import Mapping, Sequence
+
+from litestar import get, post
+
+from perennial import catalog
+from perennial.api.auth import HttpRequest
+from perennial.api.v2 import wire
+from perennial.api.v2.entry import Entry, entered
+from perennial.api.v2.pages import Expand, Page, expanded, whole
+from perennial.api.v2.products import show_product
+from perennial.base.db import Tx
+from perennial.base.time import to_ms
+from perennial.catalog.model import Package, PackageProduct, Product
+
+_TAGS = ["Packages"]
+
+
+@get("/projects/{project_id:str}/offerings/{offering_id:str}/packages", operation_id="list-packages", summary="List packages", tags=_TAGS)
+async def list_packages(request: HttpRequest, project_id: str, offering_id: str, page: Page, expand: Expand = None) -> wire.ListOf[wire.Package]:
+    """In the order they show."""
+    wanted = expanded(expand, "items.product")
+    async with entered(request, project_id) as entry:
+        offering = await catalog.require_offering(entry.tx, offering_id)
+        products = await products_of(entry.tx, offering.packages) if wanted else None
+    return page.part_of(offering.packages, lambda one: one.package_id, lambda one: show_package(one, project_id, products))
+
+
+@post("/projects/{project_id:str}/offerings/{offering_id:str}/packages", operation_id="create-packages", summary="Create a package", tags=_TAGS)
+async def create_package(request: HttpRequest, project_id: str, offering_id: str, data: wire.PackageCreate) -> wire.Package:
+    """Without a position it comes last."""
+    async with entered(request, project_id) as entry:
+        package = await catalog.create_package(
+            entry.tx, offering_id=offering_id, lookup_key=data.lookup_key, display_name=data.display_name, position=data.position
+        )
+        await entry.audit("package.create", package.package_id, {"lookup_key": package.lookup_key, "offering_id": offering_id})
+    return show_package(package, project_id)
+
+
+@get("/projects/{project_id:str}/packages/{package_id:str}", operation_id="get-package", summary="Get a package", tags=_TAGS)
+async def get_package(request: HttpRequest, project_id: str, package_id: str, expand: Expand = None) -> wire.Package:
+    wanted = expanded(expand, "product")
+    async with entered(request, project_id) as entry:
+        package = await catalog.require_package(entry.tx, package_id)
+        products = await products_of(entry.tx, [package]) if wanted else None
+    return show_package(package, project_id, products)
+
+
+@post("/projects/{project_id:str}/packages/{package_id:str}", operation_id="update-package", summary="Update a package", tags=_TAGS, status_code=200)
+async def update_package(request: HttpRequest, project_id: str, package_id: str, data: wire.PackageUpdate) -> wire.Package:
+    async with entered(request, project_id) as entry:
+        package = await catalog.update_package(entry.tx, package_id, display_name=data.display_name, position=data.position)
+        await entry.audit("package.update", package_id, {"display_name": package.display_name, "position": package.position})
+    return show_package(package, project_id)
+
+
+@get("/projects/{project_id:str}/packages/{package_id:str}/products", operation_id="get-products-from-package", summary="List its products", tags=_TAGS)
+async def list_package_products(request: HttpRequest, project_id: str, package_id: str, page: Page) -> wire.ListOf[wire.PackageProduct]:
+    async with entered(request, project_id) as entry:
+        package = await catalog.require_package(entry.tx, package_id)
+        products = await products_of(entry.tx, [package])
+    return page.part_of(package.products, lambda one: one.product_id, lambda one: _show_association(one, products))
+
+
+@post(
+    "/projects/{project_id:str}/packages/{package_id:str}/actions/attach_products", operation_id="attach-products-to-package",
+    summary="Put products in", tags=_TAGS, status_code=200,
+)
+async def attach_products(request: HttpRequest, project_id: str, package_id: str, data: wire.PackageProductsAttach) -> wire.Package:
+    """One that is in already gets the new `eligibility_criteria`."""
+    new = [PackageProduct(product_id=one.product_id, eligibility_criteria=one.eligibility_criteria) for one in data.products]
+    async with entered(request, project_id) as entry:
+        await catalog.attach_to_package(entry.tx, package_id, new)
+        return await _changed(entry, "package.attach_products", package_id, [one.product_id for one in new])
+
+
+@post(
+    "/projects/{project_id:str}/packages/{package_id:str}/actions/detach_products", operation_id="detach-products-from-package",
+    summary="Take products out", tags=_TAGS, status_code=200,
+)
+async def detach_products(request: HttpRequest, project_id: str, package_id: str, data: wire.ProductsAttach) -> wire.Package:
+    async with entered(request, project_id) as entry:
+        await catalog.detach_from_package(entry.tx, package_id, data.product_ids)
+        return await _changed(entry, "package.detach_products", package_id, data.product_ids)
+
+
+async def _changed(entry: Entry, action: str, package_id: str, product_ids: list[str]) -> wire.Package:
+    await entry.audit(action, package_id, {"product_ids": product_ids})
+    package = await catalog.require_package(entry.tx, package_id)
+    return show_package(package, entry.project_id, await products_of(entry.tx, [package]))
+
+
+async def products_of(tx: Tx, packages: Sequence[Package]) -> dict[str, Product]:
+    ids = {one.product_id for package in packages for one in package.products}
+    return {product.product_id: product for product in await catalog.get_products(tx, product_ids=ids, limit=10_000)}
+
+
+def show_package(package: Package, project_id: str, products: Mapping[str, Product] | None = None) -> wire.Package:
+    """`products` None: not asked for, and so not shown."""
+    shown = wire.Package(
+        id=package.package_id, lookup_key=package.lookup_key, display_name=package.display_name, position=package.position,
+        created_at=to_ms(package.created_at),
+    )
+    if products is not None:
+        associations = [_show_association(one, products) for one in package.products if one.product_id in products]
+        shown.products = whole(associations, f"/v2/projects/{project_id}/packages/{package.package_id}/products")
+    return shown
+
+
+def _show_association(one: PackageProduct, products: Mapping[str, Product]) -> wire.PackageProduct:
+    return wire.PackageProduct(product=show_product(products[one.product_id]), eligibility_criteria=one.eligibility_criteria)  # type: ignore[arg-type]
+
+
+HANDLERS = [
+    list_packages, create_package, get_package, update_package, list_package_products, attach_products, detach_products,
+]
