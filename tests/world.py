@@ -85,7 +85,8 @@ class World:
         async with self.app.database.transaction(self.project_id) as tx:
             rows = await tx.fetch("SELECT e.body, e.customer_id FROM event e ORDER BY e.customer_id, e.sequence")
             found = await customers.find(tx, [app_user_id]) if app_user_id else {}
-        return [row["body"] for row in rows if app_user_id is None or row["customer_id"] in found.values()]
+            people = [one for customer_id in found.values() for one in await customers.merged_ids(tx, customer_id)]
+        return [row["body"] for row in rows if app_user_id is None or row["customer_id"] in people]
 
     async def told(self, app_user_id: str | None = None) -> list[str]:
         return [body["type"] for body in await self.bodies(app_user_id)]

@@ -21,7 +21,21 @@ from perennial.base.secrets import Vault
 from perennial.base.time import FOREVER, perf_counter
 from perennial.base.value import replace
 from perennial.events import db, rules
-from perennial.events.model import LEASE, Answer, Endpoint, EndpointMissing, Message, NewEvent, Parcel, Place, RecordedEvent, Route, Sender, Settled
+from perennial.events.model import (
+    LEASE,
+    TEST_CUSTOMER,
+    Answer,
+    Endpoint,
+    EndpointMissing,
+    Message,
+    NewEvent,
+    Parcel,
+    Place,
+    RecordedEvent,
+    Route,
+    Sender,
+    Settled,
+)
 
 SENT_AT_ONCE = 20
 SENT_AT_ONCE_TO_ONE = 10  # a receiver that hangs must not occupy every place
@@ -281,22 +295,28 @@ async def replay(
     found = await db.find_events(tx, wanted)
     if missing := sorted(set(wanted) - {event.event_id for event in found}):
         raise Invalid(f"no event {missing[0][:80]!r} in this project", param="event_ids")
-    return await db.open_deliveries(tx, found, endpoint.endpoint_id)
+    return await _open_anew(tx, found, endpoint.endpoint_id)
 
 
 async def _replay_since(tx: Tx, endpoint_id: EndpointId, since: datetime, until: datetime) -> int:
     place: Place = (since, -1, "")
     opened = 0
     for _ in range(MOST_REPLAYED // REPLAY_PAGE):
-        page = await db.keys_after(tx, place, until=until, limit=REPLAY_PAGE)
+        page = await db.headings_after(tx, place, until=until, limit=REPLAY_PAGE)
         if page:
-            opened += await db.open_deliveries(tx, [key for key, _ in page], endpoint_id)
+            opened += await _open_anew(tx, [heading for heading, _ in page], endpoint_id)
             place = page[-1][1]
         if len(page) < REPLAY_PAGE:
             return opened
-    if await db.keys_after(tx, place, until=until, limit=1):
+    if await db.headings_after(tx, place, until=until, limit=1):
         raise Invalid(f"more than {MOST_REPLAYED} events were recorded in that time; take it in pieces, with until", param="since")
     return opened
+
+
+async def _open_anew(tx: Tx, headings: Sequence[db.Heading], endpoint_id: EndpointId) -> int:
+    told_before = await db.reopen_deliveries(tx, headings, endpoint_id)
+    real = [heading for heading in headings if heading.customer_id != TEST_CUSTOMER]
+    return told_before + await db.open_deliveries(tx, real, endpoint_id)
 
 
 async def send_test(tx: Tx, endpoint_id: str) -> EventId:

@@ -1,14 +1,20 @@
 """SQL of the event log and the outbox. Sets in, sets out.
 
-Unlike elsewhere, queries that walk an index in its order name `project_id`: behind the wall's `= ANY (...)` alone PostgreSQL cannot
-know that one project's rows follow each other, and would read and sort all of them.
+These tables grow without end and of one project faster than statistics follow, so what PostgreSQL expects of them is often far too little,
+and a plain join of a thousand keys with them may be planned as a thousand walks over the whole project. Two habits keep plans right
+whatever is expected:
+
+- Rows are looked up key by key, in a `LATERAL` that ends in `LIMIT 1` or `FOR UPDATE`, which is never turned into another join. To change
+  rows, they are looked up so, locked, and written back by `INSERT ... ON CONFLICT DO UPDATE`, which goes by the key alone.
+- Walks in the order of an index say `project_id = (SELECT ...)` beside the wall, whose `= ANY (...)` does not tell that one project's rows
+  follow each other; and the subquery keeps a project too young for statistics from counting as empty.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
 from perennial.base.db import Row, Tx
-from perennial.base.ids import CustomerId, EndpointId, EventId
+from perennial.base.ids import AppId, CustomerId, EndpointId, EventId
 from perennial.base.time import EPOCH, FOREVER
 from perennial.base.value import value
 from perennial.events.model import OPT_IN_TYPES, TEST_CUSTOMER, Delivery, Endpoint, Health, NewEvent, Parcel, Place, RecordedEvent, Route, Settled
@@ -18,9 +24,15 @@ _LAST: Place = (FOREVER, 0, "")
 
 
 @value
-class EventKey:
+class Heading:
+    """What of an event decides who hears it, and in which order."""
+
     customer_id: CustomerId
     event_id: EventId
+    sequence: int
+    type: str
+    app_id: AppId | None
+    environment: str
 
 
 @value
@@ -31,12 +43,13 @@ class Due:
     endpoint_id: EndpointId
     event_id: EventId
     sequence: int
+    attempts: int
 
 
 # The log --------------------------------------------------------------------------------------------------------------------------
 
 
-async def insert_events(tx: Tx, events: Sequence[NewEvent]) -> list[EventKey]:
+async def insert_events(tx: Tx, events: Sequence[NewEvent]) -> list[Heading]:
     """Returns those that were new: the key is derived from what happened, so a second telling finds the first."""
     rows = await tx.fetch(
         """
@@ -46,65 +59,86 @@ async def insert_events(tx: Tx, events: Sequence[NewEvent]) -> list[EventKey]:
                     %(happened)s::timestamptz[], %(bodies)s::jsonb[])
           AS new (customer_id, event_id, sequence, type, app_id, environment, happened_at, body)
         ON CONFLICT (project_id, customer_id, event_id) DO NOTHING
-        RETURNING customer_id, event_id
+        RETURNING customer_id, event_id, sequence, type, app_id, environment
         """,
         project_id=tx.project_id, now=tx.now, customers=[event.customer_id for event in events], ids=[event.event_id for event in events],
         sequences=[event.sequence for event in events], types=[event.type for event in events], apps=[event.app_id for event in events],
         environments=[event.environment for event in events], happened=[event.happened_at for event in events],
         bodies=[event.body for event in events],
     )
-    return [EventKey(**row) for row in rows]
+    return [Heading(**row) for row in rows]
 
 
-async def open_deliveries(tx: Tx, events: Sequence[EventKey], endpoint_id: EndpointId | None = None) -> int:
-    """Puts events on their way to every endpoint that wants to hear them, or to one; returns how many ways.
-
-    A delivery that exists is opened anew, from its first attempt on, whatever the endpoint's filters have become since.
-    """
+async def open_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: EndpointId | None = None) -> int:
+    """Puts events on their way to every endpoint that wants to hear them, or to one; returns how many ways are new."""
     return await tx.execute(
         """
         INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, wake_at)
-        SELECT e.project_id, e.customer_id, p.endpoint_id, e.event_id, e.sequence, %(now)s
-        FROM unnest(%(customers)s::text[], %(ids)s::text[]) WITH ORDINALITY AS wanted (customer_id, event_id, place)
-        JOIN event e ON e.project_id = %(project_id)s AND e.customer_id = wanted.customer_id AND e.event_id = wanted.event_id
-        JOIN endpoint p ON p.project_id = e.project_id AND (%(endpoint_id)s::text IS NULL OR p.endpoint_id = %(endpoint_id)s)
-        LEFT JOIN delivery d
-          ON d.project_id = e.project_id AND d.customer_id = e.customer_id AND d.endpoint_id = p.endpoint_id AND d.event_id = e.event_id
-        WHERE d.event_id IS NOT NULL OR (
-          e.customer_id <> %(test_customer)s
+        SELECT p.project_id, e.customer_id, p.endpoint_id, e.event_id, e.sequence, %(now)s
+        FROM unnest(%(customers)s::text[], %(ids)s::text[], %(sequences)s::bigint[], %(types)s::text[], %(apps)s::text[], %(environments)s::text[])
+          WITH ORDINALITY AS e (customer_id, event_id, sequence, type, app_id, environment, place)
+        JOIN endpoint p ON (%(endpoint_id)s::text IS NULL OR p.endpoint_id = %(endpoint_id)s)
           AND (p.environment IS NULL OR p.environment = lower(e.environment))
           AND (p.app_id IS NULL OR p.app_id = e.app_id)
-          AND CASE WHEN p.event_types IS NULL THEN e.type <> ALL (%(opt_in)s::text[]) ELSE lower(e.type) = ANY (p.event_types) END)
-        ORDER BY wanted.place, p.endpoint_id
-        ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE
-        SET attempts = 0, wake_at = excluded.wake_at, delivered_at = NULL, parked_at = NULL
+          AND CASE WHEN p.event_types IS NULL THEN e.type <> ALL (%(opt_in)s::text[]) ELSE lower(e.type) = ANY (p.event_types) END
+        WHERE p.project_id = %(project_id)s
+        ORDER BY e.place, p.endpoint_id
+        ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO NOTHING
         """,
         project_id=tx.project_id, now=tx.now, customers=[event.customer_id for event in events], ids=[event.event_id for event in events],
-        endpoint_id=endpoint_id, test_customer=TEST_CUSTOMER, opt_in=sorted(OPT_IN_TYPES),
+        sequences=[event.sequence for event in events], types=[event.type for event in events], apps=[event.app_id for event in events],
+        environments=[event.environment for event in events], endpoint_id=endpoint_id, opt_in=sorted(OPT_IN_TYPES),
     )
 
 
-async def find_events(tx: Tx, event_ids: Sequence[EventId]) -> list[EventKey]:
+async def reopen_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: EndpointId) -> int:
+    """From the first attempt on, whatever the endpoint's filters have become since. Returns how many there were."""
+    return await tx.execute(
+        """
+        INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence)
+        SELECT %(project_id)s, d.customer_id, d.endpoint_id, d.event_id, d.sequence
+        FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS wanted (customer_id, event_id)
+        CROSS JOIN LATERAL (
+          SELECT * FROM delivery WHERE customer_id = wanted.customer_id AND endpoint_id = %(endpoint_id)s AND event_id = wanted.event_id
+          LIMIT 1 FOR UPDATE) d
+        ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE
+        SET attempts = 0, wake_at = %(now)s, delivered_at = NULL, parked_at = NULL
+        """,
+        project_id=tx.project_id, now=tx.now, customers=[event.customer_id for event in events], ids=[event.event_id for event in events],
+        endpoint_id=endpoint_id,
+    )
+
+
+async def find_events(tx: Tx, event_ids: Sequence[EventId]) -> list[Heading]:
     rows = await tx.fetch(
-        "SELECT customer_id, event_id FROM event WHERE event_id = ANY (%(ids)s::text[]) ORDER BY customer_id, sequence", ids=list(event_ids)
+        """
+        SELECT customer_id, event_id, sequence, type, app_id, environment FROM event
+        WHERE event_id = ANY (%(ids)s::text[]) ORDER BY customer_id, sequence
+        """,
+        ids=list(event_ids),
     )
-    return [EventKey(**row) for row in rows]
+    return [Heading(**row) for row in rows]
 
 
-async def keys_after(tx: Tx, place: Place, *, until: datetime, limit: int) -> list[tuple[EventKey, Place]]:
+async def headings_after(tx: Tx, place: Place, *, until: datetime, limit: int) -> list[tuple[Heading, Place]]:
     """Real events only: nobody wants an old test again."""
     rows = await tx.fetch(
         """
-        SELECT customer_id, event_id, recorded_at, sequence FROM event
-        WHERE project_id = %(project_id)s AND recorded_at >= %(at)s AND recorded_at <= %(until)s
+        SELECT customer_id, event_id, sequence, type, app_id, environment, recorded_at FROM event
+        WHERE project_id = (SELECT %(project_id)s::text) AND recorded_at >= %(at)s AND recorded_at <= %(until)s
           AND (recorded_at, sequence, event_id) > (%(at)s, %(sequence)s, %(event_id)s) AND customer_id <> %(test_customer)s
         ORDER BY recorded_at, sequence, event_id LIMIT %(limit)s
         """,
         project_id=tx.project_id, at=place[0], sequence=place[1], event_id=place[2], until=until, test_customer=TEST_CUSTOMER, limit=limit,
     )
-    return [
-        (EventKey(customer_id=row["customer_id"], event_id=row["event_id"]), (row["recorded_at"], row["sequence"], row["event_id"])) for row in rows
-    ]
+    return [(_heading(row), (row["recorded_at"], row["sequence"], row["event_id"])) for row in rows]
+
+
+def _heading(row: Row) -> Heading:
+    return Heading(
+        customer_id=row["customer_id"], event_id=row["event_id"], sequence=row["sequence"], type=row["type"], app_id=row["app_id"],
+        environment=row["environment"],
+    )
 
 
 async def events_after(tx: Tx, customer_ids: Sequence[CustomerId] | None, place: Place | None, limit: int) -> list[Row]:
@@ -112,7 +146,7 @@ async def events_after(tx: Tx, customer_ids: Sequence[CustomerId] | None, place:
     return await tx.fetch(
         """
         SELECT customer_id, event_id, sequence, type, app_id, environment, happened_at, recorded_at, body FROM event
-        WHERE project_id = %(project_id)s AND (%(customers)s::text[] IS NULL OR customer_id = ANY (%(customers)s))
+        WHERE project_id = (SELECT %(project_id)s::text) AND (%(customers)s::text[] IS NULL OR customer_id = ANY (%(customers)s))
           AND recorded_at >= %(at)s AND (recorded_at, sequence, event_id) > (%(at)s, %(sequence)s, %(event_id)s)
         ORDER BY recorded_at, sequence, event_id LIMIT %(limit)s
         """,
@@ -127,7 +161,7 @@ async def events_before(tx: Tx, customer_ids: Sequence[CustomerId] | None, place
     return await tx.fetch(
         """
         SELECT customer_id, event_id, sequence, type, app_id, environment, happened_at, recorded_at, body FROM event
-        WHERE project_id = %(project_id)s AND (%(customers)s::text[] IS NULL OR customer_id = ANY (%(customers)s))
+        WHERE project_id = (SELECT %(project_id)s::text) AND (%(customers)s::text[] IS NULL OR customer_id = ANY (%(customers)s))
           AND recorded_at <= %(at)s AND (recorded_at, sequence, event_id) < (%(at)s, %(sequence)s, %(event_id)s)
         ORDER BY recorded_at DESC, sequence DESC, event_id DESC LIMIT %(limit)s
         """,
@@ -137,18 +171,18 @@ async def events_before(tx: Tx, customer_ids: Sequence[CustomerId] | None, place
 
 
 async def with_deliveries(tx: Tx, rows: Sequence[Row]) -> list[RecordedEvent]:
-    """Adds to each event who was told. The join goes through endpoints so that the key of deliveries is known whole."""
+    """Adds to each event who was told. The way there goes through the endpoints, so that the key of deliveries is known whole."""
     deliveries = await tx.fetch(
         """
-        SELECT d.customer_id, d.event_id, d.endpoint_id, p.name AS endpoint_name, d.attempts, d.wake_at, d.delivered_at, d.parked_at,
-               d.last_status, d.last_error
+        SELECT shown.customer_id, shown.event_id, p.endpoint_id, p.name AS endpoint_name, d.*
         FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS shown (customer_id, event_id)
-        JOIN endpoint p ON p.project_id = %(project_id)s
-        JOIN delivery d
-          ON d.project_id = p.project_id AND d.customer_id = shown.customer_id AND d.endpoint_id = p.endpoint_id AND d.event_id = shown.event_id
-        ORDER BY d.endpoint_id
+        CROSS JOIN endpoint p
+        CROSS JOIN LATERAL (
+          SELECT attempts, wake_at, delivered_at, parked_at, last_status, last_error FROM delivery
+          WHERE customer_id = shown.customer_id AND endpoint_id = p.endpoint_id AND event_id = shown.event_id LIMIT 1) d
+        ORDER BY p.endpoint_id
         """,
-        project_id=tx.project_id, customers=[row["customer_id"] for row in rows], ids=[row["event_id"] for row in rows],
+        customers=[row["customer_id"] for row in rows], ids=[row["event_id"] for row in rows],
     )
     told: dict[tuple[str, str], list[Delivery]] = {}
     for row in deliveries:
@@ -204,7 +238,7 @@ async def get_endpoints(tx: Tx, endpoint_ids: Sequence[EndpointId]) -> list[Endp
 async def page_endpoints(tx: Tx, *, after: str | None, limit: int) -> list[Endpoint]:
     rows = await tx.fetch(
         """
-        SELECT * FROM endpoint WHERE project_id = %(project_id)s AND (%(after)s::text IS NULL OR endpoint_id > %(after)s)
+        SELECT * FROM endpoint WHERE project_id = (SELECT %(project_id)s::text) AND (%(after)s::text IS NULL OR endpoint_id > %(after)s)
         ORDER BY endpoint_id LIMIT %(limit)s
         """,
         project_id=tx.project_id, after=after, limit=limit,
@@ -268,8 +302,8 @@ async def lock_due(tx: Tx, limit: int) -> list[Due]:
     """Deliveries whose time has come and that nobody else is looking at."""
     rows = await tx.fetch(
         """
-        SELECT customer_id, endpoint_id, event_id, sequence FROM delivery
-        WHERE project_id = %(project_id)s AND wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        SELECT customer_id, endpoint_id, event_id, sequence, attempts FROM delivery
+        WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         """,
         project_id=tx.project_id, now=tx.now, limit=limit,
     )
@@ -285,27 +319,28 @@ async def claim(tx: Tx, due: Sequence[Due], *, until: datetime) -> list[Parcel]:
     """
     rows = await tx.fetch(
         """
-        WITH turn AS (
-          SELECT due.*, head.wake_at AS head_wake_at
-          FROM unnest(%(customers)s::text[], %(endpoints)s::text[], %(ids)s::text[], %(sequences)s::bigint[])
-            AS due (customer_id, endpoint_id, event_id, sequence)
+        WITH turn AS MATERIALIZED (
+          SELECT due.customer_id, due.endpoint_id, due.event_id, due.sequence, head.wake_at IS NULL AS is_head,
+                 due.attempts + (head.wake_at IS NULL)::integer AS attempts, greatest(head.wake_at, %(until)s) AS wake_at
+          FROM unnest(%(customers)s::text[], %(endpoints)s::text[], %(ids)s::text[], %(sequences)s::bigint[], %(attempts)s::integer[])
+            AS due (customer_id, endpoint_id, event_id, sequence, attempts)
           LEFT JOIN LATERAL (
-            SELECT h.wake_at FROM delivery h
-            WHERE h.project_id = %(project_id)s AND h.endpoint_id = due.endpoint_id AND h.customer_id = due.customer_id
-              AND h.wake_at IS NOT NULL AND h.sequence < due.sequence
-            ORDER BY h.sequence LIMIT 1) head ON TRUE)
-        UPDATE delivery d SET
-          attempts = d.attempts + (turn.head_wake_at IS NULL)::integer,
-          wake_at = greatest(turn.head_wake_at, %(until)s)
-        FROM turn LEFT JOIN event e
-          ON turn.head_wake_at IS NULL AND e.project_id = %(project_id)s AND e.customer_id = turn.customer_id AND e.event_id = turn.event_id
-        WHERE d.project_id = %(project_id)s AND d.customer_id = turn.customer_id AND d.endpoint_id = turn.endpoint_id AND d.event_id = turn.event_id
-        RETURNING d.customer_id, d.endpoint_id, d.event_id, d.sequence, d.attempts, e.body
+            SELECT wake_at FROM delivery
+            WHERE endpoint_id = due.endpoint_id AND customer_id = due.customer_id AND wake_at IS NOT NULL AND sequence < due.sequence
+            LIMIT 1) head ON TRUE),
+        saved AS (
+          INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, attempts, wake_at)
+          SELECT %(project_id)s, customer_id, endpoint_id, event_id, sequence, attempts, wake_at FROM turn
+          ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE SET attempts = excluded.attempts, wake_at = excluded.wake_at)
+        SELECT turn.customer_id, turn.endpoint_id, turn.event_id, turn.sequence, turn.attempts, e.body
+        FROM turn CROSS JOIN LATERAL (
+          SELECT body FROM event WHERE customer_id = turn.customer_id AND event_id = turn.event_id LIMIT 1) e
+        WHERE turn.is_head
         """,
         project_id=tx.project_id, until=until, customers=[one.customer_id for one in due], endpoints=[one.endpoint_id for one in due],
-        ids=[one.event_id for one in due], sequences=[one.sequence for one in due],
+        ids=[one.event_id for one in due], sequences=[one.sequence for one in due], attempts=[one.attempts for one in due],
     )
-    return [Parcel(**row) for row in rows if row["body"] is not None]
+    return [Parcel(**row) for row in rows]
 
 
 async def routes(tx: Tx, endpoint_ids: Sequence[EndpointId]) -> dict[EndpointId, Route]:
@@ -324,16 +359,22 @@ async def save_settled(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
     """Only where the claim is still ours, and returns those: another attempt since, or a replay, has its own say."""
     rows = await tx.fetch(
         """
-        UPDATE delivery d SET attempts = new.attempts, wake_at = new.wake_at, delivered_at = new.delivered_at, parked_at = new.parked_at,
-          last_status = CASE WHEN new.was_tried THEN new.status ELSE d.last_status END,
-          last_error = CASE WHEN new.was_tried THEN new.error ELSE d.last_error END
+        INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, attempts, wake_at, delivered_at, parked_at,
+                              last_status, last_error)
+        SELECT %(project_id)s, d.customer_id, d.endpoint_id, d.event_id, d.sequence, new.attempts, new.wake_at, new.delivered_at, new.parked_at,
+               CASE WHEN new.was_tried THEN new.status ELSE d.last_status END, CASE WHEN new.was_tried THEN new.error ELSE d.last_error END
         FROM unnest(%(customers)s::text[], %(endpoints)s::text[], %(ids)s::text[], %(claimed)s::integer[], %(attempts)s::integer[],
                     %(wakes)s::timestamptz[], %(delivered)s::timestamptz[], %(parked)s::timestamptz[], %(statuses)s::integer[], %(errors)s::text[],
                     %(tried)s::boolean[])
           AS new (customer_id, endpoint_id, event_id, claimed, attempts, wake_at, delivered_at, parked_at, status, error, was_tried)
-        WHERE d.project_id = %(project_id)s AND d.customer_id = new.customer_id AND d.endpoint_id = new.endpoint_id AND d.event_id = new.event_id
-          AND d.attempts = new.claimed AND d.wake_at IS NOT NULL
-        RETURNING d.customer_id, d.endpoint_id, d.event_id
+        CROSS JOIN LATERAL (
+          SELECT * FROM delivery WHERE customer_id = new.customer_id AND endpoint_id = new.endpoint_id AND event_id = new.event_id
+            AND attempts = new.claimed AND wake_at IS NOT NULL
+          LIMIT 1 FOR UPDATE) d
+        ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE
+        SET attempts = excluded.attempts, wake_at = excluded.wake_at, delivered_at = excluded.delivered_at, parked_at = excluded.parked_at,
+          last_status = excluded.last_status, last_error = excluded.last_error
+        RETURNING customer_id, endpoint_id, event_id
         """,
         project_id=tx.project_id, customers=[one.parcel.customer_id for one in settled], endpoints=[one.parcel.endpoint_id for one in settled],
         ids=[one.parcel.event_id for one in settled], claimed=[one.parcel.attempts for one in settled], attempts=[one.attempts for one in settled],
@@ -349,11 +390,15 @@ async def hold_followers(tx: Tx, failed: Sequence[Settled]) -> None:
     """What waits behind a delivery that is tried again later sleeps as long as it."""
     await tx.execute(
         """
-        UPDATE delivery d SET wake_at = head.wake_at
+        INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, wake_at)
+        SELECT %(project_id)s, d.customer_id, d.endpoint_id, d.event_id, d.sequence, head.wake_at
         FROM unnest(%(customers)s::text[], %(endpoints)s::text[], %(sequences)s::bigint[], %(wakes)s::timestamptz[])
           AS head (customer_id, endpoint_id, sequence, wake_at)
-        WHERE d.project_id = %(project_id)s AND d.endpoint_id = head.endpoint_id AND d.customer_id = head.customer_id AND d.sequence > head.sequence
-          AND d.wake_at IS NOT NULL AND d.wake_at < head.wake_at
+        CROSS JOIN LATERAL (
+          SELECT * FROM delivery WHERE endpoint_id = head.endpoint_id AND customer_id = head.customer_id AND sequence > head.sequence
+            AND wake_at IS NOT NULL AND wake_at < head.wake_at
+          FOR UPDATE) d
+        ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE SET wake_at = excluded.wake_at
         """,
         project_id=tx.project_id, customers=[one.parcel.customer_id for one in failed], endpoints=[one.parcel.endpoint_id for one in failed],
         sequences=[one.parcel.sequence for one in failed], wakes=[one.wake_at for one in failed],
@@ -364,18 +409,19 @@ async def wake_next(tx: Tx, closed: Sequence[Settled]) -> None:
     """Behind what is delivered or parked, the next in the queue is due. Those after it follow one by one.
 
     It is written even where it is due already: a claimer may be about to put it to sleep behind a head that, for its snapshot, is still
-    open, and writing waits for that.
+    open, and writing waits for that. One that has been tried keeps the time it was given then.
     """
     await tx.execute(
         """
-        UPDATE delivery d SET wake_at = %(now)s
+        INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence)
+        SELECT %(project_id)s, next.customer_id, next.endpoint_id, next.event_id, next.sequence
         FROM unnest(%(customers)s::text[], %(endpoints)s::text[]) AS queue (customer_id, endpoint_id)
         CROSS JOIN LATERAL (
-          SELECT n.event_id FROM delivery n
-          WHERE n.project_id = %(project_id)s AND n.endpoint_id = queue.endpoint_id AND n.customer_id = queue.customer_id AND n.wake_at IS NOT NULL
-          ORDER BY n.sequence LIMIT 1) next
-        WHERE d.project_id = %(project_id)s AND d.customer_id = queue.customer_id AND d.endpoint_id = queue.endpoint_id AND d.event_id = next.event_id
-          AND d.attempts = 0 AND d.wake_at IS NOT NULL
+          SELECT * FROM delivery WHERE project_id = (SELECT %(project_id)s::text) AND endpoint_id = queue.endpoint_id
+            AND customer_id = queue.customer_id AND wake_at IS NOT NULL
+          ORDER BY sequence LIMIT 1 FOR UPDATE) next
+        WHERE next.attempts = 0
+        ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE SET wake_at = %(now)s
         """,
         project_id=tx.project_id, now=tx.now, customers=[one.parcel.customer_id for one in closed],
         endpoints=[one.parcel.endpoint_id for one in closed],

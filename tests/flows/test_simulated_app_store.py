@@ -1,6 +1,8 @@
 """Lives of subscriptions in the simulated App Store, told as our customers' servers hear them."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -10,16 +12,18 @@ import pytest
 from perennial import agenda, catalog, customers, intake, subscriptions
 from perennial.app import App
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Conflict, Invalid, NotFound
+from perennial.base.errors import Conflict, Invalid, NotFound, Unauthorized
 from perennial.base.ids import ProjectId, new_id, new_uuid
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
 from perennial.base.time import wall_clock
+from perennial.base.value import replace
 from perennial.intake.model import StoreApp, Untrusted
 from perennial.providers import simulated
-from perennial.providers.apple import AppStore, SigningAuthority
+from perennial.providers.apple import AppStore, SigningAuthority, TransactionNotFound
 from perennial.providers.simulated import Bought, Delivery, Offer, payloads, rules
 from perennial.providers.simulated.model import Draft
+from perennial.providers.simulated.server import StoreApi
 from perennial.providers.test_store import TestStore
 from perennial.providers.webhook import WebhookSender
 from perennial.settings import Settings
@@ -565,3 +569,112 @@ async def test_what_cannot_be_done_says_why(town: Town) -> None:
         await town.buy("nonsense")
     assert rules.line_of(bought.transaction) == bought.store_line
     assert await town.told() == ["INITIAL_PURCHASE"]
+
+
+# The store's API --------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def listening(application: Any) -> AsyncIterator[str]:
+    """The ASGI application behind a real socket: as little of HTTP as our client needs."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        method, target, _ = lines[0].split(" ")
+        headers = [(name.lower().encode(), content.strip().encode()) for name, _, content in (line.partition(":") for line in lines[1:] if line)]
+        body = await reader.readexactly(int(dict(headers).get(b"content-length", b"0")))
+        path, _, query = target.partition("?")
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": body}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                head = b"".join(b"%s: %s\r\n" % header for header in message["headers"])
+                writer.write(b"HTTP/1.1 %d x\r\nconnection: close\r\n%s\r\n" % (message["status"], head))
+            else:
+                writer.write(message["body"])
+
+        await application({"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": headers}, receive, send)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.fixture
+async def asking(town: Town) -> AsyncIterator[Town]:
+    """A town whose app asks the simulated store's API, like Apple's."""
+    async with listening(StoreApi(town.app.database, VAULT)) as address:
+        async with town.transaction() as tx:
+            given = await simulated.credentials(tx, VAULT, town.app_id)
+            sold = await catalog.require_app(tx, town.app_id)
+            base = f"{address}/simulated/app_store/{town.app_id}"
+            changed = replace(sold, api_key_id=given.key_id, api_issuer=given.issuer, api_base_url=base)
+            await catalog.update_app(tx, changed, api_secret=VAULT.seal(given.private_key, catalog.API_SECRET))
+        yield town
+
+
+async def test_asked_the_store_tells_the_whole_history(asking: Town) -> None:
+    async with asking.transaction() as tx:
+        await simulated.set_delivery(tx, asking.app_id, Delivery(lost=True))
+    bought = await asking.buy("weekly")
+    await asking.until("2025-08-01T00:00:00")
+    assert await asking.told() == []
+    store = AppStore()
+    reading = await store.look_up(await the_store_app(asking), bought.transaction, "sandbox", await asking.now())
+    (statement,) = reading.statements
+    assert len({purchase.transaction for purchase in statement.purchases}) == 26  # two pages
+    assert [renewal.auto_renew for renewal in statement.renewals] == [True]
+    async with asking.transaction() as tx:
+        await subscriptions.record(tx, [subscriptions.Said(app_id=asking.app_id, statement=statement)])
+    assert await asking.told() == ["INITIAL_PURCHASE", *["RENEWAL"] * 25]
+    with pytest.raises(TransactionNotFound):
+        await store.look_up(await the_store_app(asking), "2000000000000000000", "sandbox", await asking.now())
+    await store.close()
+
+
+async def test_asked_after_silence_the_store_says_how_it_went_on(asking: Town) -> None:
+    bought = await asking.buy("monthly")
+    async with asking.transaction() as tx:
+        await simulated.set_delivery(tx, asking.app_id, Delivery(lost=True))
+    await asking.until("2025-05-01T00:00:00")
+    assert await asking.told() == ["INITIAL_PURCHASE", *["RENEWAL"] * 3]
+    assert await asking.is_entitled(bought)
+    assert await asking.kinds() == ["SUBSCRIBED/INITIAL_BUY"]
+
+
+async def test_asked_after_a_refund_the_history_agrees(asking: Town) -> None:
+    bought = await asking.buy("monthly")
+    await asking.until("2025-03-10T00:00:00")
+    await asking.do(simulated.refund, bought, bought.transaction)
+    assert await asking.told() == ["INITIAL_PURCHASE", "RENEWAL", "REFUND"]
+    assert await asking.is_entitled(bought)
+    async with asking.transaction() as tx:
+        assert await tx.fetch("SELECT * FROM inquiry") == []
+
+
+async def test_the_history_of_notifications_brings_what_was_lost(asking: Town) -> None:
+    async with asking.transaction() as tx:
+        await simulated.set_delivery(tx, asking.app_id, Delivery(lost=True))
+    await asking.buy("monthly")
+    await asking.until("2025-03-01T00:00:00")
+    store, sold, now = AppStore(), await the_store_app(asking), await asking.now()
+    history = store.notification_history(sold, now - timedelta(days=29), now, "sandbox", now, only_failures=True)
+    kinds = [store.open(sold, body, now).kind async for body in history]
+    assert kinds == ["SUBSCRIBED/INITIAL_BUY", "DID_RENEW"]
+    await store.request_test_notification(sold, "sandbox", now)
+    await store.close()
+
+
+async def test_the_store_answers_nobody_else(asking: Town) -> None:
+    bought = await asking.buy("monthly")
+    sold, now = await the_store_app(asking), await asking.now()
+    store = AppStore()
+    for stranger in (replace(sold, api_key_id="OTHER"), replace(sold, api_issuer="other"), replace(sold, bundle_id="com.example.other")):
+        with pytest.raises(Unauthorized):
+            await store.look_up(stranger, bought.transaction, "sandbox", now)
+    with pytest.raises(Unauthorized):
+        await store.look_up(sold, bought.transaction, "sandbox", now - timedelta(hours=1))
+    await store.close()

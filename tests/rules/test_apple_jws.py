@@ -9,7 +9,9 @@ import pytest
 from appstoreserverlibrary.models.Environment import Environment as ApplesEnvironment
 from appstoreserverlibrary.signed_data_verifier import SignedDataVerifier, VerificationException
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, SECP384R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA224, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given, settings
@@ -85,6 +87,24 @@ def test_the_same_message_is_verified_again_with_the_chain_that_is_known() -> No
     assert len(jws._chains) == 0
     assert verify(token) == verify(token)
     assert len(jws._chains) == 1
+
+
+def test_a_known_chain_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    verify(signed())
+
+    def refuse(x5c: list[str], *, roots: tuple[bytes, ...]) -> jws.Chain:
+        raise AssertionError("the chain is known")
+
+    monkeypatch.setattr(jws, "verify_chain", refuse)
+    assert verify(signed(transactionId="1003")).transaction_id == "1003"
+
+
+def test_the_chain_used_longest_ago_is_forgotten_first() -> None:
+    tokens = [signed_with_header(kid=str(number)) for number in range(jws.CHAINS_KEPT + 1)]
+    for token in (*tokens[:-1], tokens[0], tokens[-1]):
+        verify(token)
+    headers = [token.split(".")[0].encode() for token in tokens]
+    assert [number for number, header in enumerate(headers) if jws._chains.get(header, ROOTS) is None] == [1]
 
 
 def test_numbers_may_have_fractions() -> None:
@@ -281,6 +301,15 @@ def test_a_field_of_another_type_is_named(changes: dict[str, object], field: str
     assert not isinstance(caught.value, Untrusted)
 
 
+def test_a_signed_payload_that_is_no_json_names_no_field() -> None:
+    covered = ".".join((signed().split(".")[0], segment({})[:2] + "x"))
+    r, s = decode_dss_signature(AUTHORITY.key.sign(covered.encode(), ECDSA(SHA256())))
+    signature = base64.urlsafe_b64encode(r.to_bytes(32, "big") + s.to_bytes(32, "big")).rstrip(b"=").decode()
+    with pytest.raises(Invalid, match="signed payload cannot be read") as caught:
+        verify(f"{covered}.{signature}")
+    assert caught.value.param is None
+
+
 def test_a_nul_character_is_refused() -> None:
     with pytest.raises(Invalid, match="NUL"):
         verify(signed(productId="pro\0"))
@@ -309,16 +338,19 @@ GOOD: dict[str, list[x509.ExtensionType]] = {
     "intermediate": [CA, usage(signs_certificates=True), mark(INTERMEDIATE_MARK)],
     "leaf": [NO_CA, usage(signs_data=True), mark(LEAF_MARK)],
 }
+Key = EllipticCurvePrivateKey | rsa.RSAPrivateKey
+RSA_ROOTS = {"RSA": rsa.generate_private_key(65537, 2048), "short RSA": rsa.generate_private_key(65537, 1024)}
 STRANGE_OID = x509.ObjectIdentifier("1.2.3.4.5")
 
 
 def chain_token(extensions: dict[str, list[x509.ExtensionType]], *, flaw: str = "") -> tuple[str, bytes]:
     """A message signed by a chain with these extensions and one other flaw, and its root."""
-    root_key, intermediate_key, other_key = (generate_private_key(SECP256R1()) for _ in range(3))
-    leaf_key = generate_private_key(SECP384R1() if flaw == "another curve" else SECP256R1())
+    intermediate_key, other_key = (generate_private_key(SECP256R1()) for _ in range(2))
+    root_key = RSA_ROOTS[flaw] if flaw in RSA_ROOTS else generate_private_key(SECP256R1())
+    leaf_key = RSA_ROOTS["RSA"] if flaw == "RSA leaf" else generate_private_key(SECP384R1() if flaw == "another curve" else SECP256R1())
     root_name, intermediate_name, leaf_name = names()
 
-    def issue(part: str, subject: x509.Name, issuer: x509.Name, key: EllipticCurvePrivateKey, by: EllipticCurvePrivateKey) -> x509.Certificate:
+    def issue(part: str, subject: x509.Name, issuer: x509.Name, key: Key, by: Key) -> x509.Certificate:
         begin = NOW + timedelta(days=1) if flaw == f"{part} not yet valid" else NOW - timedelta(days=1)
         end = NOW - timedelta(hours=1) if flaw == f"{part} ran out" else NOW + timedelta(days=2)
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key()).serial_number(7)
@@ -332,12 +364,17 @@ def chain_token(extensions: dict[str, list[x509.ExtensionType]], *, flaw: str = 
     issuer_name = leaf_name if flaw == "leaf names another issuer" else intermediate_name
     leaf = issue("leaf", leaf_name, issuer_name, leaf_key, other_key if flaw == "leaf by another" else intermediate_key)
     header = {"alg": "ES256", "x5c": [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in (leaf, intermediate, root)]}
-    key = generate_private_key(SECP256R1()) if flaw == "another curve" else leaf_key
+    key = leaf_key if isinstance(leaf_key, EllipticCurvePrivateKey) and flaw != "another curve" else other_key
     return jws.sign(header, PAYLOAD, key), root.public_bytes(Encoding.DER)
 
 
 def test_a_chain_with_all_it_needs_is_accepted() -> None:
     token, root = chain_token(GOOD)
+    assert verify(token, roots=(root,)).transaction_id == "1002"
+
+
+def test_a_root_may_have_an_rsa_key() -> None:
+    token, root = chain_token(GOOD, flaw="RSA")
     assert verify(token, roots=(root,)).transaction_id == "1002"
 
 
@@ -379,6 +416,8 @@ def test_a_certificate_without_its_right_is_refused(part: str, extensions: list[
         ("leaf with an unsafe hash", "leaf certificate is signed with a hash that is not safe"),
         ("intermediate with an unsafe hash", "intermediate certificate is signed with a hash that is not safe"),
         ("another curve", "not on the curve P-256"),
+        ("RSA leaf", "not on the curve P-256"),
+        ("short RSA", "do not lead to Apple Root CA"),
         *[(f"{part} {when}", "certificates were not valid") for part in ("root", "intermediate", "leaf") for when in ("not yet valid", "ran out")],
     ],
 )

@@ -1,12 +1,13 @@
 """Legacy app receipts: who signed them, for which app, and what they state."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from asn1crypto import cms  # type: ignore[import-untyped]
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256, SHA512, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKCS7SignatureBuilder
@@ -18,6 +19,7 @@ from perennial.base.ids import AppId, ProjectId
 from perennial.base.value import replace
 from perennial.intake.model import Posted, Reading, StoreApp, Untrusted
 from perennial.providers.apple import AppStore
+from perennial.providers.apple import receipt as apple_receipt
 from perennial.providers.apple.receipt import Receipt, verified_receipt
 from perennial.providers.apple.signer import SigningAuthority
 from perennial.subscriptions.model import Purchase, Revocation, Statement
@@ -279,6 +281,60 @@ def test_another_signer_is_untrusted(token: str, complaint: str) -> None:
         read(token)
 
 
+def changed(token: str, change: Callable[[cms.SignedData], None]) -> str:
+    """The same envelope with something exchanged that no signature covers."""
+    info = cms.ContentInfo.load(base64.b64decode(token))
+    change(info["content"])
+    return base64.b64encode(info.dump(force=True)).decode()
+
+
+def test_the_signers_certificate_must_be_carried() -> None:
+    def drop(signed: cms.SignedData) -> None:
+        signed["certificates"] = [one for one in signed["certificates"] if one.chosen.dump() != AUTHORITY.leaf.public_bytes(Encoding.DER)]
+
+    with pytest.raises(Untrusted, match="does not carry its signer's certificate"):
+        read(changed(receipt(MONTH), drop))
+
+
+def test_the_signer_is_named_by_issuer_and_serial_number() -> None:
+    def rename(signed: cms.SignedData) -> None:
+        key_identifier = x509.SubjectKeyIdentifier.from_public_key(AUTHORITY.key.public_key()).digest
+        signed["signer_infos"][0]["sid"] = cms.SignerIdentifier(name="subject_key_identifier", value=key_identifier)
+
+    with pytest.raises(Untrusted, match="does not carry its signer's certificate"):
+        read(changed(receipt(MONTH), rename))
+
+
+def test_the_signed_attributes_must_speak_of_data() -> None:
+    def retype(signed: cms.SignedData) -> None:
+        signer = signed["signer_infos"][0]
+        for attribute in signer["signed_attrs"]:
+            if attribute["type"].native == "content_type":
+                attribute["values"] = ["signed_data"]
+        covered = b"\x31" + signer["signed_attrs"].dump(force=True)[1:]
+        signer["signature"] = AUTHORITY.key.sign(covered, ECDSA(SHA256()))
+
+    with pytest.raises(Untrusted, match="signed digest does not fit"):
+        read(changed(envelope(CHAIN), retype))
+
+
+def test_an_envelope_holds_data_and_one_signature() -> None:
+    options = [PKCS7Options.Binary, PKCS7Options.DetachedSignature]
+    twice = PKCS7SignatureBuilder().set_data(content(MONTH))
+    for _ in range(2):
+        twice = twice.add_signer(AUTHORITY.leaf, AUTHORITY.key, SHA256())
+    for token in (envelope(CHAIN, options=options), base64.b64encode(twice.sign(Encoding.DER, [PKCS7Options.Binary])).decode()):
+        with pytest.raises(Invalid, match="must hold data and one signature"):
+            read(token)
+
+
+def test_production_is_believed_from_apple(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else can sign for production, so here our pen's root stands where Apple's is pinned."""
+    monkeypatch.setattr(apple_receipt, "APPLE_ROOT", AUTHORITY.root.fingerprint(SHA256()).hex())
+    (stated,) = read(receipt(MONTH, a0=text("Production")), replace(APP, simulated_roots=())).statements
+    assert (stated.environment, stated.purchases) == ("production", (PURCHASE,))
+
+
 # When
 
 
@@ -313,6 +369,8 @@ def test_an_old_receipt_stays_readable() -> None:
         (base64.b64encode(der(SEQUENCE, b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")).decode(), "not signed"),
         (envelope(CHAIN, inside=b"hello"), "breaks off"),
         (envelope(CHAIN, inside=b""), "not one SET"),
+        (envelope(CHAIN, inside=der(SEQUENCE, content(MONTH)[4:])), "not one SET"),
+        (envelope(CHAIN, inside=content(MONTH) * 2), "not one SET"),
         (envelope(CHAIN, inside=der(SET, number(1))), "a type, a version and a value"),
         (envelope(CHAIN, inside=der(SET, der(SEQUENCE, number(1)))), "a type, a version and a value"),
         (envelope(CHAIN, inside=b"\x31\x84\xff\xff\xff\xff"), "breaks off"),
@@ -331,6 +389,8 @@ def test_an_old_receipt_stays_readable() -> None:
         (receipt(without(MONTH, 1704)), "lacks its purchase date"),
         (receipt(MONTH | {1701: text("1")}), "number that is not a number"),
         (receipt(MONTH | {1713: b""}), "number that is not a number"),
+        (receipt(MONTH | {1701: der(INTEGER, b"")}), "number that is not a number"),
+        (receipt(MONTH | {1701: der(INTEGER, b"\1" * 9)}), "number that is not a number"),
         (receipt(MONTH | {1708: date("0001-01-01T00:00:00+14:00")}), "a moment that is none"),
     ],
 )

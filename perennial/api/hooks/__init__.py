@@ -17,7 +17,7 @@ from perennial.api.observe import OBSERVED
 from perennial.api.v1.answers import to_json
 from perennial.app import App
 from perennial.base.coalesce import Coalescer
-from perennial.base.errors import NotFound
+from perennial.base.errors import Invalid, NotFound, Unauthorized
 from perennial.base.ids import ProjectId
 from perennial.base.value import value
 from perennial.intake.model import Message, StoreApp, Untrusted
@@ -65,8 +65,11 @@ class Inbox:
             return NotFound(f"no store app {incoming.app_id!r} takes notifications here")
         try:
             envelope = self._app.providers[store_app.store].open(store_app, incoming.body, now)
-        except Exception as error:
-            OBSERVED.refused.labels(store_app.store, "401" if isinstance(error, Untrusted) else "400").inc()
+        except Untrusted as error:
+            OBSERVED.refused.labels(store_app.store, "401").inc()
+            return Unauthorized(error.message, param=error.param)
+        except Invalid as error:
+            OBSERVED.refused.labels(store_app.store, "400").inc()
             return error
         OBSERVED.accepted.labels(store_app.store).inc()
         return Message(app_id=store_app.app_id, envelope=envelope, body=incoming.body)

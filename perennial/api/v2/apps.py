@@ -2,28 +2,30 @@
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from litestar import get, post
 
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered
 from perennial.api.v2.pages import Page
+from perennial.api.v2.routes import get, post
 from perennial.base.errors import Invalid
 from perennial.base.time import to_ms
 from perennial.catalog.model import KEY_PREFIXES, ApiKey, App
 
 _TAGS = ["Apps"]
+_PATH = "/projects/{project_id:str}/apps"
+_ONE = _PATH + "/{app_id:str}"
 
 
-@get("/projects/{project_id:str}/apps", operation_id="list-apps", summary="List apps", tags=_TAGS)
+@get(_PATH, operation_id="list-apps", summary="List apps", tags=_TAGS)
 async def list_apps(request: HttpRequest, project_id: str, page: Page) -> wire.ListOf[wire.App]:
     async with entered(request, project_id) as entry:
         found = await catalog.get_apps(entry.tx, after=page.after, limit=page.probe)
     return page.of(found, lambda app: app.app_id, lambda app: show_app(app, project_id))
 
 
-@post("/projects/{project_id:str}/apps", operation_id="create-app", summary="Create an app", tags=_TAGS)
+@post(_PATH, operation_id="create-app", summary="Create an app", tags=_TAGS)
 async def create_app(request: HttpRequest, project_id: str, data: wire.AppCreate) -> wire.App:
     """Of the App Store, the Mac App Store, the Test Store or web billing. `app_store` and `mac_app_store` need their `bundle_id`."""
     if data.type not in KEY_PREFIXES:
@@ -41,13 +43,13 @@ async def create_app(request: HttpRequest, project_id: str, data: wire.AppCreate
     return show_app(app, project_id)
 
 
-@get("/projects/{project_id:str}/apps/{app_id:str}", operation_id="get-app", summary="Get an app", tags=_TAGS)
+@get(_ONE, operation_id="get-app", summary="Get an app", tags=_TAGS)
 async def get_app(request: HttpRequest, project_id: str, app_id: str) -> wire.App:
     async with entered(request, project_id) as entry:
         return show_app(await catalog.require_app(entry.tx, app_id), project_id)
 
 
-@post("/projects/{project_id:str}/apps/{app_id:str}", operation_id="update-app", summary="Update an app", tags=_TAGS, status_code=200)
+@post(_ONE, operation_id="update-app", summary="Update an app", tags=_TAGS, status_code=200)
 async def update_app(request: HttpRequest, project_id: str, app_id: str, data: wire.AppUpdate) -> wire.App:
     """What is left out stays. A new private key replaces the old one."""
     async with entered(request, project_id) as entry:
@@ -62,7 +64,7 @@ async def update_app(request: HttpRequest, project_id: str, app_id: str, data: w
     return show_app(app, project_id)
 
 
-@get("/projects/{project_id:str}/apps/{app_id:str}/public_api_keys", operation_id="list-app-public-api-keys", summary="List SDK keys", tags=_TAGS)
+@get(_ONE + "/public_api_keys", operation_id="list-app-public-api-keys", summary="List SDK keys", tags=_TAGS)
 async def list_public_api_keys(request: HttpRequest, project_id: str, app_id: str, page: Page) -> wire.ListOf[wire.PublicApiKey]:
     async with entered(request, project_id) as entry:
         app = await catalog.require_app(entry.tx, app_id)

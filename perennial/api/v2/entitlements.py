@@ -2,22 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 
-from litestar import get, post
-
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import Entry, entered
 from perennial.api.v2.pages import Expand, Page, expanded, whole
 from perennial.api.v2.products import show_product
+from perennial.api.v2.routes import get, post
 from perennial.base.db import Tx
 from perennial.base.time import to_ms
 from perennial.catalog.model import Entitlement, Product
 
 _TAGS = ["Entitlements"]
+_PATH = "/projects/{project_id:str}/entitlements"
+_ONE = _PATH + "/{entitlement_id:str}"
 
 
-@get("/projects/{project_id:str}/entitlements", operation_id="list-entitlements", summary="List entitlements", tags=_TAGS)
+@get(_PATH, operation_id="list-entitlements", summary="List entitlements", tags=_TAGS)
 async def list_entitlements(request: HttpRequest, project_id: str, page: Page, expand: Expand = None) -> wire.ListOf[wire.Entitlement]:
     wanted = expanded(expand, "items.product")
     async with entered(request, project_id) as entry:
@@ -28,7 +29,7 @@ async def list_entitlements(request: HttpRequest, project_id: str, page: Page, e
     )
 
 
-@post("/projects/{project_id:str}/entitlements", operation_id="create-entitlement", summary="Create an entitlement", tags=_TAGS)
+@post(_PATH, operation_id="create-entitlement", summary="Create an entitlement", tags=_TAGS)
 async def create_entitlement(request: HttpRequest, project_id: str, data: wire.EntitlementCreate) -> wire.Entitlement:
     async with entered(request, project_id) as entry:
         entitlement = await catalog.create_entitlement(entry.tx, lookup_key=data.lookup_key, display_name=data.display_name)
@@ -36,7 +37,7 @@ async def create_entitlement(request: HttpRequest, project_id: str, data: wire.E
     return show_entitlement(entitlement, project_id)
 
 
-@get("/projects/{project_id:str}/entitlements/{entitlement_id:str}", operation_id="get-entitlement", summary="Get an entitlement", tags=_TAGS)
+@get(_ONE, operation_id="get-entitlement", summary="Get an entitlement", tags=_TAGS)
 async def get_entitlement(request: HttpRequest, project_id: str, entitlement_id: str, expand: Expand = None) -> wire.Entitlement:
     wanted = expanded(expand, "product")
     async with entered(request, project_id) as entry:
@@ -46,7 +47,7 @@ async def get_entitlement(request: HttpRequest, project_id: str, entitlement_id:
 
 
 @post(
-    "/projects/{project_id:str}/entitlements/{entitlement_id:str}", operation_id="update-entitlement", summary="Update an entitlement",
+    _ONE, operation_id="update-entitlement", summary="Update an entitlement",
     tags=_TAGS, status_code=200,
 )
 async def update_entitlement(request: HttpRequest, project_id: str, entitlement_id: str, data: wire.EntitlementUpdate) -> wire.Entitlement:
@@ -57,7 +58,7 @@ async def update_entitlement(request: HttpRequest, project_id: str, entitlement_
 
 
 @get(
-    "/projects/{project_id:str}/entitlements/{entitlement_id:str}/products", operation_id="get-products-from-entitlement",
+    _ONE + "/products", operation_id="get-products-from-entitlement",
     summary="List the products that give it", tags=_TAGS,
 )
 async def list_entitlement_products(request: HttpRequest, project_id: str, entitlement_id: str, page: Page) -> wire.ListOf[wire.Product]:
@@ -69,7 +70,7 @@ async def list_entitlement_products(request: HttpRequest, project_id: str, entit
 
 
 @post(
-    "/projects/{project_id:str}/entitlements/{entitlement_id:str}/actions/attach_products", operation_id="attach-products-to-entitlement",
+    _ONE + "/actions/attach_products", operation_id="attach-products-to-entitlement",
     summary="Let products give it", tags=_TAGS, status_code=200,
 )
 async def attach_products(request: HttpRequest, project_id: str, entitlement_id: str, data: wire.ProductsAttach) -> wire.Entitlement:
@@ -80,7 +81,7 @@ async def attach_products(request: HttpRequest, project_id: str, entitlement_id:
 
 
 @post(
-    "/projects/{project_id:str}/entitlements/{entitlement_id:str}/actions/detach_products", operation_id="detach-products-from-entitlement",
+    _ONE + "/actions/detach_products", operation_id="detach-products-from-entitlement",
     summary="Let products no longer give it", tags=_TAGS, status_code=200,
 )
 async def detach_products(request: HttpRequest, project_id: str, entitlement_id: str, data: wire.ProductsAttach) -> wire.Entitlement:

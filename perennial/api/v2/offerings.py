@@ -2,21 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 
-from litestar import get, post, put
-
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered
 from perennial.api.v2.packages import products_of, show_package
 from perennial.api.v2.pages import Expand, Page, expanded, whole
+from perennial.api.v2.routes import get, post, put
 from perennial.base.time import to_ms
 from perennial.catalog.model import Offering, Package, PlacementIds, Product
 
 _TAGS = ["Offerings"]
+_PATH = "/projects/{project_id:str}/offerings"
+_ONE = _PATH + "/{offering_id:str}"
 
 
-@get("/projects/{project_id:str}/offerings", operation_id="list-offerings", summary="List offerings", tags=_TAGS)
+@get(_PATH, operation_id="list-offerings", summary="List offerings", tags=_TAGS)
 async def list_offerings(request: HttpRequest, project_id: str, page: Page, expand: Expand = None) -> wire.ListOf[wire.Offering]:
     wanted = expanded(expand, "items.package", "items.package.product")
     async with entered(request, project_id) as entry:
@@ -27,7 +28,7 @@ async def list_offerings(request: HttpRequest, project_id: str, page: Page, expa
     )
 
 
-@post("/projects/{project_id:str}/offerings", operation_id="create-offering", summary="Create an offering", tags=_TAGS)
+@post(_PATH, operation_id="create-offering", summary="Create an offering", tags=_TAGS)
 async def create_offering(request: HttpRequest, project_id: str, data: wire.OfferingCreate) -> wire.Offering:
     async with entered(request, project_id) as entry:
         offering = await catalog.create_offering(
@@ -37,7 +38,7 @@ async def create_offering(request: HttpRequest, project_id: str, data: wire.Offe
     return show_offering(offering, project_id)
 
 
-@get("/projects/{project_id:str}/offerings/{offering_id:str}", operation_id="get-offering", summary="Get an offering", tags=_TAGS)
+@get(_ONE, operation_id="get-offering", summary="Get an offering", tags=_TAGS)
 async def get_offering(request: HttpRequest, project_id: str, offering_id: str, expand: Expand = None) -> wire.Offering:
     wanted = expanded(expand, "package", "package.product")
     async with entered(request, project_id) as entry:
@@ -47,7 +48,7 @@ async def get_offering(request: HttpRequest, project_id: str, offering_id: str, 
 
 
 @post(
-    "/projects/{project_id:str}/offerings/{offering_id:str}", operation_id="update-offering", summary="Update an offering", tags=_TAGS, status_code=200
+    _ONE, operation_id="update-offering", summary="Update an offering", tags=_TAGS, status_code=200
 )
 async def update_offering(request: HttpRequest, project_id: str, offering_id: str, data: wire.OfferingUpdate) -> wire.Offering:
     """What is left out stays. Making one current makes the others not. `metadata: null` removes it."""

@@ -2,22 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 
-from litestar import get, post
-
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import Entry, entered
 from perennial.api.v2.pages import Expand, Page, expanded, whole
 from perennial.api.v2.products import show_product
+from perennial.api.v2.routes import get, post
 from perennial.base.db import Tx
 from perennial.base.time import to_ms
 from perennial.catalog.model import Package, PackageProduct, Product
 
 _TAGS = ["Packages"]
+_PATH = "/projects/{project_id:str}/offerings/{offering_id:str}/packages"
+_ONE = "/projects/{project_id:str}/packages/{package_id:str}"
 
 
-@get("/projects/{project_id:str}/offerings/{offering_id:str}/packages", operation_id="list-packages", summary="List packages", tags=_TAGS)
+@get(_PATH, operation_id="list-packages", summary="List packages", tags=_TAGS)
 async def list_packages(request: HttpRequest, project_id: str, offering_id: str, page: Page, expand: Expand = None) -> wire.ListOf[wire.Package]:
     """In the order they show."""
     wanted = expanded(expand, "items.product")
@@ -27,7 +28,7 @@ async def list_packages(request: HttpRequest, project_id: str, offering_id: str,
     return page.part_of(offering.packages, lambda one: one.package_id, lambda one: show_package(one, project_id, products))
 
 
-@post("/projects/{project_id:str}/offerings/{offering_id:str}/packages", operation_id="create-packages", summary="Create a package", tags=_TAGS)
+@post(_PATH, operation_id="create-packages", summary="Create a package", tags=_TAGS)
 async def create_package(request: HttpRequest, project_id: str, offering_id: str, data: wire.PackageCreate) -> wire.Package:
     """Without a position it comes last."""
     async with entered(request, project_id) as entry:
@@ -38,7 +39,7 @@ async def create_package(request: HttpRequest, project_id: str, offering_id: str
     return show_package(package, project_id)
 
 
-@get("/projects/{project_id:str}/packages/{package_id:str}", operation_id="get-package", summary="Get a package", tags=_TAGS)
+@get(_ONE, operation_id="get-package", summary="Get a package", tags=_TAGS)
 async def get_package(request: HttpRequest, project_id: str, package_id: str, expand: Expand = None) -> wire.Package:
     wanted = expanded(expand, "product")
     async with entered(request, project_id) as entry:
@@ -47,7 +48,7 @@ async def get_package(request: HttpRequest, project_id: str, package_id: str, ex
     return show_package(package, project_id, products)
 
 
-@post("/projects/{project_id:str}/packages/{package_id:str}", operation_id="update-package", summary="Update a package", tags=_TAGS, status_code=200)
+@post(_ONE, operation_id="update-package", summary="Update a package", tags=_TAGS, status_code=200)
 async def update_package(request: HttpRequest, project_id: str, package_id: str, data: wire.PackageUpdate) -> wire.Package:
     async with entered(request, project_id) as entry:
         package = await catalog.update_package(entry.tx, package_id, display_name=data.display_name, position=data.position)
@@ -55,7 +56,7 @@ async def update_package(request: HttpRequest, project_id: str, package_id: str,
     return show_package(package, project_id)
 
 
-@get("/projects/{project_id:str}/packages/{package_id:str}/products", operation_id="get-products-from-package", summary="List its products", tags=_TAGS)
+@get(_ONE + "/products", operation_id="get-products-from-package", summary="List its products", tags=_TAGS)
 async def list_package_products(request: HttpRequest, project_id: str, package_id: str, page: Page) -> wire.ListOf[wire.PackageProduct]:
     async with entered(request, project_id) as entry:
         package = await catalog.require_package(entry.tx, package_id)
@@ -64,7 +65,7 @@ async def list_package_products(request: HttpRequest, project_id: str, package_i
 
 
 @post(
-    "/projects/{project_id:str}/packages/{package_id:str}/actions/attach_products", operation_id="attach-products-to-package",
+    _ONE + "/actions/attach_products", operation_id="attach-products-to-package",
     summary="Put products in", tags=_TAGS, status_code=200,
 )
 async def attach_products(request: HttpRequest, project_id: str, package_id: str, data: wire.PackageProductsAttach) -> wire.Package:
@@ -76,7 +77,7 @@ async def attach_products(request: HttpRequest, project_id: str, package_id: str
 
 
 @post(
-    "/projects/{project_id:str}/packages/{package_id:str}/actions/detach_products", operation_id="detach-products-from-package",
+    _ONE + "/actions/detach_products", operation_id="detach-products-from-package",
     summary="Take products out", tags=_TAGS, status_code=200,
 )
 async def detach_products(request: HttpRequest, project_id: str, package_id: str, data: wire.ProductsAttach) -> wire.Package:

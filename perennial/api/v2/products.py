@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from litestar import get, post
 from litestar.params import Parameter
 
 from perennial import catalog
@@ -11,6 +10,7 @@ from perennial.api.v2 import wire
 from perennial.api.v2.apps import show_app
 from perennial.api.v2.entry import entered
 from perennial.api.v2.pages import Expand, Page, expanded
+from perennial.api.v2.routes import get, post
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
 from perennial.base.money import Money, from_micros, to_micros
@@ -18,10 +18,12 @@ from perennial.base.time import to_ms
 from perennial.catalog.model import App, Product
 
 _TAGS = ["Products"]
+_PATH = "/projects/{project_id:str}/products"
+_ONE = _PATH + "/{product_id:str}"
 _SOLD_BY_US = ("test_store", "rc_billing")
 
 
-@get("/projects/{project_id:str}/products", operation_id="list-products", summary="List products", tags=_TAGS)
+@get(_PATH, operation_id="list-products", summary="List products", tags=_TAGS)
 async def list_products(
     request: HttpRequest,
     project_id: str,
@@ -36,7 +38,7 @@ async def list_products(
     return page.of(found, lambda product: product.product_id, lambda product: show_product(product, apps.get(product.app_id), project_id))
 
 
-@post("/projects/{project_id:str}/products", operation_id="create-product", summary="Create a product", tags=_TAGS)
+@post(_PATH, operation_id="create-product", summary="Create a product", tags=_TAGS)
 async def create_product(request: HttpRequest, project_id: str, data: wire.ProductCreate) -> wire.Product:
     """Prices and trials of real stores are the store's to say; for the Test Store and web billing they are said here."""
     subscription = data.subscription if data.type == "subscription" else None
@@ -55,7 +57,7 @@ async def create_product(request: HttpRequest, project_id: str, data: wire.Produ
     return show_product(product)
 
 
-@get("/projects/{project_id:str}/products/{product_id:str}", operation_id="get-product", summary="Get a product", tags=_TAGS)
+@get(_ONE, operation_id="get-product", summary="Get a product", tags=_TAGS)
 async def get_product(request: HttpRequest, project_id: str, product_id: str, expand: Expand = None) -> wire.Product:
     wanted = expanded(expand, "app")
     async with entered(request, project_id) as entry:

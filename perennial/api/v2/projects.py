@@ -3,7 +3,6 @@
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
 
-from litestar import get, post
 from litestar.params import Parameter
 
 from perennial import agenda, catalog
@@ -11,6 +10,7 @@ from perennial.api.auth import HttpRequest, app_of, project_caller, secret_calle
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered
 from perennial.api.v2.pages import Page
+from perennial.api.v2.routes import get, post
 from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import ProjectId, new_id
 from perennial.base.time import from_ms, to_ms
@@ -89,7 +89,10 @@ async def get_clock(request: HttpRequest, project_id: str) -> wire.Clock:
         return _show_clock(await catalog.require_project(entry.tx), entry.tx.now)
 
 
-@post("/projects/{project_id:str}/clock/actions/advance", operation_id="advance-clock", summary="Move a sandbox's clock", tags=["Clock"], status_code=200)
+@post(
+    "/projects/{project_id:str}/clock/actions/advance", operation_id="advance-clock", summary="Move a sandbox's clock", tags=["Clock"],
+    status_code=200,
+)
 async def advance_clock(request: HttpRequest, project_id: str, data: wire.ClockAdvance) -> wire.AdvancedClock:
     """Everything that would happen on the way happens, in its order: renewals, expirations, webhooks."""
     caller, app = await project_caller(request, project_id), app_of(request)

@@ -39,6 +39,15 @@ class ListOf(Struct, Generic[T]):
     object: Literal["list"] = "list"
 
 
+class Error(Struct):
+    type: str
+    message: str
+    retryable: bool
+    doc_url: str
+    param: str | UnsetType = UNSET
+    object: Literal["error"] = "error"
+
+
 class DeletedObject(Struct):
     object: str
     id: str

@@ -34,12 +34,14 @@ from perennial.providers.simulated.actions import (
     upgrade,
 )
 from perennial.providers.simulated.model import Bought, Credentials, Delivery, Offer, Subscription
+from perennial.providers.simulated.server import StoreApi
 
 __all__ = [
     "Bought",
     "Credentials",
     "Delivery",
     "Offer",
+    "StoreApi",
     "Subscription",
     "buy",
     "cancel",
