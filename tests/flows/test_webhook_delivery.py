@@ -274,8 +274,10 @@ async def test_an_answer_that_stalls_after_its_status_has_still_been_given(recei
 
 
 async def test_a_receiver_that_hangs_or_breaks_is_an_error_not_an_exception(receiver: Receiver) -> None:
+    over = asyncio.Event()
+
     async def hang(_: Heard) -> bytes:
-        await asyncio.sleep(5)
+        await over.wait()
         return status(200)
 
     async def babble(_: Heard) -> bytes:
@@ -290,6 +292,7 @@ async def test_a_receiver_that_hangs_or_breaks_is_an_error_not_an_exception(rece
         answer = await quick.send(message(url))
         assert answer.status is None
         assert answer.error
+    over.set()
     await quick.close()
 
 
@@ -560,8 +563,10 @@ async def test_who_records_after_their_lease_changes_nothing(story: Story) -> No
 
 
 async def test_a_silent_endpoint_rests_and_others_are_served(story: Story) -> None:
+    over = asyncio.Event()
+
     async def hang(_: Heard) -> bytes:
-        await asyncio.sleep(3)
+        await over.wait()
         return status(200)
 
     quick = WebhookSender(allow_internal=True, timeout=timedelta(seconds=0.2))
@@ -572,6 +577,7 @@ async def test_a_silent_endpoint_rests_and_others_are_served(story: Story) -> No
         began = perf_counter()
         sent = await events.deliver_due(story.database, story.project_id, VAULT, quick)
         took = perf_counter() - began
+        over.set()
     await quick.close()
     assert len(story.receiver.heard) == 100
     assert sent == 100 + len(silent.heard)

@@ -10,8 +10,8 @@ from perennial.api.v1.answers import json_bytes, to_json
 from perennial.api.v1.wire import Alias, Attributes, Identify, attributes_of
 from perennial.base.errors import Invalid
 from perennial.base.time import to_ms
+from perennial.customers import AttributeProblem
 from perennial.customers.model import check_app_user_id
-from perennial.customers.rules import AttributeProblem
 
 
 @post("/v1/subscribers/identify", operation_id="identify", summary="Log in: from one app user id to another")

@@ -1,0 +1,73 @@
+"""The API as it is deployed, in a process of its own; and a web site beside it, on an origin of its own."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+
+SERVE = "from perennial.server import run; from perennial.settings import Settings; run(Settings.read())"
+_READY_LIMIT = 30  # seconds
+_STOP_LIMIT = 20
+
+
+@asynccontextmanager
+async def open_server(database_url: str, home: Path) -> AsyncIterator[str]:
+    """Its base URL, once it is ready. What it wrote is in `server.log` of its home."""
+    port = _free_port()
+    environment = {**os.environ, "DATABASE_URL": database_url, "PERENNIAL_HOME": str(home), "HOST": "127.0.0.1", "PORT": str(port)}
+    log = home / "server.log"
+    with log.open("wb") as written:
+        process = subprocess.Popen([sys.executable, "-c", SERVE], env=environment, stdout=written, stderr=subprocess.STDOUT)
+    try:
+        base_url = f"http://127.0.0.1:{port}"
+        await _until_ready(base_url, process, log)
+        yield base_url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+
+
+async def _until_ready(base_url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False) as http, asyncio.timeout(_READY_LIMIT):
+        while True:
+            assert process.poll() is None, f"the server ended by itself:\n{log.read_text()}"
+            try:
+                if (await http.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+@contextmanager
+def open_site(folder: Path) -> Iterator[str]:
+    """Serves the files of a folder. Its port makes it another origin than the API's, as a customer's site is."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as site:
+        Thread(target=site.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"http://127.0.0.1:{site.server_port}"
+        site.shutdown()
