@@ -17,7 +17,15 @@ _STAMP = MODULES / ".installed"  # holds the hash of the lock file it was instal
 
 # What npm says where there is no registry to be reached; all else is a failure.
 _UNREACHABLE = (
-    "ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ERR_SOCKET_TIMEOUT", "ERR_CONNECTION_TIMEOUT",
+    "ENOTFOUND",
+    "EAI_AGAIN",
+    "ECONNREFUSED",
+    "ECONNRESET",
+    "ETIMEDOUT",
+    "EHOSTUNREACH",
+    "ENETUNREACH",
+    "ERR_SOCKET_TIMEOUT",
+    "ERR_CONNECTION_TIMEOUT",
 )
 
 

@@ -40,14 +40,16 @@ class SdkPage:
         self.page = page
         self.world = world
         self.base_url = base_url
-        self.strangers: list[str] = []  # hosts other than this machine that were asked for
+        self.strangers: set[str] = set()  # hosts other than this machine that were asked for
+        self.failures: list[str] = []  # what nobody caught
         self._address = address
         page.context.on("request", lambda request: self._note(request.url))
+        page.on("pageerror", lambda error: self.failures.append(error.message))
 
     def _note(self, address: str) -> None:
         parts = urlsplit(address)
         if parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1":
-            self.strangers.append(str(parts.hostname))
+            self.strangers.add(str(parts.hostname))
 
     async def load(self) -> None:
         """Also again: a page that is loaded anew remembers no more than its storage."""
@@ -60,8 +62,8 @@ class SdkPage:
             raise SdkError(outcome["error"])
         return outcome["value"]
 
-    async def buy(self, script: str, argument: Any, *, button: str) -> Any:
-        """`call` of a purchase, and a click in the dialog that the SDK then shows."""
+    async def click_through(self, script: str, argument: Any, *, button: str) -> Any:
+        """`call` of what lets the SDK show a dialog, and a click in it."""
         bought, _ = await asyncio.gather(self.call(script, argument), self.page.get_by_role("button", name=button, exact=True).click())
         return bought
 
@@ -84,7 +86,7 @@ class Shop(SdkPage):
         return app_user_id
 
     async def purchase(self, package: str, *, offering: str = "default", button: str = "Test valid purchase") -> Any:
-        return await self.buy(
+        return await self.click_through(
             """async ({ offering, name }) => {
               const found = (await sdk.getOfferings()).all[offering].packagesById[name];
               return await sdk.purchase({ rcPackage: found });
@@ -96,8 +98,8 @@ class Shop(SdkPage):
     async def customer_info(self) -> Any:
         return await self.call("() => sdk.getCustomerInfo()")
 
-    async def is_entitled_to(self, entitlement: str) -> Any:
-        return await self.call("(entitlement) => sdk.isEntitledTo(entitlement)", entitlement)
+    async def is_entitled_to(self, entitlement: str) -> bool:
+        return bool(await self.call("(entitlement) => sdk.isEntitledTo(entitlement)", entitlement))
 
 
 class Hybrid(SdkPage):
@@ -116,7 +118,7 @@ class Hybrid(SdkPage):
         )
 
     async def purchase(self, package: str, *, button: str = "Test valid purchase") -> Any:
-        return await self.buy(
+        return await self.click_through(
             "(packageIdentifier) => sdk.purchasePackage({ packageIdentifier, presentedOfferingContext: { offeringIdentifier: 'default' } })",
             package,
             button=button,

@@ -12,7 +12,7 @@ import pytest
 from perennial import agenda, catalog, customers, intake, subscriptions
 from perennial.app import App
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Conflict, Invalid, NotFound, Unauthorized
+from perennial.base.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
 from perennial.base.ids import ProjectId, new_id, new_uuid
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
@@ -569,6 +569,45 @@ async def test_what_cannot_be_done_says_why(town: Town) -> None:
         await town.buy("nonsense")
     assert rules.line_of(bought.transaction) == bought.store_line
     assert await town.told() == ["INITIAL_PURCHASE"]
+
+
+# Crashes ----------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_crash_while_posting_loses_and_doubles_nothing(town: Town) -> None:
+    async with town.transaction() as tx:
+        await simulated.buy(tx, VAULT, town.app_id, product="monthly", app_account_token=town.ada)
+
+    def crash(statement: str) -> None:
+        if "UPDATE simulated_subscription" in statement:  # the inbox has it by then
+            raise ConnectionResetError("the process died here")
+
+    town.app.database.before_statement = crash
+    with pytest.raises(Unavailable):
+        await simulated.play_due(town.app.database, VAULT, town.app.providers, town.project_id)
+    town.app.database.before_statement = None
+    assert await town.kinds() == []
+    await town.settle()
+    assert await town.kinds() == ["SUBSCRIBED/INITIAL_BUY"]
+    assert await simulated.play_due(town.app.database, VAULT, town.app.providers, town.project_id) == 0
+
+
+async def test_a_line_that_cannot_be_played_steps_aside(town: Town) -> None:
+    async with town.transaction() as tx:
+        broken = await simulated.buy(tx, VAULT, town.app_id, product="monthly")
+        statement = "UPDATE simulated_subscription SET state = state - 'charges' WHERE store_line = %(line)s"
+        await tx.execute(statement, line=broken.store_line)
+    await town.buy("monthly")
+    assert await town.kinds() == ["SUBSCRIBED/INITIAL_BUY"]
+    assert await simulated.play_due(town.app.database, VAULT, town.app.providers, town.project_id) == 0
+
+
+async def test_many_lines_renew_in_one_batch(town: Town) -> None:
+    async with town.transaction() as tx:
+        for _ in range(50):
+            await simulated.buy(tx, VAULT, town.app_id, product="monthly")
+    await town.until("2025-03-01T00:00:00")
+    assert sorted(await town.told()) == ["INITIAL_PURCHASE"] * 50 + ["RENEWAL"] * 50
 
 
 # The store's API --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,53 @@
+"""Runs all measurements, or those named: `python -m bench read jws --customers 100000`."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections.abc import Awaitable, Callable
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bench import read
+from bench.house import House, open_house
+from bench.report import Figure, save, show
+from perennial.base.time import perf_counter
+from perennial.settings import Settings
+
+Measurement = Callable[[House, Progress, int], Awaitable[list[Figure]]]
+
+MEASUREMENTS: dict[str, Measurement] = {"read": read.run}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measures Perennial, each figure beside its ceiling.")
+    parser.add_argument("which", nargs="*", help=f"only these: {' '.join(MEASUREMENTS)}")
+    parser.add_argument("--customers", type=int, default=1_000_000, help="in the database that is read from (default 1,000,000)")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.which) - set(MEASUREMENTS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(MEASUREMENTS)}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    asyncio.run(_run(Settings.read(), arguments.which or list(MEASUREMENTS), arguments.customers))
+    return 0
+
+
+async def _run(settings: Settings, which: list[str], customers: int) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    figures: list[Figure] = []
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        async with open_house(settings) as house:
+            for name in which:
+                began = perf_counter()
+                figures += await MEASUREMENTS[name](house, progress, customers)
+                progress.console.print(f"[green]✓[/green] {name} [dim]({perf_counter() - began:.0f} s)[/dim]")
+    show(console, figures)
+    target = settings.home / "bench.json"
+    save(target, figures)
+    console.print(f"[dim]{target}[/dim]")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,70 @@
+"""What a measurement says, as a table for people and as JSON for machines."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from perennial.base.value import value
+
+
+@value
+class Figure:
+    """A number, and what it could be at best: `ceiling` says how that was measured. `ratio` is the part of it that was reached."""
+
+    name: str
+    value: float
+    unit: str
+    ceiling: str = ""
+    ceiling_value: float | None = None
+    target: str = ""  # what we want of it, in words
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value / self.ceiling_value if self.ceiling_value else None
+
+
+@value
+class Rounds:
+    """The same thing measured several times."""
+
+    values: tuple[float, ...]
+
+    @property
+    def middle(self) -> float:
+        return median(self.values)
+
+    @property
+    def spread(self) -> str:
+        return f"{min(self.values):,.0f} to {max(self.values):,.0f} in {len(self.values)} rounds"
+
+
+def show(console: Console, figures: Sequence[Figure]) -> None:
+    table = Table(title="Perennial on this machine", title_justify="left", expand=False)
+    for heading, justify in (("", "left"), ("value", "right"), ("unit", "left"), ("ceiling", "right"), ("ratio", "right"), ("target", "right")):
+        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("the ceiling, and notes", ratio=1)
+    for one in figures:
+        ratio = f"{one.ratio:.2f}" if one.ratio is not None else ""
+        ceiling = _short(one.ceiling_value) if one.ceiling_value is not None else ""
+        table.add_row(one.name, _short(one.value), one.unit, ceiling, ratio, one.target, "; ".join(part for part in (one.ceiling, one.note) if part))
+    console.print(table)
+
+
+def save(path: Path, figures: Sequence[Figure]) -> None:
+    rows = [
+        {
+            "name": one.name, "value": one.value, "unit": one.unit, "ceiling": one.ceiling, "ceiling_value": one.ceiling_value, "ratio": one.ratio,
+            "target": one.target, "note": one.note,
+        }
+        for one in figures
+    ]
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.2f}"

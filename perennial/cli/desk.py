@@ -1,0 +1,208 @@
+"""What every command needs: the database, a project, a way to say things, and one line where something is wrong."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from perennial import catalog
+from perennial.app import App, open_app
+from perennial.base.db import Tx
+from perennial.base.errors import Invalid, NotFound, PerennialError, Unavailable
+from perennial.base.ids import ProjectId
+from perennial.base.value import replace, value
+from perennial.catalog.model import Project
+from perennial.settings import Settings
+
+ACTOR = "cli"  # in the audit log
+RUN_FILE = "run.json"  # under PERENNIAL_HOME while `perennial up` runs: how to reach its database
+DEMO_FILE = "demo.json"
+
+T = TypeVar("T")
+
+ProjectOption = Annotated[
+    str | None, typer.Option("--project", "-p", help="The project's id or name. Not needed where there is one, or the demo.", show_default=False)
+]
+
+
+class Commands(TyperGroup):
+    """Says what is wrong in one line and ends with 1; a traceback is for faults of ours alone."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PerennialError as error:
+            Console(stderr=True).print(f"[red]✗[/red] {escape(error.message)}", soft_wrap=True, highlight=False)
+            raise typer.Exit(1) from error
+
+
+def group(help: str) -> typer.Typer:
+    return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode="rich")
+
+
+def console() -> Console:
+    """Made anew for each use: tests change what standard output is."""
+    return Console(highlight=False)
+
+
+def say(text: str) -> None:
+    console().print(text, soft_wrap=True)
+
+
+def done(text: str) -> None:
+    say(f"[green]✓[/green] {text}")
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def show(made: Table) -> None:
+    """Wide enough for ids where the output is not a terminal: they are there to be copied and searched."""
+    out = console()
+    out.print(made, width=None if out.is_terminal else 240)
+
+
+# The database ---------------------------------------------------------------------------------------------------------------------
+
+
+class _Running(msgspec.Struct):
+    """What `perennial up` leaves in run.json."""
+
+    database_url: str
+    pid: int
+    port: int
+
+
+def read_settings() -> Settings:
+    """With the database of `perennial up` where DATABASE_URL names none."""
+    settings = Settings.read()
+    if settings.database_url is not None:
+        return settings
+    return replace(settings, database_url=_running_url(settings.home))
+
+
+def _running_url(home: Path) -> str:
+    path = home / RUN_FILE
+    way_out = "start Perennial with: perennial up; or set DATABASE_URL to your PostgreSQL"
+    try:
+        running = msgspec.json.decode(path.read_bytes(), type=_Running)
+    except FileNotFoundError:
+        raise Unavailable(f"Perennial does not run here (there is no {path}); {way_out}") from None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Unavailable(f"{path} cannot be read: {error}; {way_out}") from error
+    if not _lives(running.pid):
+        raise Unavailable(f"Perennial no longer runs here ({path} is from a process that has ended); {way_out}")
+    return running.database_url
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's, and so alive
+        return True
+    return True
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[App]:
+    async with open_app(read_settings(), application="perennial cli", connections=2) as app:
+        try:
+            await app.database.door("SELECT FROM project LIMIT 1")
+        except PerennialError:
+            raise
+        except Exception as error:  # whatever the driver calls it: nothing can be read yet
+            raise Unavailable(f"this database is not Perennial's yet ({error}); prepare it with: perennial init") from error
+        yield app
+
+
+def run(work: Callable[[App], Awaitable[T]]) -> T:
+    """Does it with the house open."""
+
+    async def inside() -> T:
+        async with opened() as app:
+            return await work(app)
+
+    return asyncio.run(inside())
+
+
+# The project ----------------------------------------------------------------------------------------------------------------------
+
+
+@value
+class Desk:
+    """One command at work in one project, in one transaction."""
+
+    app: App
+    tx: Tx
+    project: Project
+
+    async def audit(self, action: str, target: str, data: dict[str, Any] | None = None) -> None:
+        await catalog.audit(self.tx, actor=ACTOR, action=action, target=target, data=data)
+
+
+def work_in(wanted: str | None, work: Callable[[Desk], Awaitable[T]]) -> T:
+    async def inside(app: App) -> T:
+        async with at_desk(app, wanted) as desk:
+            return await work(desk)
+
+    return run(inside)
+
+
+@asynccontextmanager
+async def at_desk(app: App, wanted: str | None) -> AsyncIterator[Desk]:
+    project = await choose_project(app, wanted)
+    async with app.database.transaction(project.project_id) as tx:
+        yield Desk(app=app, tx=tx, project=project)
+
+
+async def choose_project(app: App, wanted: str | None) -> Project:
+    """By id or name; else the only one; else the demo's."""
+    projects = await catalog.all_projects(app.database)
+    if wanted is not None:
+        return _named(projects, wanted)
+    if not projects:
+        raise NotFound("there is no project yet; make one with: perennial init")
+    if len(projects) == 1:
+        return projects[0]
+    demo = _demo_project(app.settings.home)
+    for project in projects:
+        if project.project_id == demo:
+            return project
+    raise Invalid(f"there are {len(projects)} projects; say which with --project: {_listed(projects)}", param="project")
+
+
+def _named(projects: list[Project], wanted: str) -> Project:
+    found = [project for project in projects if project.project_id == wanted] or [project for project in projects if project.name == wanted]
+    if not found:
+        raise NotFound(f"no project {wanted!r}; there are: {_listed(projects) or 'none'}", param="project")
+    if len(found) > 1:
+        raise Invalid(f"{len(found)} projects are called {wanted!r}; give the id: {_listed(found)}", param="project")
+    return found[0]
+
+
+def _listed(projects: list[Project]) -> str:
+    shown = ", ".join(f"{project.project_id} ({project.name})" for project in projects[:20])
+    return shown if len(projects) <= 20 else f"{shown}, ..."
+
+
+def _demo_project(home: Path) -> ProjectId | None:
+    try:
+        demo: dict[str, Any] = msgspec.json.decode((home / DEMO_FILE).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return demo.get("project_id")

@@ -1,0 +1,162 @@
+"""Starting things: everything at once, or one by one."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated
+
+import msgspec
+import typer
+
+from perennial import __version__, catalog
+from perennial.app import open_app
+from perennial.base.ids import ProjectId, new_id
+from perennial.base.migrate import migrate as apply_migrations
+from perennial.base.value import replace
+from perennial.cli.desk import ACTOR, RUN_FILE, done, read_settings, say
+from perennial.settings import Settings
+
+
+def up() -> None:
+    """Start everything on this machine, until Ctrl-C.
+
+    PostgreSQL (unless DATABASE_URL names yours), the server and the worker. Data is in $PERENNIAL_HOME, by default ./.perennial.
+
+    [bold]Examples[/bold]
+
+      perennial up
+
+      PORT=9000 perennial up
+
+      DATABASE_URL=postgresql://me@db/perennial perennial up
+    """
+    from perennial.up import up as start
+
+    settings = Settings.read()
+    with _run_file(settings) as write:
+
+        async def prepare(url: str) -> Sequence[str]:
+            write(url)
+            return await _prepare(replace(settings, database_url=url))
+
+        code = asyncio.run(start(settings, prepare=prepare))
+    raise typer.Exit(code)
+
+
+async def _prepare(settings: Settings) -> Sequence[str]:
+    """What a first look needs, and what a person should know."""
+    async with open_app(settings, application="perennial up", connections=2) as app:
+        if settings.is_demo:
+            from perennial.demo import ensure_demo
+
+            demo = await ensure_demo(app)
+            return [f"The demo project is {demo['project_id']}; its keys are in {settings.home / 'demo.json'}"]
+        if not await catalog.all_projects(app.database):
+            return ["There is no project yet. In another terminal: perennial init"]
+    return []
+
+
+@contextmanager
+def _run_file(settings: Settings) -> Iterator[Callable[[str], None]]:
+    """While we run, other commands find our database by it. It holds a password, and so is ours to read alone."""
+    path = settings.home / RUN_FILE
+
+    def write(url: str) -> None:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        draft = settings.home / f".{RUN_FILE}.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_bytes(msgspec.json.encode({"database_url": url, "pid": os.getpid(), "port": settings.port}))
+        draft.replace(path)
+
+    try:
+        yield write
+    finally:
+        if _is_ours(path.read_bytes() if path.exists() else b""):
+            path.unlink()
+
+
+def _is_ours(content: bytes) -> bool:
+    try:
+        return msgspec.json.decode(content, type=dict[str, object]).get("pid") == os.getpid()
+    except msgspec.MsgspecError:
+        return False
+
+
+def serve() -> None:
+    """Start the server alone. Any number may run, on any number of machines.
+
+    Needs DATABASE_URL. HOST, PORT and WEB_CONCURRENCY say where and how many.
+
+    [bold]Example[/bold]
+
+      WEB_CONCURRENCY=4 HOST=0.0.0.0 perennial serve
+    """
+    from perennial.server import run
+
+    run(_with_database())
+
+
+def worker() -> None:
+    """Start a worker alone: it digests notifications, sends webhooks, and does what is due.
+
+    Needs DATABASE_URL. Any number may run; they share the work.
+    """
+    from perennial.worker import run
+
+    run(_with_database())
+
+
+def _with_database() -> Settings:
+    settings = read_settings()
+    os.environ["DATABASE_URL"] = settings.require_database_url()  # for the processes the server starts
+    return settings
+
+
+def migrate() -> None:
+    """Bring the database to the shape this version expects. Safe to repeat, and while older versions run."""
+    applied = asyncio.run(apply_migrations(read_settings().require_database_url()))
+    done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
+
+
+def init(
+    name: Annotated[str, typer.Option(help="What to call the project")] = "My project",
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="With a clock of its own that you can advance, and simulated stores")] = False,
+) -> None:
+    """Prepare a database, and make the first project with a secret key.
+
+    Where there are projects already, it changes nothing but the schema.
+
+    [bold]Examples[/bold]
+
+      perennial init --name "Cat Pictures"
+
+      DATABASE_URL=postgresql://me@db/perennial perennial init --sandbox
+    """
+    asyncio.run(_init(read_settings(), name, is_sandbox=sandbox))
+
+
+async def _init(settings: Settings, name: str, *, is_sandbox: bool) -> None:
+    applied = await apply_migrations(settings.require_database_url())
+    done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
+    async with open_app(settings, application="perennial cli", connections=2) as app:
+        if projects := await catalog.all_projects(app.database):
+            done(f"there are projects already ({len(projects)}); for another key: perennial keys create")
+            return
+        now = app.database.clock()
+        project_id = ProjectId(new_id("proj", now))
+        async with app.database.transaction(project_id) as tx:
+            await catalog.create_project(tx, name, is_sandbox=is_sandbox)
+            if is_sandbox:
+                await catalog.set_clock(tx, now, now)
+            key, secret = await catalog.create_secret_key(tx, "first key")
+            await catalog.audit(tx, actor=ACTOR, action="project.create", target=project_id)
+            await catalog.audit(tx, actor=ACTOR, action="key.create", target=key.key_id)
+    done(f"made the project [bold]{project_id}[/bold]")
+    say(f"  Its secret key, shown this once: [bold]{secret}[/bold]")
+    say("  Next: perennial apps create --type test_store --name 'My app'")
+
+
+def version() -> None:
+    """Say which version this is."""
+    say(f"perennial {__version__}")

@@ -1,0 +1,236 @@
+"""`perennial simulate`: buy and live through subscriptions in the simulated App Store of a sandbox project.
+
+What an act leads to arrives like a real notification: the worker posts it, at once by the project's clock.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+
+from perennial import catalog
+from perennial.app import open_app
+from perennial.base.db import Database, Tx
+from perennial.base.errors import Invalid, NotFound, PerennialError
+from perennial.base.ids import ProjectId
+from perennial.base.money import Money, from_decimal
+from perennial.base.secrets import Vault
+from perennial.base.time import iso
+from perennial.providers import simulated
+from perennial.providers.simulated import Bought, Subscription, payloads
+from perennial.settings import Settings
+
+simulate = typer.Typer(name="simulate", help="A simulated App Store for sandbox projects: buy, renew, fail, refund.", no_args_is_help=True)
+console = Console(highlight=False)
+
+T = TypeVar("T")
+Act = Callable[[Tx, str], Awaitable[T]]  # in a transaction of the project, on an app
+
+Project = Annotated[str, typer.Option("--project", envvar="PERENNIAL_PROJECT", help="The sandbox project's id.")]
+AppId = Annotated[str | None, typer.Option("--app", help="The app's id; needed where the project has several App Store apps.")]
+Line = Annotated[str, typer.Argument(help="The line: the originalTransactionId that `buy` printed.")]
+Product = Annotated[str, typer.Argument(help="The product's identifier in the store, as in the catalog.")]
+Transaction = Annotated[str | None, typer.Option(help="A transaction of the line; without it, the current one.")]
+Price = Annotated[str | None, typer.Option(help="Such as 9.99; without it, the catalog's.")]
+Currency = Annotated[str, typer.Option(help="ISO 4217, for --price.")]
+
+_STATUSES = {1: "active", 2: "expired", 3: "billing retry", 4: "grace", 5: "revoked"}
+
+
+# What is done, for whoever has a database at hand ---------------------------------------------------------------------------------
+
+
+async def act(database: Database, project_id: ProjectId, app_id: str | None, work: Act[T]) -> T:
+    """One act, in one transaction, on the project's app."""
+    async with database.transaction(project_id) as tx:
+        return await work(tx, await _app_of(tx, app_id))
+
+
+async def _app_of(tx: Tx, app_id: str | None) -> str:
+    if app_id is not None:
+        return app_id
+    found = [app.app_id for app in await catalog.get_apps(tx) if app.store in ("app_store", "mac_app_store")]
+    if not found:
+        raise NotFound("the project has no App Store app; create one first", param="app")
+    if len(found) > 1:
+        raise Invalid(f"the project has several App Store apps; choose one with --app: {', '.join(found)}", param="app")
+    return found[0]
+
+
+# Commands ---------------------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _session() -> AsyncIterator[tuple[Database, Vault]]:
+    async with open_app(Settings.read(), application="perennial simulate", connections=1) as app:
+        yield app.database, app.vault
+
+
+def _do(project: str, app: str | None, work: Callable[[Tx, Vault, str], Awaitable[T]]) -> T:
+    """Runs one act; what the caller did wrong is a sentence and exit code 1."""
+
+    async def run() -> T:
+        async with _session() as (database, vault):
+            return await act(database, ProjectId(project), app, lambda tx, app_id: work(tx, vault, app_id))
+
+    try:
+        return asyncio.run(run())
+    except PerennialError as error:
+        Console(stderr=True, highlight=False).print(error.message, markup=False)
+        raise typer.Exit(1) from error
+
+
+def _money(price: str | None, currency: str) -> Money | None:
+    if price is None:
+        return None
+    try:
+        return from_decimal(Decimal(price), currency.upper())
+    except (ArithmeticError, AssertionError) as error:
+        raise typer.BadParameter("a price looks like 9.99, with --currency USD") from error
+
+
+def _say_bought(bought: Bought) -> None:
+    until = f", until {iso(bought.expires_at)}" if bought.expires_at is not None else ""
+    console.print(f"line {bought.store_line}: transaction {bought.transaction}{until}", soft_wrap=True)
+
+
+def _say(line: Subscription) -> None:
+    charge = payloads.current(line)
+    until = f" until {iso(charge.expires_at)}" if charge.expires_at is not None else ""
+    renewing = "auto-renew on" if line.auto_renew else "auto-renew off"
+    console.print(f"line {line.store_line}: {charge.product}, {_STATUSES[payloads.status(line)]}{until}, {renewing}", soft_wrap=True)
+
+
+@simulate.command("opt-in")
+def opt_in(project: Project, app: AppId = None) -> None:
+    """Give the app a simulated store whose signatures the project believes."""
+    _do(project, app, simulated.opt_in)
+    console.print("the app has a simulated App Store; buy something with: perennial simulate buy PRODUCT", soft_wrap=True)
+
+
+@simulate.command()
+def buy(
+    product: Product,
+    project: Project,
+    app: AppId = None,
+    customer: Annotated[str | None, typer.Option(help="The appAccountToken, a UUID: the app user id of who buys.")] = None,
+    free_trial: Annotated[bool, typer.Option("--free-trial", help="Begin with the product's free trial.")] = False,
+    price: Price = None,
+    currency: Currency = "USD",
+    storefront: Annotated[str, typer.Option(help="The storefront's country, three letters.")] = "USA",
+    family_shared: Annotated[bool, typer.Option("--family-shared", help="As a family member who shares it.")] = False,
+    show_signed: Annotated[bool, typer.Option("--signed", help="Also print the signed transaction, as a device would post it.")] = False,
+) -> None:
+    """A customer buys a product."""
+    charged = _money(price, currency)
+    bought = _do(
+        project, app,
+        lambda tx, vault, app_id: simulated.buy(
+            tx, vault, app_id, product=product, app_account_token=customer, offer="free_trial" if free_trial else None, price=charged,
+            storefront=storefront, family_shared=family_shared,
+        ),
+    )
+    _say_bought(bought)
+    if show_signed:
+        console.print(bought.signed_transaction, soft_wrap=True)
+
+
+@simulate.command()
+def cancel(line: Line, project: Project, app: AppId = None) -> None:
+    """The customer turns auto-renew off."""
+    _say(_do(project, app, lambda tx, _, app_id: simulated.cancel(tx, app_id, line)))
+
+
+@simulate.command()
+def uncancel(line: Line, project: Project, app: AppId = None) -> None:
+    """The customer turns auto-renew on again."""
+    _say(_do(project, app, lambda tx, _, app_id: simulated.uncancel(tx, app_id, line)))
+
+
+@simulate.command()
+def upgrade(line: Line, product: Product, project: Project, app: AppId = None, price: Price = None, currency: Currency = "USD") -> None:
+    """The customer switches to a better product, at once."""
+    charged = _money(price, currency)
+    _say(_do(project, app, lambda tx, _, app_id: simulated.upgrade(tx, app_id, line, product, price=charged)))
+
+
+@simulate.command()
+def downgrade(line: Line, product: Product, project: Project, app: AppId = None, price: Price = None, currency: Currency = "USD") -> None:
+    """The customer switches to a lesser product, at the next renewal."""
+    charged = _money(price, currency)
+    _say(_do(project, app, lambda tx, _, app_id: simulated.downgrade(tx, app_id, line, product, price=charged)))
+
+
+@simulate.command("fail-next-renewal")
+def fail_next_renewal(
+    line: Line,
+    project: Project,
+    app: AppId = None,
+    grace_days: Annotated[int, typer.Option(help="0, 3, 6, 16 or 28 days of grace.")] = 0,
+    recover_after_days: Annotated[int | None, typer.Option(help="Days after which the charge succeeds; without it, never.")] = None,
+) -> None:
+    """Plan that the next renewal cannot be charged."""
+    _say(
+        _do(
+            project, app,
+            lambda tx, _, app_id: simulated.fail_next_renewal(tx, app_id, line, grace_days=grace_days, recover_after_days=recover_after_days),
+        )
+    )
+
+
+@simulate.command()
+def refund(
+    line: Line,
+    project: Project,
+    app: AppId = None,
+    transaction: Transaction = None,
+    percent: Annotated[int, typer.Option(min=1, max=100, help="How much of the price.")] = 100,
+) -> None:
+    """Apple refunds a transaction."""
+    _say(_do(project, app, lambda tx, _, app_id: simulated.refund(tx, app_id, line, transaction, share_ppm=percent * 10_000)))
+
+
+@simulate.command("reverse-refund")
+def reverse_refund(line: Line, project: Project, app: AppId = None, transaction: Transaction = None) -> None:
+    """Apple takes a refund back."""
+    _say(_do(project, app, lambda tx, _, app_id: simulated.reverse_refund(tx, app_id, line, transaction)))
+
+
+@simulate.command()
+def extend(line: Line, days: Annotated[int, typer.Argument(min=1, max=90)], project: Project, app: AppId = None) -> None:
+    """Move the renewal date."""
+    _say(_do(project, app, lambda tx, _, app_id: simulated.extend(tx, app_id, line, days)))
+
+
+@simulate.command()
+def resubscribe(line: Line, product: Product, project: Project, app: AppId = None, price: Price = None, currency: Currency = "USD") -> None:
+    """The customer comes back after the end."""
+    charged = _money(price, currency)
+    _say_bought(_do(project, app, lambda tx, vault, app_id: simulated.resubscribe(tx, vault, app_id, line, product, price=charged)))
+
+
+@simulate.command()
+def status(project: Project, app: AppId = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
+    """What the simulated store holds."""
+    line_column, until_column = Column("line", no_wrap=True), Column("until", no_wrap=True)
+    table = Table(line_column, "product", "status", until_column, "auto-renew", "next", "transactions", "undelivered")
+    for line in _do(project, app, lambda tx, _, app_id: simulated.lines(tx, app_id, limit=limit)):
+        charge = payloads.current(line)
+        table.add_row(
+            line.store_line, charge.product, _STATUSES[payloads.status(line)], iso(charge.expires_at) if charge.expires_at else "",
+            "on" if line.auto_renew else "off", line.next_plan.product if line.next_plan else "", str(len(line.charges)),
+            str(sum(not sent.is_delivered for sent in line.outbox.sent)),
+        )
+    console.print(table)
+
+
+@simulate.command("resend-lost")
+def resend_lost(project: Project, app: AppId = None) -> None:
+    """Send again what never arrived."""
+    count = _do(project, app, lambda tx, _, app_id: simulated.resend_lost(tx, app_id))
+    console.print(f"{count} notifications are on their way again")

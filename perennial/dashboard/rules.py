@@ -1,0 +1,220 @@
+"""What the pages show of a customer, from what is held and the time. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+from perennial.base.money import Money
+from perennial.base.time import FOREVER
+from perennial.base.value import value
+from perennial.catalog.model import Product
+from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, latest, status
+from perennial.subscriptions.model import Held, Line, Status
+
+Products = Mapping[tuple[str, str], Product]  # by (app, store identifier)
+Colour = Literal["paid", "trial", "grace", "refunded", "replaced"]
+
+MOST_PERIODS = 100  # of a line, the newest
+WIDTH = 1000  # of a drawn timeline, in its own units
+_NARROWEST = 4
+
+
+@value
+class Given:
+    """An entitlement a customer has now, and until when; None: for good."""
+
+    lookup_key: str
+    until: datetime | None
+    product: str
+    will_renew: bool
+
+
+@value
+class Period:
+    """One purchase as a row, newest first. `colour` is what the drawing and the row have in common."""
+
+    transaction: str
+    product: str
+    begins_at: datetime
+    ends_at: datetime | None
+    price: Money | None
+    kind: str
+    colour: Colour
+    note: str
+
+
+@value
+class Bar:
+    """A period on a line's drawing, in its units."""
+
+    x: int
+    width: int
+    colour: Colour
+    label: str
+
+
+@value
+class Drawing:
+    bars: tuple[Bar, ...]
+    now: int
+    begins_at: datetime
+    ends_at: datetime
+
+
+@value
+class LineView:
+    """A line as a card: what it is now, what may be done to it, and its periods."""
+
+    line: Line
+    name: str
+    product: str
+    status: Status
+    until: datetime | None
+    sentence: str
+    periods: tuple[Period, ...]
+    left_out: int
+    drawing: Drawing | None
+    acts: frozenset[str]
+
+
+def entitlements(lines: Iterable[Line], products: Products, now: datetime) -> list[Given]:
+    """Each one once, by the purchase that gives it longest."""
+    best: dict[str, tuple[datetime, Given]] = {}
+    for line in lines:
+        for held in line.held:
+            end = access_end(line, held)
+            product = products.get((line.app_id, held.purchase.product))
+            for lookup_key in product.entitlements if product is not None and end > now else ():
+                if lookup_key not in best or end > best[lookup_key][0]:
+                    given = Given(lookup_key=lookup_key, until=_until(end), product=held.purchase.product, will_renew=renews(line, now))
+                    best[lookup_key] = (end, given)
+    return [best[lookup_key][1] for lookup_key in sorted(best)]
+
+
+def renews(line: Line, now: datetime) -> bool:
+    """Whether the line runs and nobody said that it will stop."""
+    held = latest(line)
+    is_plan = held is not None and held.purchase.kind == "subscription"
+    is_open = status(line, now) in ("active", "in_grace_period", "in_billing_retry")
+    return is_plan and is_open and auto_renew_off_at(line) is None and not (line.renewals and line.renewals[-1].ended)
+
+
+def show_line(line: Line, products: Products, now: datetime, *, is_simulated: bool) -> LineView | None:
+    """None for a line that holds nothing yet."""
+    held = latest(line) or (line.held[-1] if line.held else None)
+    if held is None:
+        return None
+    product = products.get((line.app_id, held.purchase.product))
+    shown = line.held[-MOST_PERIODS:]
+    return LineView(
+        line=line,
+        name=(product.display_name if product else None) or held.purchase.product,
+        product=held.purchase.product,
+        status=status(line, now),
+        until=_until(access_end(line, held)),
+        sentence=sentence(line, held, now),
+        periods=tuple(show_period(line, one) for one in reversed(shown)),
+        left_out=len(line.held) - len(shown),
+        drawing=draw(line, shown, now),
+        acts=acts(line, held, now, is_simulated=is_simulated),
+    )
+
+
+def sentence(line: Line, held: Held, now: datetime) -> str:
+    """How the line goes on, in words that a date follows or that stand alone."""
+    match status(line, now):
+        case "revoked":
+            return "taken back" if held.purchase.revocation is not None and not held.purchase.revocation.refunded else "refunded"
+        case "in_grace_period":
+            return "could not be charged; access stays until"
+        case "in_billing_retry":
+            return "could not be charged; the store is still trying, since"
+        case "expired":
+            return "ended"
+        case "active":
+            if held.purchase.expires_at is None:
+                return "for good"
+            return "renews" if renews(line, now) else "will not renew; ends"
+
+
+def acts(line: Line, held: Held, now: datetime, *, is_simulated: bool) -> frozenset[str]:
+    """What a person at the demo may do to it. The Test Store only knows buying and cancelling."""
+    standing = status(line, now)
+    goes_on = renews(line, now)
+    if line.store == "test_store":
+        return frozenset({"cancel"} if goes_on and standing == "active" else ())
+    if not is_simulated or standing == "revoked":
+        return frozenset()
+    found = {"refund"}
+    if goes_on:
+        found.add("cancel")
+        if standing == "active":
+            found.add("fail_next_renewal")
+    elif standing == "active" and held.purchase.kind == "subscription":
+        found.add("uncancel")
+    return frozenset(found)
+
+
+def show_period(line: Line, held: Held) -> Period:
+    purchase = held.purchase
+    notes = []
+    if purchase.revocation is not None:
+        notes.append("refunded" if purchase.revocation.refunded else "taken back")
+    if purchase.is_superseded:
+        notes.append("replaced by an upgrade")
+    if (grace := grace_until(line, held)) is not None and purchase.expires_at is not None and access_end(line, held) > purchase.expires_at:
+        notes.append(f"grace until {grace:%d %b}")
+    if held is latest(line) and billing_issue_at(line) is not None:
+        notes.append("billing issue")
+    if purchase.ownership == "family_shared":
+        notes.append("shared by the family")
+    if held.presented_offering:
+        notes.append(f"offered in {held.presented_offering}")
+    return Period(
+        transaction=purchase.transaction,
+        product=purchase.product,
+        begins_at=purchase.purchased_at,
+        ends_at=purchase.expires_at,
+        price=purchase.price,
+        kind={"trial": "trial", "intro": "introductory"}.get(purchase.period_type) or ("renewal" if purchase.is_renewal else "purchase"),
+        colour=_colour(held),
+        note=", ".join(notes),
+    )
+
+
+def draw(line: Line, shown: Sequence[Held], now: datetime) -> Drawing | None:
+    """The periods on one axis, from the first one's beginning to the last end or now. None for what has no end."""
+    if not shown or any(held.purchase.expires_at is None for held in shown):
+        return None
+    begins_at = min(held.purchase.purchased_at for held in shown)
+    ends_at = max([now, *(max(held.purchase.expires_at or now, access_end(line, held)) for held in shown)])
+    span = (ends_at - begins_at).total_seconds() or 1.0
+
+    def place(moment: datetime) -> int:
+        return round((moment - begins_at).total_seconds() / span * WIDTH)
+
+    bars = []
+    for held in shown:
+        purchase, end = held.purchase, access_end(line, held)
+        assert purchase.expires_at is not None
+        paid_until = min(end, purchase.expires_at)
+        bars.append(_bar(place(purchase.purchased_at), place(paid_until), _colour(held), f"{purchase.product}, {purchase.purchased_at:%d %b %Y}"))
+        if end > purchase.expires_at:
+            bars.append(_bar(place(purchase.expires_at), place(end), "grace", f"grace until {end:%d %b %Y}"))
+    return Drawing(bars=tuple(bars), now=min(place(now), WIDTH - 2), begins_at=begins_at, ends_at=ends_at)
+
+
+def _bar(begin: int, end: int, colour: Colour, label: str) -> Bar:
+    return Bar(x=min(begin, WIDTH - _NARROWEST), width=max(end - begin - 2, _NARROWEST), colour=colour, label=label)  # 2: a gap to the next
+
+
+def _colour(held: Held) -> Colour:
+    if held.purchase.revocation is not None:
+        return "refunded"
+    if held.purchase.is_superseded:
+        return "replaced"
+    return "trial" if held.purchase.period_type == "trial" else "paid"
+
+
+def _until(end: datetime) -> datetime | None:
+    return None if end == FOREVER else end
