@@ -6,8 +6,9 @@ from typing import Any
 
 from granian.constants import Interfaces, Loops
 from granian.server import Server
-from litestar import Litestar
+from litestar import Litestar, asgi
 from litestar.datastructures import State
+from litestar.handlers import ASGIRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
@@ -20,12 +21,18 @@ from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
 from perennial.observability import configure, trace_asgi
+from perennial.providers import simulated
 from perennial.settings import Settings
+
+
+def simulated_app_store(app: App) -> ASGIRouteHandler:
+    """The simulated App Store's own server API, where a sandbox app's `api_base_url` may point."""
+    return asgi("/simulated/app_store", is_mount=True, copy_scope=True)(simulated.StoreApi(app.database, app.vault))
 
 
 def make_framework(app: App) -> Litestar:
     return Litestar(
-        route_handlers=[operating.router, v1.router, v2.router, hooks.router, dashboard.router],
+        route_handlers=[simulated_app_store(app), operating.router, v1.router, v2.router, hooks.router, dashboard.router],
         state=State({"app": app, "inbox": Inbox(app)}),
         exception_handlers=HANDLERS,
         openapi_config=OpenAPIConfig(

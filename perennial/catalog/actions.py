@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from msgspec import UNSET, UnsetType
 
 from perennial.base.db import Tx, UniqueViolation
@@ -303,6 +305,16 @@ async def change_app(
     )
     await db.update_app(tx, changed, api_secret=vault.seal(api_private_key, API_SECRET) if api_private_key else None)
     return changed
+
+
+def check_private_key(pem: str, *, param: str) -> None:
+    """Now, rather than at the first call to the store weeks later."""
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError) as error:
+        raise Invalid(f"{param} is not a private key in PEM; paste the whole .p8 file, with its BEGIN and END lines", param=param) from error
+    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
+        raise Invalid(f"{param} is not an App Store key: those are of the curve P-256", param=param)
 
 
 async def set_placements(tx: Tx, placements: PlacementIds) -> None:

@@ -25,7 +25,8 @@ def list_projects() -> None:
     async def work(app: App) -> None:
         made = table("id", "name", "kind", "made")
         for project in await catalog.all_projects(app.database):
-            made.add_row(project.project_id, escape(project.name), "sandbox" if project.is_sandbox else "live", f"{project.created_at:%Y-%m-%d %H:%M}")
+            kind = "sandbox" if project.is_sandbox else "live"
+            made.add_row(project.project_id, escape(project.name), kind, f"{project.created_at:%Y-%m-%d %H:%M}")
         show(made)
 
     run(work)
@@ -127,9 +128,8 @@ def list_apps(project: ProjectOption = None) -> None:
         public = {key.app_id: key.public_key for key in await catalog.get_keys(desk.tx) if key.public_key and key.revoked_at is None}
         made = table("id", "name", "store", "bundle id", "store API key", "SDK key")
         for app in await catalog.get_apps(desk.tx, limit=1000):
-            made.add_row(
-                app.app_id, escape(app.name), app.store, escape(app.bundle_id or ""), "yes" if app.has_api_secret else "", public.get(app.app_id) or ""
-            )
+            has_key = "yes" if app.has_api_secret else ""
+            made.add_row(app.app_id, escape(app.name), app.store, escape(app.bundle_id or ""), has_key, public.get(app.app_id) or "")
         show(made)
 
     work_in(project, work)

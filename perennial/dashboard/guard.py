@@ -69,7 +69,7 @@ def require_our_pages(connection: Connection) -> None:
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None and origin.partition("://")[::2] not in [(scheme, headers.get("host", "")) for scheme in ("http", "https")]:
         raise Forbidden("this came from another site's page, and was refused")
-    if connection.scope["method"] in ("GET", "HEAD"):
+    if connection.scope.get("method") in ("GET", "HEAD"):
         is_foreign = site in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate"
     else:
         is_foreign = site != "same-origin" if site is not None else origin is None

@@ -68,7 +68,7 @@ def renewals_of(line: Line, held: Held) -> list[Renewal]:
 
 
 def _begun_by(line: Line, moment: datetime) -> str | None:
-    begun = [one.purchase for one in line.held if one.purchase.purchased_at <= moment and not one.purchase.is_superseded]
+    begun = [one.purchase for one in line.held if one.purchase.purchased_at <= moment and superseded_at(line, one) is None]
     return begun[-1].transaction if begun else None
 
 
@@ -77,17 +77,33 @@ def grace_until(line: Line, held: Held) -> datetime | None:
     return max((renewal.grace_until for renewal in renewals_of(line, held) if renewal.grace_until is not None), default=None)
 
 
-def access_end(line: Line, held: Held) -> datetime:
-    """When this purchase stops giving access; `FOREVER` for what does not end. An upgraded one ends where its successor begins."""
+def superseded_at(line: Line, held: Held) -> datetime | None:
+    """When another purchase took this one's place: an upgrade, said by the store or plain from its successor beginning within the period."""
     purchase = held.purchase
-    end = purchase.expires_at or FOREVER
+    later = [one.purchase for one in line.held if one.purchase.purchased_at > purchase.purchased_at]
+    for successor in later:
+        if not successor.is_renewal and purchase.expires_at is not None and successor.purchased_at < purchase.expires_at:
+            return successor.purchased_at
     if purchase.is_superseded:
-        begins = [one.purchase.purchased_at for one in line.held[line.held.index(held) + 1 :]]
-        return min([end, *begins])
+        return later[0].purchased_at if later else purchase.expires_at
+    return None
+
+
+def natural_end(line: Line, held: Held) -> datetime:
+    """When this purchase would stop giving access if nobody took it back; `FOREVER` for what does not end."""
+    end = held.purchase.expires_at or FOREVER
+    if (taken_over := superseded_at(line, held)) is not None:
+        return min(end, taken_over)
     if grace := grace_until(line, held):
         ended = [max(renewal.as_of, end) for renewal in renewals_of(line, held) if renewal.ended and renewal.as_of < grace]
         end = max(end, min([grace, *ended]))
-    return min(end, purchase.revocation.at) if purchase.revocation else end
+    return end
+
+
+def access_end(line: Line, held: Held) -> datetime:
+    """When this purchase stops giving access: at its natural end, or when it was taken back."""
+    end, revocation = natural_end(line, held), held.purchase.revocation
+    return min(end, revocation.at) if revocation else end
 
 
 def access_until(line: Line) -> datetime | None:
@@ -97,7 +113,7 @@ def access_until(line: Line) -> datetime | None:
 
 def latest(line: Line) -> Held | None:
     """The purchase that speaks for the line: of those not replaced by an upgrade, the one that began last."""
-    standing = [held for held in line.held if not held.purchase.is_superseded]
+    standing = [held for held in line.held if superseded_at(line, held) is None]
     return standing[-1] if standing else None
 
 
@@ -156,15 +172,15 @@ def is_entitled(line: Line, now: datetime) -> bool:
 def over_at(line: Line, held: Held) -> datetime:
     """When we may say that a period is over. At its end where the store said so, else after a while of silence."""
     end = access_end(line, held)
-    if was_cut_short(held) or ended_reason(line, held) is not None:
+    if was_cut_short(line, held) or ended_reason(line, held) is not None:
         return end
     return max(end, line.heard_at) + (SILENCE_MEANS_OVER if will_renew(line) else CANCELLED_MEANS_OVER)
 
 
-def was_cut_short(held: Held) -> bool:
-    """Taken back while it ran. A refund of a period already past says nothing of what followed it."""
-    revocation, expires_at = held.purchase.revocation, held.purchase.expires_at
-    return revocation is not None and (expires_at is None or revocation.at < expires_at)
+def was_cut_short(line: Line, held: Held) -> bool:
+    """Taken back while it gave access. A refund of a period already past says nothing of what followed it."""
+    revocation = held.purchase.revocation
+    return revocation is not None and revocation.at < natural_end(line, held)
 
 
 def ended_reason(line: Line, held: Held) -> str | None:
@@ -175,7 +191,7 @@ def ended_reason(line: Line, held: Held) -> str | None:
 def ask_at(line: Line) -> datetime | None:
     """When a running line should have spoken: the moment to ask its store."""
     held = latest(line)
-    if held is None or held.told.expired or held.purchase.expires_at is None or was_cut_short(held) or ended_reason(line, held):
+    if held is None or held.told.expired or held.purchase.expires_at is None or was_cut_short(line, held) or ended_reason(line, held):
         return None
     end = access_end(line, held)
     if line.store == "test_store":  # it renews when asked, so it is asked in time

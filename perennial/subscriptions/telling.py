@@ -22,6 +22,7 @@ from perennial.subscriptions.rules import (
     over_at,
     present,
     renewals_of,
+    superseded_at,
     wake_at,
     was_cut_short,
 )
@@ -94,7 +95,7 @@ def _one_purchase(line: Line, index: int, held: Held) -> list[Telling]:
 def _changed_product(line: Line, before: Held, held: Held) -> bool:
     """Into another product without a gap, and not already told when it was scheduled. A late arrival changes nothing."""
     is_change = held is latest(line) and before.purchase.product != held.purchase.product
-    had_gap = not before.purchase.is_superseded and access_end(line, before) < held.purchase.purchased_at
+    had_gap = access_end(line, before) < held.purchase.purchased_at
     return is_change and not had_gap and line.told.next_product != held.purchase.product
 
 
@@ -124,7 +125,7 @@ def _standing(line: Line, now: datetime) -> list[Telling]:
     about_this_period = renewal in renewals_of(line, held)
     if about_this_period and renewal.in_billing_retry and not held.told.billing_issue:
         tellings += _billing_issue(line, held)
-    if about_this_period and (renewal.ended is None or over_at(line, held) > now):
+    if about_this_period and (renewal.ended is None or over_at(line, held) > now) and not was_cut_short(line, held):
         tellings += _auto_renewal(line, held)
     if renewal.next_product is not None and renewal.next_product not in (line.told.next_product, held.purchase.product):
         scheduled = fact_key("scheduled", renewal.next_product, renewal.as_of)
@@ -194,8 +195,8 @@ def _was_latest(line: Line, held: Held) -> bool:
     """Whether, when it was refunded, no later period had begun."""
     revocation = held.purchase.revocation
     assert revocation is not None
-    later = [one for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at and not one.purchase.is_superseded]
-    return not held.purchase.is_superseded and all(one.purchase.purchased_at > revocation.at for one in later)
+    later = [one for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at and superseded_at(line, one) is None]
+    return superseded_at(line, held) is None and all(one.purchase.purchased_at > revocation.at for one in later)
 
 
 def _expirations(line: Line, now: datetime) -> list[Telling]:
@@ -208,21 +209,21 @@ def _expirations(line: Line, now: datetime) -> list[Telling]:
             reason=_expiration_reason(line, held),
         )
         for index, held in enumerate(line.held)
-        if not held.told.expired and held.purchase.expires_at is not None and not held.purchase.is_superseded and _is_over(line, index, held, now)
+        if not held.told.expired and held.purchase.expires_at is not None and superseded_at(line, held) is None and _is_over(line, index, held, now)
     ]
 
 
 def _is_over(line: Line, index: int, held: Held, now: datetime) -> bool:
     if held is latest(line):
         return now >= over_at(line, held)
-    if was_cut_short(held):
+    if was_cut_short(line, held):
         return _was_latest(line, held) and access_end(line, held) <= now
     has_gap = access_end(line, held) < line.held[index + 1].purchase.purchased_at
     return has_gap and ended_reason(line, held) is not None
 
 
 def _expiration_reason(line: Line, held: Held) -> EndReason:
-    if was_cut_short(held):
+    if was_cut_short(line, held):
         return "customer_support"
     said = [renewal for renewal in renewals_of(line, held) if renewal.ended or renewal.off_reason]
     return (said[-1].ended or said[-1].off_reason or "unknown") if said else "unknown"

@@ -269,17 +269,17 @@ def test_a_trial_is_what_costs_nothing_whichever_offer_gave_it(changes: dict[str
     assert (stated.period_type, stated.offer) == (period_type, offer)
 
 
+def test_a_non_renewing_subscription_may_say_when_it_ends() -> None:
+    assert purchase(type="Non-Renewing Subscription").expires_at == ENDS
+
+
 @pytest.mark.parametrize(
-    ("type_", "kind", "expires_at"),
-    [
-        ("Non-Consumable", "non_consumable", None),
-        ("Consumable", "consumable", None),
-        ("Non-Renewing Subscription", "non_renewing", None),
-    ],
+    ("type_", "kind"),
+    [("Non-Consumable", "non_consumable"), ("Consumable", "consumable"), ("Non-Renewing Subscription", "non_renewing")],
 )
-def test_one_time_purchases_do_not_end(type_: str, kind: str, expires_at: None) -> None:
+def test_one_time_purchases_do_not_end(type_: str, kind: str) -> None:
     stated = purchase(type=type_, expiresDate=None, transactionReason=None, quantity=3)
-    assert (stated.kind, stated.expires_at, stated.is_renewal, stated.quantity) == (kind, expires_at, False, 3)
+    assert (stated.kind, stated.expires_at, stated.is_renewal, stated.quantity) == (kind, None, False, 3)
 
 
 @pytest.mark.parametrize(
@@ -628,6 +628,7 @@ def test_in_the_sandbox_the_apps_apple_id_may_differ() -> None:
         {"signedTransactionInfo": transaction()[:-6] + "AAAAAA"},
         {"signedRenewalInfo": renewal(originalTransactionId="2001")},
         {"signedRenewalInfo": renewal(originalTransactionId=None)},
+        {"signedRenewalInfo": renewal(originalTransactionId=None), "signedTransactionInfo": transaction(originalTransactionId=None)},
         {"signedRenewalInfo": renewal(environment="Production")},
         {"signedRenewalInfo": renewal(signedDate=None)},
         {"signedRenewalInfo": renewal()[:-6] + "AAAAAA"},
@@ -650,8 +651,14 @@ def test_inner_and_outer_environment_must_be_the_same(inside: dict[str, str], ap
 
 
 @pytest.mark.parametrize("subject", [{}, {"data": data(), "summary": IDS}, {"data": data(), "appData": IDS}])
-def test_a_message_must_speak_of_exactly_one_thing(subject: dict[str, Any]) -> None:
-    both(body("DID_RENEW", subject))
+def test_a_message_must_speak_of_exactly_one_thing(subject: dict[str, Any], apples_own: StoreApp) -> None:
+    for refusal in both(body("DID_RENEW", subject), apples_own):
+        assert "must have exactly one of `data`" in refusal.message
+
+
+def test_a_body_too_long_is_not_even_parsed() -> None:
+    for refusal in both(b" " * (257 * 1024 + 1)):
+        assert refusal.message == "a body of 263169 bytes is longer than the 263168 we read"
 
 
 @pytest.mark.parametrize(
@@ -696,6 +703,10 @@ def test_a_devices_signed_transaction_states_its_purchase_and_has_the_store_aske
 
 def test_a_one_time_purchase_needs_no_asking() -> None:
     assert STORE.read_receipt(APP, transaction(type="Consumable", expiresDate=None), Posted(), NOW).should_ask_store is False
+
+
+def test_a_transaction_stays_one_whatever_else_it_says() -> None:
+    assert STORE.read_receipt(APP, transaction(receiptType="Sandbox"), Posted(), NOW).statements[0].purchases == (PURCHASE,)
 
 
 def test_the_apps_own_transaction_holds_no_purchase() -> None:

@@ -245,6 +245,25 @@ async def test_a_very_long_history_is_bounded_and_says_so(apple: Apple, app: Sto
     assert reading.statements[0].purchases == (PURCHASE,)
 
 
+async def test_a_page_that_promises_more_but_not_where_is_the_last(apple: Apple, app: StoreApp, store: AppStore) -> None:
+    apple.answer(HISTORY, page(transaction()) | {"hasMore": True, "revision": None})
+    apple.answer(STATUSES, present())
+    assert (await store.ask(app, LINE, Posted(), NOW)).note is None
+    assert [one.path for one in apple.asked] == [HISTORY, STATUSES]
+
+
+async def test_each_environment_has_its_own_address(apple: Apple, app: StoreApp, store: AppStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Apple()
+    monkeypatch.setattr(server_api, "ADDRESSES", {"production": other.address, "sandbox": apple.address})
+    for one, token in ((other, "of production"), (apple, "of the sandbox")):
+        one.answer(TEST, {"testNotificationToken": token})
+    real = replace(app, api_base_url=None)
+    assert await store.request_test_notification(real, "production", NOW) == "of production"
+    assert await store.request_test_notification(real, "sandbox", NOW) == "of the sandbox"
+    other.server.shutdown()
+    other.server.server_close()
+
+
 @pytest.mark.parametrize(
     ("history", "statuses"),
     [
@@ -365,7 +384,9 @@ async def test_each_refusal_is_one_of_ours(number: int, content: object, kind: t
 
 async def test_a_refused_token_says_what_to_check(apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, b"", status=401)
-    with pytest.raises(Unauthorized, match="in-app purchase key, its key id, the issuer id and the bundle id"):
+    with pytest.raises(
+        Unauthorized, match=r"^the App Store Server API answered 401: it did not accept our token\. Check the app's in-app purchase key"
+    ):
         await store.ask(app, LINE, Posted(), NOW)
 
 
@@ -376,6 +397,7 @@ async def test_a_refused_token_says_what_to_check(apple: Apple, app: StoreApp, s
         ("120", NOW + timedelta(seconds=120)),
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("-1", None),
+        ("²", None),
         ("9" * 40, None),
         (None, None),
     ],
@@ -427,6 +449,13 @@ async def test_what_apple_sent_comes_back_as_the_bodies_it_posts(apple: Apple, a
     assert bodies == [b'{"signedPayload":"a.b.c"}', b'{"signedPayload":"d.e.f"}', b'{"signedPayload":"g.h.i"}']
     span = {"startDate": to_ms(NOW - 3 * DAY), "endDate": to_ms(NOW), "onlyFailures": True}
     assert [(one.method, one.query, one.body) for one in apple.asked] == [("POST", {}, span), ("POST", {"paginationToken": ["p2"]}, span)]
+
+
+@pytest.mark.parametrize("end", [{"hasMore": False, "paginationToken": "p2"}, {"hasMore": True, "paginationToken": None}])
+async def test_the_last_page_is_the_one_without_more_or_without_a_token(end: dict[str, Any], apple: Apple, app: StoreApp, store: AppStore) -> None:
+    apple.answer(NOTIFICATIONS, sent("a.b.c") | end)
+    assert [one async for one in store.notification_history(app, NOW - DAY, NOW, "sandbox", NOW)] == [b'{"signedPayload":"a.b.c"}']
+    assert len(apple.asked) == 1
 
 
 async def test_a_body_from_the_history_reads_like_a_posted_one(apple: Apple, app: StoreApp, store: AppStore) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perennial.base.value import replace
-from perennial.subscriptions.model import Line, Telling
+from perennial.subscriptions.model import Line, Revocation, Telling
 from perennial.subscriptions.rules import access_end, access_until, is_entitled, merge, status, wake_at
 from perennial.subscriptions.telling import tell
 from tests.rules.lives import CHAPTERS, ENDINGS, START, Life, live, new_line
@@ -153,6 +153,49 @@ def test_a_reversed_refund_gives_access_back_and_its_end_is_told_again():
         "INITIAL_PURCHASE", "CANCELLATION customer_support", "EXPIRATION", "REFUND_REVERSED", "CANCELLATION unsubscribe", "EXPIRATION",
     ]
     assert told[2].key != told[5].key
+
+
+def test_a_refund_of_an_upgraded_purchase_is_told_and_changes_no_access():
+    life = Life()
+    life.subscribe()
+    first = life.last
+    life.upgrade()
+    life.refund(next(one for one in life.purchases if one.transaction == first.transaction))
+    line, told = hear_in_time(life)
+    assert types(told) == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL", "REFUND"]
+    assert access_until(line) == life.last.expires_at
+
+
+def test_an_upgrade_from_a_longer_plan_ends_it_even_if_the_store_never_says_so():
+    life = Life(product="annual")
+    life.auto_renew = True
+    life._say(life._charge(at=life.clock, product="annual", is_renewal=False, length=timedelta(days=365)))
+    life.wait(10)
+    life._say(life._charge(at=life.clock, product="monthly+", is_renewal=False))
+    line, told = hear_in_time(life)
+    assert types(told) == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL"]
+    assert access_until(line) == life.last.expires_at
+
+
+def test_a_refund_in_grace_ends_access_then():
+    life = Life()
+    life.subscribe()
+    life.fail_in_grace(16)
+    life.clock += timedelta(days=3)
+    life.refund(life.last)
+    line, told = hear_in_time(life)
+    assert types(told) == [
+        "INITIAL_PURCHASE", "BILLING_ISSUE", "CANCELLATION billing_error", "CANCELLATION customer_support", "EXPIRATION",
+    ]
+    assert (told[-1].reason, told[-1].happened_at) == ("customer_support", access_until(line))
+
+
+def test_family_access_taken_back_is_an_expiry_and_no_cancellation():
+    life = Life()
+    life.subscribe()
+    life.auto_renew = False
+    life._say(replace(life.last, revocation=Revocation(at=life.clock, refunded=False)))
+    assert types(hear_in_time(life)[1]) == ["INITIAL_PURCHASE", "EXPIRATION"]
 
 
 def test_an_extension_is_told_and_moves_the_end():

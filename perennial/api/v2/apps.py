@@ -1,7 +1,5 @@
 """Apps: one per store and platform, each with its public SDK key."""
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from perennial import catalog
 from perennial.api.auth import HttpRequest
@@ -97,18 +95,8 @@ def _settings(data: wire.AppCreate | wire.AppUpdate, store: str) -> wire.AppStor
     given = {"app_store": data.app_store, "mac_app_store": data.mac_app_store}.get(store)
     settings = given or wire.AppStoreSettings()
     if settings.subscription_private_key is not None:
-        check_private_key(settings.subscription_private_key, param=f"{store}.subscription_private_key")
+        catalog.check_private_key(settings.subscription_private_key, param=f"{store}.subscription_private_key")
     return settings
-
-
-def check_private_key(pem: str, *, param: str) -> None:
-    """Now, rather than at the first call to the store weeks later."""
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError) as error:
-        raise Invalid(f"{param} is not a private key in PEM; paste the whole .p8 file, with its BEGIN and END lines", param=param) from error
-    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-        raise Invalid(f"{param} is not an App Store key: those are of the curve P-256", param=param)
 
 
 def _check_whole(app: App) -> None:

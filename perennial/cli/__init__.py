@@ -1,0 +1,53 @@
+"""The command line. Its verbs are the API's, done in this process, on DATABASE_URL or on the database of a running `perennial up`."""
+
+import typer
+
+from perennial.cli import catalog_commands, clock, customers, health, processes, projects, simulate, webhooks
+from perennial.cli.desk import Commands
+
+app = typer.Typer(
+    name="perennial",
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="""Subscriptions and entitlements, on your own machine.
+
+    [bold]To begin[/bold]
+
+      perennial up                  start everything; in another terminal:
+
+      perennial init --sandbox      make a project and its secret key
+
+      perennial apps create --type test_store --name "Try-out"
+
+      perennial catalog apply catalog.toml
+
+      perennial customer show ada
+
+      perennial clock advance --days 31
+
+    Commands work on DATABASE_URL, or else on the database that [bold]perennial up[/bold] started in $PERENNIAL_HOME (./.perennial).
+    """,
+)
+
+app.command(rich_help_panel="Run")(processes.up)
+app.command(rich_help_panel="Run")(processes.serve)
+app.command(rich_help_panel="Run")(processes.worker)
+app.command(rich_help_panel="Set up")(processes.init)
+app.command(rich_help_panel="Set up")(processes.migrate)
+app.add_typer(projects.projects, name="projects", rich_help_panel="Set up")
+app.add_typer(projects.keys, name="keys", rich_help_panel="Set up")
+app.add_typer(projects.apps, name="apps", rich_help_panel="Set up")
+app.add_typer(catalog_commands.commands, name="catalog", rich_help_panel="Set up")
+app.add_typer(webhooks.commands, name="webhooks", rich_help_panel="Set up")
+app.add_typer(customers.commands, name="customer", rich_help_panel="Look and try")
+app.add_typer(clock.commands, name="clock", rich_help_panel="Look and try")
+app.add_typer(simulate.simulate, name="simulate", rich_help_panel="Look and try")
+app.command(rich_help_panel="Look and try")(health.check)
+app.command(rich_help_panel="Look and try")(health.doctor)
+app.command(rich_help_panel="Look and try")(processes.version)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,188 @@
+"""`perennial check`: is the data as it must be? `perennial doctor`: is the machine?"""
+
+import asyncio
+import os
+import platform
+import shutil
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from perennial import catalog, events, invariants
+from perennial.app import App, open_app
+from perennial.base.db import Database
+from perennial.base.errors import PerennialError
+from perennial.base.migrate import find_folder, pending, read_migrations
+from perennial.base.secrets import Vault
+from perennial.base.value import value
+from perennial.catalog.model import Project
+from perennial.cli.desk import RUN_FILE, choose_project, done, read_settings, run, say
+from perennial.invariants import Violation
+from perennial.settings import Settings
+
+LEAST_POSTGRES = 15
+LEAST_DISK = 1024**3  # bytes
+MOST_SKEW = timedelta(seconds=5)
+
+_MARKS = {"error": "[red]✗[/red]", "warning": "[yellow]![/yellow]", "ok": "[green]✓[/green]"}
+
+
+# check ----------------------------------------------------------------------------------------------------------------------------
+
+
+def check(
+    project: Annotated[str | None, typer.Option("--project", "-p", help="Only this one; without it, all", show_default=False)] = None,
+) -> None:
+    """Ask the database everything that must always be so, in every project.
+
+    Ends with 1 where something is broken; a warning alone does not count. Reads only.
+    """
+
+    async def work(app: App) -> list[tuple[Project, list[Violation]]]:
+        projects = [await choose_project(app, project)] if project is not None else await catalog.all_projects(app.database)
+        return [(one, await invariants.run(app.database, one.project_id)) for one in projects]
+
+    checked = run(work)
+    for one, violations in checked:
+        for violation in violations:
+            _say_violation(one, violation)
+    errors = sum(violation.level == "error" for _, violations in checked for violation in violations)
+    if errors:
+        say(f"[red]{errors} things are not as they must be[/red]")
+        raise typer.Exit(1)
+    done(f"{len(invariants.INVARIANTS)} invariants hold in {len(checked)} project{'' if len(checked) == 1 else 's'}")
+
+
+def _say_violation(project: Project, violation: Violation) -> None:
+    say(f"{_MARKS[violation.level]} {escape(project.name)} ({project.project_id}): [bold]{violation.name}[/bold], {violation.count} times")
+    say(f"  {escape(violation.sentence)}")
+    for sample in violation.samples:
+        say(f"    {escape(sample)}")
+
+
+# doctor ---------------------------------------------------------------------------------------------------------------------------
+
+
+@value
+class Finding:
+    level: Literal["ok", "warning", "error"]
+    text: str
+
+
+def doctor() -> None:
+    """Look at this machine and the database: is everything there that Perennial needs? Ends with 1 where something is wrong."""
+    findings = asyncio.run(_examine())
+    for finding in findings:
+        say(f"{_MARKS[finding.level]} {escape(finding.text)}")
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+async def _examine() -> list[Finding]:
+    findings = [_python()]
+    try:
+        settings = Settings.read()
+    except PerennialError as error:
+        return [*findings, Finding(level="error", text=error.message)]
+    findings += [_secret_key(settings), _port(settings), _disk(settings)]
+    try:
+        settings = read_settings()
+        async with open_app(settings, application="perennial doctor", connections=2) as app:
+            findings.append(Finding(level="ok", text="the database answers, and lets us work under the role perennial_app"))
+            findings += [finding async for finding in _examine_database(app)]
+    except PerennialError as error:
+        findings.append(Finding(level="error", text=error.message))
+    return findings
+
+
+def _python() -> Finding:
+    is_new_enough = sys.version_info >= (3, 11)
+    return Finding(level="ok" if is_new_enough else "error", text=f"Python {platform.python_version()}{'' if is_new_enough else '; 3.11 is needed'}")
+
+
+def _secret_key(settings: Settings) -> Finding:
+    path = settings.home / "secret.key"
+    if not os.environ.get("PERENNIAL_SECRET_KEY") and not path.exists():
+        return Finding(level="warning", text=f"there is no installation key yet; the first start makes {path}")
+    try:
+        Vault.open(settings.home)
+    except (PerennialError, ValueError, OSError) as error:
+        return Finding(level="error", text=f"the installation key cannot be used: {error}")
+    where = "PERENNIAL_SECRET_KEY" if os.environ.get("PERENNIAL_SECRET_KEY") else str(path)
+    return Finding(level="ok", text=f"the installation key is in {where}; keep a copy of it somewhere else")
+
+
+def _port(settings: Settings) -> Finding:
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            if (settings.home / RUN_FILE).exists():
+                return Finding(level="ok", text=f"port {settings.port} is in use; perennial up runs here")
+            return Finding(level="warning", text=f"port {settings.port} cannot be had ({error.strerror}); choose another with PORT=")
+    return Finding(level="ok", text=f"port {settings.port} is free")
+
+
+def _disk(settings: Settings) -> Finding:
+    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    warning = "" if free >= LEAST_DISK else "; PostgreSQL stops where it runs out"
+    return Finding(level="error" if warning else "ok", text=f"{free / 1024**3:.1f} GB of disk are free in {place}{warning}")
+
+
+async def _examine_database(app: App) -> AsyncIterator[Finding]:
+    version = (await app.database.door("SELECT current_setting('server_version_num')::integer AS number"))[0]["number"] // 10_000
+    is_new_enough = version >= LEAST_POSTGRES
+    yield Finding(level="ok" if is_new_enough else "error", text=f"PostgreSQL {version}{'' if is_new_enough else f'; {LEAST_POSTGRES} is needed'}")
+    yield await _skew(app.database)
+    applied = await _applied(app.database)
+    if not applied:
+        yield Finding(level="error", text="no migration was applied; prepare the database with: perennial migrate")
+        return
+    yield _migrations(applied)
+    yield await _webhooks(app)
+
+
+async def _skew(database: Database) -> Finding:
+    """Leases and webhook signatures compare the clocks of both."""
+    theirs = (await database.door("SELECT clock_timestamp() AS moment"))[0]["moment"]
+    skew = abs(theirs - database.clock())
+    if skew >= MOST_SKEW:
+        return Finding(level="error", text=f"the clocks of this machine and the database differ by {skew}; set up NTP on both")
+    return Finding(level="ok", text="the clocks of this machine and the database agree")
+
+
+async def _applied(database: Database) -> Mapping[str, str]:
+    """Read as who we log in as: the application's role has no business with migrations."""
+    rows = await database.door("SELECT to_regclass('public.schema_migration') IS NOT NULL AND to_regproc('public.enter') IS NOT NULL AS is_there")
+    if not rows[0]["is_there"]:
+        return {}
+    async with database.transaction() as tx:
+        await tx.execute("SET LOCAL ROLE NONE")
+        return {row["name"]: row["sha256"] for row in await tx.fetch("SELECT name, sha256 FROM public.schema_migration")}
+
+
+def _migrations(applied: Mapping[str, str]) -> Finding:
+    try:
+        missing = pending(read_migrations(find_folder()), applied)
+    except PerennialError as error:
+        return Finding(level="error", text=error.message)
+    if missing:
+        return Finding(level="error", text=f"{len(missing)} migrations are missing, the first {missing[0].name}; apply them with: perennial migrate")
+    return Finding(level="ok", text=f"all {len(applied)} migrations are applied")
+
+
+async def _webhooks(app: App) -> Finding:
+    failing = []
+    for project in await catalog.all_projects(app.database):
+        async with app.database.transaction(project.project_id) as tx:
+            failing += [f"{one.name} of {project.name}" for one in await events.list_endpoints(tx, limit=1000) if one.failures]
+    if failing:
+        return Finding(level="warning", text=f"webhooks fail: {', '.join(failing[:10])}; see perennial webhooks list")
+    return Finding(level="ok", text="no webhook integration fails")

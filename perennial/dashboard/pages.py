@@ -1,0 +1,261 @@
+"""The pages: what is running, who the customers are, and one customer's timeline with buttons that make things happen."""
+
+from datetime import datetime
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Response, get, post
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, FromQuery, URLEncodedBody
+from litestar.response import Redirect
+
+from perennial import __version__, agenda, catalog, customers, events, intake, subscriptions
+from perennial.api.auth import HttpRequest, app_of
+from perennial.api.errors import status_of
+from perennial.api.v1.answers import to_json
+from perennial.app import App
+from perennial.base.db import Tx
+from perennial.base.errors import NotFound, PerennialError
+from perennial.base.ids import AppId
+from perennial.base.value import value
+from perennial.catalog.model import App as StoreApp
+from perennial.catalog.model import Product, Project
+from perennial.customers.model import Customer, check_app_user_id
+from perennial.dashboard import actions, db, rules
+from perennial.dashboard.demo import Demo, path_of, require_demo
+from perennial.dashboard.guard import demo_only, from_our_pages, from_this_machine
+from perennial.dashboard.receiver import received_by
+from perennial.dashboard.rendering import in_path, page
+from perennial.dashboard.sdks import snippets
+from perennial.postgres import running_url
+from perennial.subscriptions.model import Line
+
+MOST_LISTED = 100
+MOST_ON_HOME = 12
+
+DOCS = "/openapi/openapi.json"
+_GUARDS = [demo_only, from_this_machine, from_our_pages]
+_FILES = {"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_SELLING = ("test_store", "app_store", "mac_app_store")
+
+
+# What is running --------------------------------------------------------------------------------------------------------------
+
+
+@get("/", guards=[from_this_machine, from_our_pages])
+async def home(request: HttpRequest, moved: FromQuery[int | None] = None) -> Response[str] | Response[bytes]:
+    """The demo's first page; elsewhere a few words for who looks what answers here."""
+    if not app_of(request).settings.is_demo:
+        return to_json({"name": "Perennial", "version": __version__, "docs": DOCS})
+    return await _home(request, moved=moved)
+
+
+async def _home(request: HttpRequest, *, moved: int | None = None, trouble: str | None = None, status: int = 200) -> Response[str]:
+    app = app_of(request)
+    demo = require_demo(app.settings)
+    async with app.database.transaction(demo.project_id) as tx:
+        around = await _surroundings(tx)
+        lanes = await db.lanes(tx, agenda.LANES)
+        seen = await _seen_lately(tx, MOST_ON_HOME)
+        keys = await catalog.get_keys(tx)
+    by_app = {key.app_id: key.public_key for key in keys if key.public_key and key.revoked_at is None}
+    shown = [(one, by_app[one.app_id]) for one in around.apps if one.app_id in by_app]
+    test_key = next((key for one, key in shown if one.store == "test_store"), shown[0][1] if shown else "")
+    return page(
+        "home.html", status=status, here="/", around=around, trouble=trouble, moved=moved, version=__version__, lanes=lanes, seen=seen,
+        keys=shown, snippets=snippets(demo.base_url, test_key), database=_database(request, app), base_url=demo.base_url,
+        secret_at=path_of(app.settings), received=list(received_by(request))[:MOST_ON_HOME], wall=app.database.clock(), search="",
+    )
+
+
+def _database(request: HttpRequest, app: App) -> str:
+    """Where it is, without its password. Looked up once: whether it is the embedded one is asked of the operating system."""
+    state = request.app.state
+    if "database_name" not in state:
+        state["database_name"] = _name_database(app)
+    name: str = state["database_name"]
+    return name
+
+
+def _name_database(app: App) -> str:
+    url = app.settings.require_database_url()
+    try:
+        is_embedded = (app.settings.home / "postgres").exists() and running_url(app.settings.home) == url
+    except (OSError, PerennialError):
+        is_embedded = False
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    name = f"{parts.path.lstrip('/') or 'postgres'} on {parts.hostname or 'a local socket'}{port}"
+    return f"embedded PostgreSQL in {app.settings.home / 'postgres'}" if is_embedded else name
+
+
+@value
+class Surroundings:
+    """What every page shows or needs of the project."""
+
+    project: Project
+    now: datetime
+    apps: list[StoreApp]
+    sold: list[tuple[StoreApp, list[Product]]]  # what can be bought here, by app
+
+    @property
+    def is_ticking(self) -> bool:
+        return self.project.clock_at is None or self.project.clock_started_at is not None
+
+
+async def _surroundings(tx: Tx) -> Surroundings:
+    apps = await catalog.get_apps(tx, limit=MOST_LISTED)
+    products = await catalog.get_products(tx, limit=MOST_LISTED)
+    sold = [(app, [product for product in products if product.app_id == app.app_id]) for app in apps if app.store in _SELLING]
+    return Surroundings(
+        project=await catalog.require_project(tx), now=tx.now, apps=apps, sold=[(app, products) for app, products in sold if products]
+    )
+
+
+async def _seen_lately(tx: Tx, limit: int) -> list[Customer]:
+    ids = await db.seen_lately(tx, limit)
+    found = await customers.load(tx, ids)
+    return [found[customer_id] for customer_id in ids if found[customer_id].aliases]
+
+
+# Customers --------------------------------------------------------------------------------------------------------------------
+
+
+@get("/customers", guards=_GUARDS)
+async def search_customers(request: HttpRequest, search: FromQuery[str] = "") -> Response[str] | Redirect:
+    """By an app user id or an e-mail address, exactly; without one, those seen last."""
+    app, wanted = app_of(request), search.strip()[:200].replace("\x00", "")
+    demo = require_demo(app.settings)
+    async with app.database.transaction(demo.project_id) as tx:
+        around = await _surroundings(tx)
+        if wanted:
+            ids = await customers.page(tx, after=None, limit=MOST_LISTED, search=wanted)
+            found = [one for one in (await customers.load(tx, ids)).values() if one.aliases]
+        else:
+            found = await _seen_lately(tx, MOST_LISTED)
+    if wanted.strip(".") and len(found) == 1:
+        return Redirect(in_path(found[0].app_user_id), status_code=303)
+    return page("customers.html", here="/customers", around=around, search=wanted, found=found, trouble=None)
+
+
+@get("/customers/{app_user_id:str}", guards=_GUARDS)
+async def customer(request: HttpRequest, app_user_id: FromPath[str], moved: FromQuery[int | None] = None) -> Response[str]:
+    return await _customer(request, app_user_id, moved=moved)
+
+
+async def _customer(
+    request: HttpRequest, app_user_id: str, *, moved: int | None = None, trouble: str | None = None, status: int = 200
+) -> Response[str]:
+    app = app_of(request)
+    demo = require_demo(app.settings)
+    async with app.database.transaction(demo.project_id) as tx:
+        around = await _surroundings(tx)
+        found = (await customers.find(tx, [app_user_id[:200].replace("\x00", "")])).values()
+        if not found:
+            return page(
+                "customers.html", status=status if trouble else 404, here="/customers", around=around, search=app_user_id, found=[], trouble=trouble
+            )
+        customer_id = next(iter(found))
+        who = (await customers.load(tx, [customer_id]))[customer_id]
+        lines = await subscriptions.load_of_customers(tx, [customer_id])
+        products = await catalog.find_products(tx, {(line.app_id, held.purchase.product) for line in lines for held in line.held})
+        told = await events.latest_events(tx, await customers.merged_ids(tx, customer_id), limit=MOST_LISTED)
+        simulated = await _simulated_apps(app, tx, lines)
+    newest_first = sorted((line for line in lines if line.held), key=lambda line: line.held[-1].purchase.purchased_at, reverse=True)
+    views = [rules.show_line(line, products, around.now, is_simulated=line.app_id in simulated) for line in newest_first[:MOST_LISTED]]
+    return page(
+        "customer.html", status=status, here=in_path(app_user_id), around=around, trouble=trouble, moved=moved, search="", who=who,
+        app_user_id=app_user_id, given=rules.entitlements(lines, products, around.now), lines=[view for view in views if view is not None],
+        told=told[::-1],
+        attributes=[(name, one) for name, one in sorted(who.attributes.items()) if one.value is not None][:MOST_LISTED],
+    )
+
+
+async def _simulated_apps(app: App, tx: Tx, lines: list[Line]) -> set[AppId]:
+    """Those whose lines a simulated store plays."""
+    app_ids = sorted({line.app_id for line in lines if line.store in ("app_store", "mac_app_store") and line.environment == "sandbox"})
+    found = await intake.store_apps(tx, app.vault, app_ids) if app_ids else {}
+    return {one.app_id for one in found.values() if one.simulated_roots}
+
+
+# Forms ------------------------------------------------------------------------------------------------------------------------
+
+
+class MoveClock(msgspec.Struct):
+    by: str
+    app_user_id: str = ""  # whose page to show afterwards
+
+
+class Buy(msgspec.Struct):
+    app_user_id: str
+    product_id: str
+
+
+class Act(msgspec.Struct):
+    app_user_id: str
+    act: str
+    failure: str = "never"
+
+
+@post("/demo/clock", guards=_GUARDS)
+async def move_clock(request: HttpRequest, data: URLEncodedBody[MoveClock]) -> Response[str] | Redirect:
+    app, demo = _entered(request)
+    try:
+        moved = await actions.advance(request, app, demo.project_id, data.by)
+    except PerennialError as error:
+        return await _troubled(request, data.app_user_id, error)
+    return Redirect(_back(data.app_user_id, moved), status_code=303)
+
+
+@post("/demo/purchases", guards=_GUARDS)
+async def buy(request: HttpRequest, data: URLEncodedBody[Buy]) -> Response[str] | Redirect:
+    app, demo = _entered(request)
+    app_user_id = data.app_user_id.strip()
+    try:
+        check_app_user_id(app_user_id)
+        await actions.buy(app, demo.project_id, app_user_id, data.product_id)
+    except PerennialError as error:
+        return await _troubled(request, app_user_id, error)
+    return Redirect(_back(app_user_id), status_code=303)
+
+
+@post("/demo/lines/{line_id:str}", guards=_GUARDS)
+async def act(request: HttpRequest, line_id: FromPath[str], data: URLEncodedBody[Act]) -> Response[str] | Redirect:
+    app, demo = _entered(request)
+    try:
+        await actions.act(app, demo.project_id, line_id, data.act, data.failure)
+    except PerennialError as error:
+        return await _troubled(request, data.app_user_id, error)
+    return Redirect(_back(data.app_user_id), status_code=303)
+
+
+def _entered(request: HttpRequest) -> tuple[App, Demo]:
+    app = app_of(request)
+    return app, require_demo(app.settings)
+
+
+def _back(app_user_id: str, moved: int | None = None) -> str:
+    path = in_path(app_user_id) if app_user_id else "/"
+    return path if moved is None else f"{path}{'&' if '?' in path else '?'}moved={moved}"
+
+
+async def _troubled(request: HttpRequest, app_user_id: str, error: PerennialError) -> Response[str]:
+    """The page again, with what could not be done."""
+    if isinstance(error, NotFound) or not app_user_id.strip():
+        return await _home(request, trouble=error.message, status=status_of(error))
+    return await _customer(request, app_user_id, trouble=error.message, status=status_of(error))
+
+
+# Files ------------------------------------------------------------------------------------------------------------------------
+
+
+@get("/dashboard/{name:str}", guards=_GUARDS)
+async def static(name: FromPath[str]) -> Response[bytes]:
+    if name not in _FILES:
+        raise NotFoundException()
+    content = files("perennial.dashboard").joinpath("static", name).read_bytes()
+    return Response(content=content, media_type=_FILES[name], headers={"Cache-Control": "no-cache"})
+
+
+HANDLERS = [home, search_customers, customer, move_clock, buy, act, static]
