@@ -1,6 +1,7 @@
 """What SDKs say of themselves in headers, and what every answer carries."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
 
@@ -20,6 +21,7 @@ PREFLIGHT = [
 ]
 EXPOSED = (b"access-control-expose-headers", b"X-Request-ID, X-RevenueCat-Request-Time, X-RevenueCat-ETag, Retry-After")
 
+_LONGEST = 64  # characters kept of what a client says of itself
 _PREFIX = new_token(6)
 _NUMBERS = count(1)
 
@@ -40,17 +42,24 @@ class Client:
 
 
 def client_of(headers: dict[bytes, bytes]) -> Client:
-    def text(name: bytes, longest: int = 64) -> str | None:
-        found = headers.get(name)
-        return found.decode("latin-1").replace("\x00", "")[:longest] or None if found else None
+    get = headers.get
+    return _client(*(found and found[:_LONGEST] for found in (get(b"x-platform"), get(b"x-platform-version"), get(b"x-client-version"), get(b"x-storefront"))))
 
-    storefront = text(b"x-storefront", 3)
+
+@lru_cache(maxsize=1024)
+def _client(platform: bytes | None, platform_version: bytes | None, app_version: bytes | None, storefront: bytes | None) -> Client:
+    """There are few different clients among many requests."""
+    country = _text(storefront)
     return Client(
-        platform=text(b"x-platform"),
-        platform_version=text(b"x-platform-version"),
-        app_version=text(b"x-client-version"),
-        country=storefront.upper() if storefront and len(storefront) == 2 else None,
+        platform=_text(platform),
+        platform_version=_text(platform_version),
+        app_version=_text(app_version),
+        country=country.upper() if country and len(country) == 2 else None,
     )
+
+
+def _text(header: bytes | None) -> str | None:
+    return header.decode("latin-1").replace("\x00", "") or None if header else None
 
 
 def etag_of(stable: bytes) -> bytes:

@@ -122,15 +122,16 @@ async def _apply_product(tx: Tx, held: Product, part: ProductPart, app: App, cha
     if held.type != part.type:
         raise Invalid(f"product {part.store_identifier} of {app.name} is a {held.type}; its type cannot become {part.type}", param="type")
     prices = _prices(part)
+    display_name, duration, trial = part.display_name or held.display_name, part.duration or held.duration, part.trial_duration or held.trial_duration
     differing = [
-        *_differs("display name", held.display_name, part.display_name),
-        *_differs("duration", held.duration, part.duration),
-        *_differs("trial", held.trial_duration, part.trial_duration),
+        *_differs("display name", held.display_name, display_name),
+        *_differs("duration", held.duration, duration),
+        *_differs("trial", held.trial_duration, trial),
         *(_differs("prices", _shown_prices(held.prices), _shown_prices(prices)) if prices is not None else []),
     ]
     if differing:
         await catalog.update_product(
-            tx, held.product_id, display_name=part.display_name, duration=part.duration, trial_duration=part.trial_duration, prices=prices
+            tx, held.product_id, display_name=display_name, duration=duration, trial_duration=trial, prices=prices
         )
         changes.append(f"change product {part.store_identifier} of {app.name}: {'; '.join(differing)}")
 
@@ -315,7 +316,7 @@ def _price(currency: str, text: str) -> Money:
 
 
 def _shown_prices(prices: Sequence[Money] | None) -> str:
-    return ", ".join(sorted(f"{price.major} {price.currency}" for price in prices or ())) or "none"
+    return ", ".join(f"{price.major} {price.currency}" for price in sorted(prices or (), key=lambda price: price.currency)) or "none"
 
 
 def _differs(what: str, before: object, after: object) -> list[str]:

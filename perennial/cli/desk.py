@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -50,8 +51,8 @@ def group(help: str) -> typer.Typer:
 
 
 def console() -> Console:
-    """Made anew for each use: tests change what standard output is."""
-    return Console(highlight=False)
+    """Made anew for each use: tests change what standard output is. Wide enough for ids where no person looks: they are searched and copied."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 240)
 
 
 def say(text: str) -> None:
@@ -70,9 +71,7 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 
 def show(made: Table) -> None:
-    """Wide enough for ids where the output is not a terminal: they are there to be copied and searched."""
-    out = console()
-    out.print(made, width=None if out.is_terminal else 240)
+    console().print(made)
 
 
 # The database ---------------------------------------------------------------------------------------------------------------------

@@ -105,12 +105,17 @@ class Surroundings:
 
 
 async def _surroundings(tx: Tx) -> Surroundings:
-    apps = await catalog.get_apps(tx, limit=MOST_LISTED)
+    apps = sorted(await catalog.get_apps(tx, limit=MOST_LISTED), key=_place)
     products = await catalog.get_products(tx, limit=MOST_LISTED)
     sold = [(app, [product for product in products if product.app_id == app.app_id]) for app in apps if app.store in _SELLING]
     return Surroundings(
         project=await catalog.require_project(tx), now=tx.now, apps=apps, sold=[(app, products) for app, products in sold if products]
     )
+
+
+def _place(app: StoreApp) -> tuple[int, str]:
+    """Those that sell here first."""
+    return _SELLING.index(app.store) if app.store in _SELLING else len(_SELLING), app.app_id
 
 
 async def _seen_lately(tx: Tx, limit: int) -> list[Customer]:

@@ -183,11 +183,11 @@ def show_period(line: Line, held: Held) -> Period:
 
 
 def draw(line: Line, shown: Sequence[Held], now: datetime) -> Drawing | None:
-    """The periods on one axis, from the first one's beginning to the last end or now. None for what has no end."""
+    """The periods on one axis, from the first one's beginning to the end of access or now. None for what has no end."""
     if not shown or any(held.purchase.expires_at is None for held in shown):
         return None
     begins_at = min(held.purchase.purchased_at for held in shown)
-    ends_at = max([now, *(max(held.purchase.expires_at or now, access_end(line, held)) for held in shown)])
+    ends_at = max([now, *(access_end(line, held) for held in shown)])
     span = (ends_at - begins_at).total_seconds() or 1.0
 
     def place(moment: datetime) -> int:

@@ -35,7 +35,5 @@ async def open_browser() -> AsyncIterator[Browser]:
     executable = find_chromium()
     if executable is None:
         pytest.skip(f"Chromium is not here: install one of {', '.join(_NAMES)}, or name it in CHROME")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS)
+    async with async_playwright() as playwright, await playwright.chromium.launch(executable_path=executable, args=_ARGUMENTS) as browser:
         yield browser
-        await browser.close()

@@ -10,8 +10,6 @@ from playwright.async_api import Browser, Page
 
 from tests.world import World
 
-_LIMIT = 10_000  # milliseconds
-
 # An SDK's answer as plain JSON, or what it threw as the page describes it.
 _CALL = """
 async (argument) => {
@@ -128,7 +126,5 @@ class Hybrid(SdkPage):
 @asynccontextmanager
 async def open_page(browser: Browser) -> AsyncIterator[Page]:
     """In a context of its own: nothing stored, nothing cached."""
-    context = await browser.new_context(locale="en-US")
-    context.set_default_timeout(_LIMIT)
-    yield await context.new_page()
-    await context.close()
+    async with await browser.new_context(locale="en-US") as context:
+        yield await context.new_page()

@@ -15,19 +15,19 @@ from threading import Thread
 
 import httpx
 
-SERVE = "from perennial.server import run; from perennial.settings import Settings; run(Settings.read())"
-_READY_LIMIT = 30  # seconds
+_READY_LIMIT = 60  # seconds
 _STOP_LIMIT = 20
+_COMPLAINTS = ('"level": "warning"', '"level": "error"', "Traceback")
 
 
 @asynccontextmanager
 async def open_server(database_url: str, home: Path) -> AsyncIterator[str]:
-    """Its base URL, once it is ready. What it wrote is in `server.log` of its home."""
+    """Its base URL, once it is ready. What it logs goes to `server.log` in its home, and must hold no complaint in the end."""
     port = _free_port()
     environment = {**os.environ, "DATABASE_URL": database_url, "PERENNIAL_HOME": str(home), "HOST": "127.0.0.1", "PORT": str(port)}
     log = home / "server.log"
     with log.open("wb") as written:
-        process = subprocess.Popen([sys.executable, "-c", SERVE], env=environment, stdout=written, stderr=subprocess.STDOUT)
+        process = subprocess.Popen([sys.executable, "-m", "perennial", "serve"], env=environment, stdout=written, stderr=subprocess.STDOUT)
     try:
         base_url = f"http://127.0.0.1:{port}"
         await _until_ready(base_url, process, log)
@@ -39,6 +39,8 @@ async def open_server(database_url: str, home: Path) -> AsyncIterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+    complaints = [line for line in log.read_text().splitlines() if any(word in line for word in _COMPLAINTS)]
+    assert complaints == []
 
 
 async def _until_ready(base_url: str, process: subprocess.Popen[bytes], log: Path) -> None:

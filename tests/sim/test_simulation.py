@@ -105,7 +105,7 @@ async def test_thousands_of_lives_in_a_bad_world(world: World, database_url: str
 
     receiver = Receiver(chance)
     databases = [await Database.open(database_url, connections=2) for _ in range(WORKERS)]
-    workers = [crashing(world.app, database, chance, receiver, 0.004) for database in databases]
+    workers = [crashing(world.app, database, chance, receiver, 0.05) for database in databases]
     try:
         bodies = [notification(pen, message, line=line) for line, life in lives.items() for message in life.messages]
         bodies += chance.sample(bodies, len(bodies) // 5)

@@ -15,16 +15,23 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 });
 
-// A part is left alone while it is in use: focused, selected from, or with something opened or closed by hand.
-const touched = new Set();
-document.addEventListener("click", (event) => {
-  const part = event.target.closest("summary") && event.target.closest("[data-live]");
-  if (part) touched.add(part.id);
-});
+// Shows that something was asked for: moving the clock by a year may take seconds.
+document.addEventListener("submit", (event) => event.target.setAttribute("aria-busy", "true"));
+addEventListener("pageshow", () => document.querySelectorAll("form[aria-busy]").forEach((form) => form.removeAttribute("aria-busy")));
 
+// A part is left alone while somebody is at it.
 function isInUse(part) {
   const selection = getSelection();
-  return touched.has(part.id) || part.contains(document.activeElement) || (!selection.isCollapsed && part.contains(selection.anchorNode));
+  return part.contains(document.activeElement) || (!selection.isCollapsed && part.contains(selection.anchorNode));
+}
+
+// What was opened or closed by hand stays so.
+function keepOpen(part, next) {
+  const twins = new Map([...next.querySelectorAll("details[data-key]")].map((details) => [details.dataset.key, details]));
+  for (const details of part.querySelectorAll("details[data-key]")) {
+    const twin = twins.get(details.dataset.key);
+    if (twin) twin.open = details.open;
+  }
 }
 
 async function follow() {
@@ -35,7 +42,9 @@ async function follow() {
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   for (const part of parts) {
     const next = fresh.getElementById(part.id);
-    if (next && next.innerHTML !== part.innerHTML && !isInUse(part)) part.innerHTML = next.innerHTML;
+    if (!next || isInUse(part)) continue;
+    keepOpen(part, next);
+    if (next.innerHTML !== part.innerHTML) part.replaceChildren(...next.childNodes);
   }
 }
 

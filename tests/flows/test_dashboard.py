@@ -1,0 +1,385 @@
+"""The pages of the demo: what they show, what their forms do, and whom they refuse."""
+
+import re
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from perennial import __version__, agenda, customers
+from perennial.app import App, open_app
+from perennial.base.value import replace
+from perennial.customers.model import Attribute
+from perennial.demo import ensure_demo
+from perennial.server import open_front
+from tests.world import World, settings_for
+
+HERE = "http://127.0.0.1:8080"
+PAGES = ("/", "/customers", "/customers/ada", "/dashboard/style.css")
+FORMS = ("/demo/clock", "/demo/purchases", "/demo/lines/sub_1")
+
+
+@dataclass
+class Desk:
+    """Somebody at the machine the demo runs on, with a browser."""
+
+    app: App
+    front: Any
+    http: httpx.AsyncClient
+    demo: dict[str, Any]
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        return await self.http.get(path, headers=headers)
+
+    async def submit(self, path: str, **fields: str) -> httpx.Response:
+        """As a form of ours does, and goes where it is sent."""
+        answer = await self.http.post(path, data=fields, headers={"Origin": HERE})
+        return await self.http.get(answer.headers["location"]) if answer.status_code == 303 else answer
+
+    async def buy(self, app_user_id: str, product: str, store: str) -> httpx.Response:
+        return await self.submit("/demo/purchases", app_user_id=app_user_id, product_id=await self.product(product, store))
+
+    async def product(self, identifier: str, store: str) -> str:
+        answer = await self.http.get(
+            f"/v2/projects/{self.demo['project_id']}/products?limit=100", headers={"Authorization": f"Bearer {self.demo['secret_key']}"}
+        )
+        items: list[dict[str, str]] = answer.json()["items"]
+        return next(one["id"] for one in items if one["store_identifier"] == identifier and one["app_id"] == self.demo["app_ids"][store])
+
+    async def stop_clock(self) -> datetime:
+        """Tests are told the time."""
+        from perennial import catalog
+
+        async with self.app.database.transaction(self.demo["project_id"]) as tx:
+            await catalog.set_clock(tx, tx.now, None)
+            return tx.now
+
+    async def tell(self, event: dict[str, Any], *, secret: str | None = None, at: datetime | None = None) -> httpx.Response:
+        body = msgspec.json.encode({"api_version": "1.0", "event": event})
+        sent_at = at or self.app.database.clock()
+        signature = Webhook(secret or self.demo["webhook_secret"]).sign("msg_1", sent_at, body.decode())
+        headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(sent_at.timestamp())), "webhook-signature": signature}
+        return await self.http.post("/demo/webhooks", content=body, headers=headers)
+
+    def client(self, *, peer: str = "127.0.0.1", base_url: str = HERE) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=self.front, client=(peer, 4711)), base_url=base_url)
+
+
+@pytest.fixture
+async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
+    async with AsyncExitStack() as stack:
+        settings = replace(settings_for(database_url, tmp_path), is_demo=True)
+        app = await stack.enter_async_context(open_app(settings, connections=4))
+        demo = await ensure_demo(app)
+        front = await stack.enter_async_context(open_front(app))
+        made = Desk(app=app, front=front, http=httpx.AsyncClient(), demo=demo)
+        made.http = await stack.enter_async_context(made.client())
+        yield made
+
+
+def text_of(answer: httpx.Response) -> str:
+    """What a reader sees, on one line."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", answer.text))
+
+
+def line_of(answer: httpx.Response) -> str:
+    found = re.search(r'action="(/demo/lines/sub_\w+)"', answer.text)
+    assert found is not None
+    return found.group(1)
+
+
+# What is running
+
+
+async def test_the_first_page_says_what_runs_and_how_to_connect(desk: Desk):
+    answer = await desk.get("/")
+    assert answer.status_code == 200
+    shown = text_of(answer)
+    assert __version__ in shown
+    assert "ticking" in shown
+    for key in desk.demo["public_keys"].values():
+        assert key in answer.text
+    assert 'proxyURL: &#34;http://127.0.0.1:8080&#34;, eventsURL: &#34;http://127.0.0.1:8080&#34;' in answer.text
+    assert 'Purchases.proxyURL = URL(&#34;http://10.0.2.2:8080&#34;)' in answer.text
+    assert str(desk.app.settings.home / "demo.json") in shown
+
+
+async def test_no_secret_is_on_any_page(desk: Desk):
+    await desk.buy("ada", "pro_monthly", "app_store")
+    for path in PAGES:
+        answer = await desk.get(path)
+        assert answer.status_code == 200
+        assert desk.demo["secret_key"] not in answer.text
+        assert desk.demo["webhook_secret"] not in answer.text
+        assert "password" not in answer.text
+
+
+async def test_pages_may_run_only_their_own_script(desk: Desk):
+    answer = await desk.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["cache-control"] == "no-store"
+    assert not re.search(r"<script(?! src=)|\son\w+=|\sstyle=", answer.text)
+
+
+async def test_the_database_is_named_without_its_password(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    shown = text_of(await desk.get("/"))
+    assert "127.0.0.1" in shown
+    assert "postgres:" not in shown
+
+
+# Buying, and the clock
+
+
+async def test_a_purchase_in_the_test_store_lives_a_life_on_the_clock(desk: Desk):
+    now = await desk.stop_clock()
+    shown = text_of(await desk.buy("ada", "pro_monthly", "test_store"))
+    assert "pro renews" in shown
+    assert "Test Store, sandbox: renews" in shown
+    assert "initial purchase" in shown
+
+    answer = await desk.submit("/demo/clock", by="month", app_user_id="ada")
+    assert answer.url.path == "/customers/ada"
+    assert "The clock moved on" in text_of(answer)
+    assert re.search(r"2 renewal .* 1 initial purchase", text_of(answer))
+
+    shown = text_of(await desk.submit(line_of(answer), app_user_id="ada", act="cancel"))
+    assert "will not renew; ends" in shown
+    assert "cancellation unsubscribe" in shown
+
+    shown = text_of(await desk.submit("/demo/clock", by="year", app_user_id="ada"))
+    assert "No entitlement is active now." in shown
+    assert "expiration unsubscribe" in shown
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        assert tx.now > now + timedelta(days=365 + 28)
+
+
+async def test_a_simulated_purchase_is_refunded(desk: Desk):
+    await desk.stop_clock()
+    answer = await desk.buy("grace", "pro_lifetime", "app_store")
+    assert "pro for good" in text_of(answer)
+    shown = text_of(await desk.submit(line_of(answer), app_user_id="grace", act="refund"))
+    assert "App Store, sandbox: refunded" in shown
+    assert "No entitlement is active now." in shown
+
+
+async def test_a_renewal_that_fails_is_told_and_recovers(desk: Desk):
+    await desk.stop_clock()
+    answer = await desk.buy("ada", "pro_monthly", "app_store")
+    answer = await desk.submit(line_of(answer), app_user_id="ada", act="fail_next_renewal", failure="recovers_in_grace")
+    assert answer.status_code == 200
+    shown = text_of(await desk.submit("/demo/clock", by="month", app_user_id="ada"))
+    assert "billing issue" in shown
+    assert "could not be charged; access stays until" in shown
+    for _ in range(6):
+        answer = await desk.submit("/demo/clock", by="day", app_user_id="ada")
+    assert "App Store, sandbox: renews" in text_of(answer)
+
+
+async def test_an_annual_plan_begins_with_its_trial_and_can_be_cancelled_and_taken_up_again(desk: Desk):
+    await desk.stop_clock()
+    answer = await desk.buy("ada", "pro_annual", "app_store")
+    assert "trial" in text_of(answer)
+    path = line_of(answer)
+    assert "Renew after all" in text_of(await desk.submit(path, app_user_id="ada", act="cancel"))
+    assert "App Store, sandbox: renews" in text_of(await desk.submit(path, app_user_id="ada", act="uncancel"))
+
+
+async def test_what_cannot_be_is_said_on_the_page_and_nothing_happens(desk: Desk):
+    await desk.stop_clock()
+    answer = await desk.buy("ada", "pro_monthly", "app_store")
+    path = line_of(answer)
+    await desk.submit(path, app_user_id="ada", act="cancel")
+    again = await desk.submit(path, app_user_id="ada", act="cancel")
+    assert again.status_code == 409
+    assert "auto-renew of the simulated subscription is off already" in text_of(again)
+
+    for field in ({"by": "century"}, {"by": "century", "app_user_id": "ada"}):
+        answer = await desk.submit("/demo/clock", **field)
+        assert (answer.status_code, "by must be one of day, month, year" in text_of(answer)) == (400, True)
+    assert (await desk.submit(path, app_user_id="ada", act="explode")).status_code == 400
+    assert (await desk.submit("/demo/lines/sub_nothing", app_user_id="ada", act="cancel")).status_code == 404
+    assert (await desk.submit("/demo/purchases", app_user_id="a/b", product_id="prod_1")).status_code == 400
+    assert (await desk.submit("/demo/purchases", app_user_id="eve", product_id="prod_nothing")).status_code == 404
+    web = await desk.submit("/demo/purchases", app_user_id="eve", product_id=await desk.product("pro_monthly", "rc_billing"))
+    assert web.status_code == 400
+    assert (await desk.get("/customers/eve")).status_code == 404
+
+
+# Customers
+
+
+async def test_customers_are_found_by_id_and_by_email(desk: Desk):
+    await desk.buy("ada", "pro_monthly", "test_store")
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        who = await customers.get(tx, "ada")
+        await customers.set_attributes(tx, who.customer_id, {"$email": Attribute(value="ada@example.com", updated_at=tx.now)})
+    for search in ("ada", "ADA@example.com", "  ada "):
+        answer = await desk.http.get("/customers", params={"search": search})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/customers/ada")
+    assert "ada@example.com" in text_of(await desk.get("/customers/ada"))
+    assert "Nobody here is “bob”" in text_of(await desk.http.get("/customers", params={"search": "bob"}))
+    assert "ada" in text_of(await desk.get("/customers"))
+    assert (await desk.get("/customers/bob")).status_code == 404
+
+
+@pytest.mark.parametrize("name", ['<script>alert("x")</script>'.replace("/", "|"), "$RCAnonymousID:" + "0" * 32, "Zoë & co?#%41", "..", "' OR 1=1 --"])
+async def test_any_app_user_id_has_its_page_and_is_never_markup(desk: Desk, name: str):
+    answer = await desk.buy(name, "pro_monthly", "test_store")
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text
+    found = [one for one in re.findall(r'href="(/customers[^"]+)"', (await desk.get("/")).text)]
+    assert any("initial purchase" in text_of(await desk.get(path.replace("&#39;", "'"))) for path in found) or name == ".."
+
+
+async def test_an_attribute_is_never_markup(desk: Desk):
+    await desk.buy("ada", "pro_monthly", "test_store")
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        who = await customers.get(tx, "ada")
+        await customers.set_attributes(tx, who.customer_id, {"note": Attribute(value="<img src=x onerror=alert(1)>", updated_at=tx.now)})
+    answer = await desk.get("/customers/ada")
+    assert "<img src=x" not in answer.text
+    assert "&lt;img src=x" in answer.text
+
+
+async def test_each_event_says_how_far_its_delivery_got(desk: Desk):
+    await desk.stop_clock()
+    answer = await desk.buy("ada", "pro_monthly", "test_store")
+    assert "waiting Demo receiver" in text_of(answer)
+    await agenda.run_due(desk.app, desk.demo["project_id"])  # nobody listens on the demo's port here
+    answer = await desk.get("/customers/ada")
+    assert "retrying Demo receiver" in text_of(answer)
+    assert "again in 5 minutes" in text_of(answer)
+
+
+# The receiver
+
+
+async def test_the_receiver_keeps_what_was_signed_for_it(desk: Desk):
+    answer = await desk.tell({"type": "RENEWAL", "app_user_id": "<b>ada</b>", "product_id": "pro_monthly"})
+    assert answer.status_code == 200
+    answer = await desk.get("/")
+    assert "renewal" in text_of(answer)
+    assert "&lt;b&gt;ada&lt;/b&gt;" in answer.text
+    assert "<b>ada</b>" not in answer.text
+
+
+async def test_the_receiver_refuses_what_was_not(desk: Desk):
+    event = {"type": "RENEWAL", "app_user_id": "mallory"}
+    assert (await desk.tell(event, secret="whsec_" + "QUJD" * 8)).status_code == 401
+    assert (await desk.tell(event, at=datetime(2020, 1, 1, tzinfo=UTC))).status_code == 401
+    assert (await desk.http.post("/demo/webhooks", json=event)).status_code == 401
+    for signature in ("", "v1", "v1,?", "v1,a,b", "\xff"):
+        headers = {"webhook-id": "m", "webhook-timestamp": str(int(desk.app.database.clock().timestamp())), "webhook-signature": signature}
+        raw = {name: text.encode("latin-1") for name, text in headers.items()}
+        assert (await desk.http.post("/demo/webhooks", content=b"\xff{}", headers=raw)).status_code == 401
+    assert "mallory" not in (await desk.get("/")).text
+
+
+async def test_the_receiver_remembers_the_last_fifty(desk: Desk):
+    for number in range(60):
+        assert (await desk.tell({"type": "TEST", "app_user_id": f"user{number}"})).status_code == 200
+    received = [one.app_user_id for one in desk.front._framework.state["received_webhooks"]]
+    assert received == [f"user{number}" for number in range(59, 9, -1)]
+
+
+# Whom they refuse
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("base_url", ["http://rebound.example:8080", "http://127.0.0.1.example", "http://192.168.1.5:8080", "http://localhost.:8080"])
+async def test_another_name_for_this_machine_is_refused(desk: Desk, path: str, base_url: str):
+    async with desk.client(base_url=base_url) as http:
+        assert (await http.get(path)).status_code == 403
+
+
+@pytest.mark.parametrize("base_url", ["http://localhost:8080", "http://[::1]:8080", "http://127.0.0.1"])
+async def test_its_own_names_are_taken(desk: Desk, base_url: str):
+    async with desk.client(peer="::1", base_url=base_url) as http:
+        assert (await http.get("/")).status_code == 200
+        assert (await http.post("/demo/clock", data={"by": "day"}, headers={"Origin": base_url})).status_code == 303
+
+
+@pytest.mark.parametrize("peer", ["192.168.1.5", "10.0.0.1", "203.0.113.9", "::ffff:10.0.0.1", "fe80::1", "unknown"])
+async def test_another_machine_is_refused(desk: Desk, peer: str):
+    async with desk.client(peer=peer) as http:
+        for path in PAGES:
+            assert (await http.get(path)).status_code == 403
+        for path in FORMS:
+            assert (await http.post(path, data={"by": "day"}, headers={"Origin": HERE})).status_code == 403
+        assert (await http.post("/demo/webhooks", json={})).status_code == 403
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
+async def test_a_proxy_does_not_make_the_world_local(desk: Desk, header: str):
+    assert (await desk.get("/", **{header: "203.0.113.9"})).status_code == 403
+
+
+@pytest.mark.parametrize("path", FORMS)
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "null"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://127.0.0.1:3000"},
+        {"Origin": "http://127.0.0.1:8080.evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Origin": HERE, "Sec-Fetch-Site": "cross-site"},
+    ],
+)
+async def test_a_form_of_another_site_is_refused(desk: Desk, path: str, headers: dict[str, str]):
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        before = tx.now
+    answer = await desk.http.post(path, data={"by": "year", "app_user_id": "eve", "product_id": "x", "act": "cancel"}, headers=headers)
+    assert answer.status_code == 403
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        assert tx.now < before + timedelta(days=1)
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_script_of_another_site_reads_nothing(desk: Desk, path: str):
+    assert (await desk.get(path, Origin="https://evil.example")).status_code == 403
+    assert (await desk.get(path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"})).status_code == 403
+    assert (await desk.get(path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"})).status_code == 403
+
+
+async def test_a_link_on_another_site_leads_here(desk: Desk):
+    assert (await desk.get("/", **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"})).status_code == 200
+
+
+async def test_only_the_files_that_are_meant_are_served(desk: Desk):
+    assert (await desk.get("/dashboard/script.js")).headers["content-type"].startswith("text/javascript")
+    for name in ("pages.py", "..%2fpages.py", "../pages.py", secrets.token_hex(3)):
+        assert (await desk.get(f"/dashboard/{name}")).status_code == 404
+
+
+# Where it is no demo
+
+
+async def test_without_the_demo_there_is_only_a_name(world: World):
+    answer = await world.http.get("/")
+    assert answer.status_code == 200
+    assert answer.json() == {"name": "Perennial", "version": __version__, "docs": "/openapi/openapi.json"}
+    assert (await world.http.get(answer.json()["docs"])).status_code == 200
+    for path in PAGES[1:]:
+        assert (await world.http.get(path)).status_code == 404
+    for path in (*FORMS, "/demo/webhooks"):
+        assert (await world.http.post(path, data={"by": "day"}, headers={"Origin": "http://perennial.test"})).status_code == 404
+
+
+async def test_pages_are_no_part_of_the_api(world: World):
+    paths = (await world.http.get("/openapi/openapi.json")).json()["paths"]
+    assert not [path for path in paths if path == "/" or path.startswith(("/customers", "/demo", "/dashboard"))]
