@@ -15,7 +15,7 @@ class Settings:
     host: str  # HOST: the address to listen on
     workers: int  # WEB_CONCURRENCY: server processes
     allow_internal_webhooks: bool  # PERENNIAL_ALLOW_INTERNAL_WEBHOOKS=1: receivers may be internal addresses
-    is_demo: bool  # PERENNIAL_DEMO=1: the pages show the demo project without signing in, to this machine alone
+    is_demo: bool  # PERENNIAL_DEMO=1: the pages show the demo project without signing in, to this machine alone; `perennial up` sets it
     otlp_endpoint: str | None  # OTEL_EXPORTER_OTLP_ENDPOINT: where traces go; unset: nowhere
 
     @classmethod

@@ -43,11 +43,14 @@ class Client:
 
 def client_of(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
-    return _client(*(found and found[:_LONGEST] for found in (get(b"x-platform"), get(b"x-platform-version"), get(b"x-client-version"), get(b"x-storefront"))))
+    return _client(
+        get(b"x-platform", b"")[:_LONGEST], get(b"x-platform-version", b"")[:_LONGEST], get(b"x-client-version", b"")[:_LONGEST],
+        get(b"x-storefront", b"")[:_LONGEST],
+    )
 
 
 @lru_cache(maxsize=1024)
-def _client(platform: bytes | None, platform_version: bytes | None, app_version: bytes | None, storefront: bytes | None) -> Client:
+def _client(platform: bytes, platform_version: bytes, app_version: bytes, storefront: bytes) -> Client:
     """There are few different clients among many requests."""
     country = _text(storefront)
     return Client(
@@ -58,8 +61,8 @@ def _client(platform: bytes | None, platform_version: bytes | None, app_version:
     )
 
 
-def _text(header: bytes | None) -> str | None:
-    return header.decode("latin-1").replace("\x00", "") or None if header else None
+def _text(header: bytes) -> str | None:
+    return header.decode("latin-1").replace("\x00", "") or None
 
 
 def etag_of(stable: bytes) -> bytes:

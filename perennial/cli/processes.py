@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -33,6 +33,7 @@ def up() -> None:
     """
     from perennial.up import up as start
 
+    _show_the_demo()
     settings = Settings.read()
     with _run_file(settings) as write:
 
@@ -44,6 +45,12 @@ def up() -> None:
     raise typer.Exit(code)
 
 
+def _show_the_demo() -> None:
+    """To this machine alone, and its webhooks may go to this machine; PERENNIAL_DEMO=0 leaves it out. The processes we start are told too."""
+    if os.environ.get("HOST", "127.0.0.1") in ("127.0.0.1", "localhost", "::1") and os.environ.setdefault("PERENNIAL_DEMO", "1") == "1":
+        os.environ.setdefault("PERENNIAL_ALLOW_INTERNAL_WEBHOOKS", "1")
+
+
 async def _prepare(settings: Settings) -> Sequence[str]:
     """What a first look needs, and what a person should know."""
     async with open_app(settings, application="perennial up", connections=2) as app:
@@ -51,10 +58,19 @@ async def _prepare(settings: Settings) -> Sequence[str]:
             from perennial.demo import ensure_demo
 
             demo = await ensure_demo(app)
-            return [f"The demo project is {demo['project_id']}; its keys are in {settings.home / 'demo.json'}"]
+            return _about(demo, settings)
         if not await catalog.all_projects(app.database):
             return ["There is no project yet. In another terminal: perennial init"]
     return []
+
+
+def _about(demo: dict[str, Any], settings: Settings) -> list[str]:
+    keys = "\n".join(f"  {store:<12} {key}" for store, key in demo["public_keys"].items())
+    return [
+        f"Demo project {demo['project_id']}, its keys (all of them in {settings.home / 'demo.json'}):",
+        f"{keys}\n  {'secret':<12} {demo['secret_key']}",
+        f"Open {demo['base_url']} to see it live. Ctrl-C stops everything.",
+    ]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from perennial.subscriptions import Said
 from perennial.subscriptions.model import Line
 
 STEPS = {"day": "P1D", "month": "P1M", "year": "P1Y"}
-ACTS = ("cancel", "uncancel", "refund", "fail_next_renewal")
+ACTS = ("cancel", "uncancel", "refund", "reverse_refund", "fail_next_renewal")
 
 # How a renewal may fail: days of grace, and the days after which the charge goes through; None: never.
 FAILURES: dict[str, tuple[int, int | None]] = {"recovers": (0, 3), "recovers_in_grace": (16, 5), "never": (0, None)}
@@ -76,6 +76,8 @@ async def _act_in_app_store(tx: Tx, line: Line, name: str, failure: str) -> None
             await simulated.uncancel(tx, line.app_id, line.store_line)
         case "refund":
             await simulated.refund(tx, line.app_id, line.store_line)
+        case "reverse_refund":
+            await simulated.reverse_refund(tx, line.app_id, line.store_line)
         case "fail_next_renewal":
             if failure not in FAILURES:
                 raise Invalid(f"failure must be one of {', '.join(FAILURES)}, not {failure[:40]!r}", param="failure")

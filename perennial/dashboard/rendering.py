@@ -28,11 +28,11 @@ def clock(instant: datetime) -> str:
 
 
 def relative(instant: datetime, now: datetime) -> str:
-    """`in 3 days`, `2 hours ago`; whole units, rounded down."""
+    """`in 3 days`, `2 hours ago`: the largest unit that fits, to the nearest."""
     seconds = (instant - now) // timedelta(seconds=1)
     for unit, length in _UNITS:
         if abs(seconds) >= length:
-            count = abs(seconds) // length
+            count = round(abs(seconds) / length)
             words = f"{count} {unit}{'s' if count > 1 else ''}"
             return f"in {words}" if seconds > 0 else f"{words} ago"
     return "in a moment" if seconds > 0 else "just now"

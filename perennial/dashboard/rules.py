@@ -92,10 +92,10 @@ def entitlements(lines: Iterable[Line], products: Products, now: datetime) -> li
 
 
 def renews(line: Line, now: datetime) -> bool:
-    """Whether the line runs and nobody said that it will stop."""
+    """Whether another charge is to come: a refund alone does not turn that off."""
     held = latest(line)
     is_plan = held is not None and held.purchase.kind == "subscription"
-    is_open = status(line, now) in ("active", "in_grace_period", "in_billing_retry")
+    is_open = status(line, now) != "expired"
     return is_plan and is_open and auto_renew_off_at(line) is None and not (line.renewals and line.renewals[-1].ended)
 
 
@@ -124,7 +124,8 @@ def sentence(line: Line, held: Held, now: datetime) -> str:
     """How the line goes on, in words that a date follows or that stand alone."""
     match status(line, now):
         case "revoked":
-            return "taken back" if held.purchase.revocation is not None and not held.purchase.revocation.refunded else "refunded"
+            what = "taken back" if held.purchase.revocation is not None and not held.purchase.revocation.refunded else "refunded"
+            return f"{what}, but still to renew;" if renews(line, now) else what
         case "in_grace_period":
             return "could not be charged; access stays until"
         case "in_billing_retry":
@@ -139,12 +140,13 @@ def sentence(line: Line, held: Held, now: datetime) -> str:
 
 def acts(line: Line, held: Held, now: datetime, *, is_simulated: bool) -> frozenset[str]:
     """What a person at the demo may do to it. The Test Store only knows buying and cancelling."""
-    standing = status(line, now)
-    goes_on = renews(line, now)
+    standing, goes_on = status(line, now), renews(line, now)
     if line.store == "test_store":
         return frozenset({"cancel"} if goes_on and standing == "active" else ())
-    if not is_simulated or standing == "revoked":
+    if not is_simulated or held.purchase.ownership == "family_shared":
         return frozenset()
+    if standing == "revoked":  # money went back; whether it renews is another question
+        return frozenset({"reverse_refund", "cancel"} if goes_on else {"reverse_refund"})
     found = {"refund"}
     if goes_on:
         found.add("cancel")

@@ -254,5 +254,7 @@ async def test_the_sdk_s_own_events_are_taken(shop: Shop) -> None:
         await shop.open("ada")
     answer = await told.value
     assert answer.status == 200
-    [event] = answer.request.post_data_json["events"]
+    sent = answer.request.post_data_json
+    assert sent is not None
+    [event] = sent["events"]
     assert (event["event_name"], event["app_user_id"]) == ("sdk_initialized", "ada")

@@ -1,20 +1,21 @@
 """The pages of the demo: what they show, what their forms do, and whom they refuse."""
 
+import html
 import re
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import msgspec
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from perennial import __version__, agenda, customers
+from perennial import __version__, agenda, catalog, customers
 from perennial.app import App, open_app
 from perennial.base.value import replace
 from perennial.customers.model import Attribute
@@ -56,8 +57,6 @@ class Desk:
 
     async def stop_clock(self) -> datetime:
         """Tests are told the time."""
-        from perennial import catalog
-
         async with self.app.database.transaction(self.demo["project_id"]) as tx:
             await catalog.set_clock(tx, tx.now, None)
             return tx.now
@@ -132,10 +131,11 @@ async def test_pages_may_run_only_their_own_script(desk: Desk):
     assert not re.search(r"<script(?! src=)|\son\w+=|\sstyle=", answer.text)
 
 
-async def test_the_database_is_named_without_its_password(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+async def test_the_database_is_named_without_its_password(desk: Desk):
     shown = text_of(await desk.get("/"))
-    assert "127.0.0.1" in shown
-    assert "postgres:" not in shown
+    parts = urlsplit(desk.app.settings.require_database_url())
+    assert f"{parts.path.lstrip('/')} on {parts.hostname}" in shown
+    assert f":{parts.password}@" not in shown
 
 
 # Buying, and the clock
@@ -233,13 +233,14 @@ async def test_customers_are_found_by_id_and_by_email(desk: Desk):
     assert (await desk.get("/customers/bob")).status_code == 404
 
 
-@pytest.mark.parametrize("name", ['<script>alert("x")</script>'.replace("/", "|"), "$RCAnonymousID:" + "0" * 32, "Zoë & co?#%41", "..", "' OR 1=1 --"])
-async def test_any_app_user_id_has_its_page_and_is_never_markup(desk: Desk, name: str):
-    answer = await desk.buy(name, "pro_monthly", "test_store")
-    assert answer.status_code == 200
-    assert "<script>alert" not in answer.text
-    found = [one for one in re.findall(r'href="(/customers[^"]+)"', (await desk.get("/")).text)]
-    assert any("initial purchase" in text_of(await desk.get(path.replace("&#39;", "'"))) for path in found) or name == ".."
+async def test_any_app_user_id_has_its_page_and_is_never_markup(desk: Desk):
+    for name in ('<script>alert("x")<|script>', "$RCAnonymousID:" + "0" * 32, "Zoë & co?#%41", "..", "' OR 1=1 --"):
+        answer = await desk.buy(name, "pro_monthly", "test_store")
+        assert answer.status_code == 200
+        assert "<script>alert" not in answer.text
+        links = [html.unescape(link) for link in re.findall(r'href="(/customers[^"]+)"', (await desk.get("/")).text)]
+        own = next(link for link in links if unquote(re.split("/customers/|search=", link)[1]) == name)
+        assert f">{name}<" in html.unescape((await desk.get(own)).text)
 
 
 async def test_an_attribute_is_never_markup(desk: Desk):
@@ -296,39 +297,40 @@ async def test_the_receiver_remembers_the_last_fifty(desk: Desk):
 # Whom they refuse
 
 
-@pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("base_url", ["http://rebound.example:8080", "http://127.0.0.1.example", "http://192.168.1.5:8080", "http://localhost.:8080"])
-async def test_another_name_for_this_machine_is_refused(desk: Desk, path: str, base_url: str):
-    async with desk.client(base_url=base_url) as http:
-        assert (await http.get(path)).status_code == 403
+async def test_another_name_for_this_machine_is_refused(desk: Desk):
+    for base_url in ("http://rebound.example:8080", "http://127.0.0.1.example", "http://192.168.1.5:8080", "http://localhost.:8080"):
+        async with desk.client(base_url=base_url) as http:
+            for path in PAGES:
+                assert (await http.get(path)).status_code == 403
 
 
-@pytest.mark.parametrize("base_url", ["http://localhost:8080", "http://[::1]:8080", "http://127.0.0.1"])
-async def test_its_own_names_are_taken(desk: Desk, base_url: str):
-    async with desk.client(peer="::1", base_url=base_url) as http:
-        assert (await http.get("/")).status_code == 200
-        assert (await http.post("/demo/clock", data={"by": "day"}, headers={"Origin": base_url})).status_code == 303
+async def test_its_own_names_are_taken(desk: Desk):
+    for base_url in ("http://localhost:8080", "http://[::1]:8080", "http://127.0.0.1"):
+        async with desk.client(peer="::1", base_url=base_url) as http:
+            assert (await http.get("/")).status_code == 200
+            assert (await http.post("/demo/clock", data={"by": "day"}, headers={"Origin": base_url})).status_code == 303
 
 
-@pytest.mark.parametrize("peer", ["192.168.1.5", "10.0.0.1", "203.0.113.9", "::ffff:10.0.0.1", "fe80::1", "unknown"])
-async def test_another_machine_is_refused(desk: Desk, peer: str):
-    async with desk.client(peer=peer) as http:
-        for path in PAGES:
-            assert (await http.get(path)).status_code == 403
-        for path in FORMS:
-            assert (await http.post(path, data={"by": "day"}, headers={"Origin": HERE})).status_code == 403
-        assert (await http.post("/demo/webhooks", json={})).status_code == 403
+async def test_another_machine_is_refused(desk: Desk):
+    for peer in ("192.168.1.5", "10.0.0.1", "203.0.113.9", "::ffff:10.0.0.1", "fe80::1", "unknown"):
+        async with desk.client(peer=peer) as http:
+            for path in PAGES:
+                assert (await http.get(path)).status_code == 403
+            for path in FORMS:
+                assert (await http.post(path, data={"by": "day"}, headers={"Origin": HERE})).status_code == 403
+            assert (await http.post("/demo/webhooks", json={})).status_code == 403
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"])
-async def test_a_proxy_does_not_make_the_world_local(desk: Desk, header: str):
-    assert (await desk.get("/", **{header: "203.0.113.9"})).status_code == 403
+async def test_a_proxy_does_not_make_the_world_local(desk: Desk):
+    for header in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"):
+        assert (await desk.get("/", **{header: "203.0.113.9"})).status_code == 403
 
 
-@pytest.mark.parametrize("path", FORMS)
-@pytest.mark.parametrize(
-    "headers",
-    [
+async def test_a_form_of_another_site_is_refused(desk: Desk):
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        before = tx.now
+    fields = {"by": "year", "app_user_id": "eve", "product_id": await desk.product("pro_monthly", "test_store"), "act": "cancel"}
+    refused: list[dict[str, str]] = [
         {},
         {"Origin": "null"},
         {"Origin": "https://evil.example"},
@@ -338,22 +340,21 @@ async def test_a_proxy_does_not_make_the_world_local(desk: Desk, header: str):
         {"Sec-Fetch-Site": "same-site"},
         {"Sec-Fetch-Site": "none"},
         {"Origin": HERE, "Sec-Fetch-Site": "cross-site"},
-    ],
-)
-async def test_a_form_of_another_site_is_refused(desk: Desk, path: str, headers: dict[str, str]):
-    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
-        before = tx.now
-    answer = await desk.http.post(path, data={"by": "year", "app_user_id": "eve", "product_id": "x", "act": "cancel"}, headers=headers)
-    assert answer.status_code == 403
+    ]
+    for path in FORMS:
+        for headers in refused:
+            assert (await desk.http.post(path, data=fields, headers=headers)).status_code == 403
     async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
         assert tx.now < before + timedelta(days=1)
+    assert (await desk.get("/customers/eve")).status_code == 404
 
 
-@pytest.mark.parametrize("path", PAGES)
-async def test_a_script_of_another_site_reads_nothing(desk: Desk, path: str):
-    assert (await desk.get(path, Origin="https://evil.example")).status_code == 403
-    assert (await desk.get(path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"})).status_code == 403
-    assert (await desk.get(path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"})).status_code == 403
+async def test_a_script_of_another_site_reads_nothing(desk: Desk):
+    """Although the API answers every origin."""
+    for path in PAGES:
+        assert (await desk.get(path, Origin="https://evil.example")).status_code == 403
+        assert (await desk.get(path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"})).status_code == 403
+        assert (await desk.get(path, **{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"})).status_code == 403
 
 
 async def test_a_link_on_another_site_leads_here(desk: Desk):
@@ -362,7 +363,7 @@ async def test_a_link_on_another_site_leads_here(desk: Desk):
 
 async def test_only_the_files_that_are_meant_are_served(desk: Desk):
     assert (await desk.get("/dashboard/script.js")).headers["content-type"].startswith("text/javascript")
-    for name in ("pages.py", "..%2fpages.py", "../pages.py", secrets.token_hex(3)):
+    for name in ("pages.py", "..%2fpages.py", "../pages.py", "nothing"):
         assert (await desk.get(f"/dashboard/{name}")).status_code == 404
 
 
@@ -373,13 +374,7 @@ async def test_without_the_demo_there_is_only_a_name(world: World):
     answer = await world.http.get("/")
     assert answer.status_code == 200
     assert answer.json() == {"name": "Perennial", "version": __version__, "docs": "/openapi/openapi.json"}
-    assert (await world.http.get(answer.json()["docs"])).status_code == 200
     for path in PAGES[1:]:
         assert (await world.http.get(path)).status_code == 404
     for path in (*FORMS, "/demo/webhooks"):
         assert (await world.http.post(path, data={"by": "day"}, headers={"Origin": "http://perennial.test"})).status_code == 404
-
-
-async def test_pages_are_no_part_of_the_api(world: World):
-    paths = (await world.http.get("/openapi/openapi.json")).json()["paths"]
-    assert not [path for path in paths if path == "/" or path.startswith(("/customers", "/demo", "/dashboard"))]

@@ -391,7 +391,9 @@ def test_the_customer_may_be_named_by_the_renewal_information_alone() -> None:
         ({"price": -1}, "price"),
         ({"price": 10**13}, "price"),
         ({"currency": "usd"}, "currency"),
-        ({"currency": "€"}, "currency"),
+        ({"currency": "USDX"}, "currency"),
+        ({"currency": "ÄÖÜ"}, "currency"),
+        ({"currency": "U1D"}, "currency"),
         ({"quantity": 0}, "quantity"),
         ({"revocationDate": 1, "revocationPercentage": 100_001}, "revocationPercentage"),
     ],
@@ -506,6 +508,11 @@ def test_refund_messages_bind_renewal_information_to_whichever_period_is_newest(
 )
 def test_renewal_information_of_another_period_is_not_bound_to_this_one(changes: dict[str, Any], transaction_id: str) -> None:
     assert snapshot("DID_CHANGE_RENEWAL_STATUS", **changes).transaction == transaction_id
+
+
+def test_what_does_not_end_has_no_end_to_compare() -> None:
+    of = transaction(type="Non-Renewing Subscription", expiresDate=None)
+    assert snapshot("ONE_TIME_CHARGE", of=of).transaction == "1002"
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """Apps: one per store and platform, each with its public SDK key."""
 
 
+from litestar.params import JSONBody
+
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered
-from perennial.api.v2.pages import Page
-from perennial.api.v2.routes import get, post
+from perennial.api.v2.pages import AskedPage
+from perennial.api.v2.routes import PathId, get, post
 from perennial.base.errors import Invalid
 from perennial.base.time import to_ms
 from perennial.catalog.model import KEY_PREFIXES, ApiKey, App
@@ -17,14 +19,14 @@ _ONE = _PATH + "/{app_id:str}"
 
 
 @get(_PATH, operation_id="list-apps", summary="List apps", tags=_TAGS)
-async def list_apps(request: HttpRequest, project_id: str, page: Page) -> wire.ListOf[wire.App]:
+async def list_apps(request: HttpRequest, project_id: PathId, page: AskedPage) -> wire.ListOf[wire.App]:
     async with entered(request, project_id) as entry:
         found = await catalog.get_apps(entry.tx, after=page.after, limit=page.probe)
     return page.of(found, lambda app: app.app_id, lambda app: show_app(app, project_id))
 
 
 @post(_PATH, operation_id="create-app", summary="Create an app", tags=_TAGS)
-async def create_app(request: HttpRequest, project_id: str, data: wire.AppCreate) -> wire.App:
+async def create_app(request: HttpRequest, project_id: PathId, data: JSONBody[wire.AppCreate]) -> wire.App:
     """Of the App Store, the Mac App Store, the Test Store or web billing. `app_store` and `mac_app_store` need their `bundle_id`."""
     if data.type not in KEY_PREFIXES:
         raise Invalid(f"type: apps of {data.type} are not available yet; {', '.join(KEY_PREFIXES)} are", param="type")
@@ -42,13 +44,13 @@ async def create_app(request: HttpRequest, project_id: str, data: wire.AppCreate
 
 
 @get(_ONE, operation_id="get-app", summary="Get an app", tags=_TAGS)
-async def get_app(request: HttpRequest, project_id: str, app_id: str) -> wire.App:
+async def get_app(request: HttpRequest, project_id: PathId, app_id: PathId) -> wire.App:
     async with entered(request, project_id) as entry:
         return show_app(await catalog.require_app(entry.tx, app_id), project_id)
 
 
 @post(_ONE, operation_id="update-app", summary="Update an app", tags=_TAGS, status_code=200)
-async def update_app(request: HttpRequest, project_id: str, app_id: str, data: wire.AppUpdate) -> wire.App:
+async def update_app(request: HttpRequest, project_id: PathId, app_id: PathId, data: JSONBody[wire.AppUpdate]) -> wire.App:
     """What is left out stays. A new private key replaces the old one."""
     async with entered(request, project_id) as entry:
         before = await catalog.require_app(entry.tx, app_id)
@@ -63,7 +65,7 @@ async def update_app(request: HttpRequest, project_id: str, app_id: str, data: w
 
 
 @get(_ONE + "/public_api_keys", operation_id="list-app-public-api-keys", summary="List SDK keys", tags=_TAGS)
-async def list_public_api_keys(request: HttpRequest, project_id: str, app_id: str, page: Page) -> wire.ListOf[wire.PublicApiKey]:
+async def list_public_api_keys(request: HttpRequest, project_id: PathId, app_id: PathId, page: AskedPage) -> wire.ListOf[wire.PublicApiKey]:
     async with entered(request, project_id) as entry:
         app = await catalog.require_app(entry.tx, app_id)
         keys = [key for key in await catalog.get_keys(entry.tx, app_id=app_id) if key.revoked_at is None]

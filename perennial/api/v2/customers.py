@@ -5,15 +5,15 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote
 
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from perennial import catalog, customers, subscriptions
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered, ms
 from perennial.api.v2.holdings import Surroundings, active_entitlements, is_purchase, is_subscription, product_keys, show_purchase, show_subscription
-from perennial.api.v2.pages import Expand, Page, expanded, whole
-from perennial.api.v2.routes import get, post
+from perennial.api.v2.pages import AskedPage, Expand, expanded, whole
+from perennial.api.v2.routes import PathId, get, post
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
 from perennial.base.ids import CustomerId
@@ -24,15 +24,15 @@ from perennial.subscriptions.model import Environment, Line
 _TAGS = ["Customers"]
 _PATH = "/projects/{project_id:str}/customers"
 _ONE = _PATH + "/{customer_id:str}"
-OfEnvironment = Annotated[Environment | None, Parameter(description="Only of this environment")]
+OfEnvironment = Annotated[Environment | None, QueryParameter(description="Only of this environment")]
 
 
 @get(_PATH, operation_id="list-customers", summary="List customers, or find them", tags=_TAGS)
 async def list_customers(
     request: HttpRequest,
-    project_id: str,
-    page: Page,
-    search: Annotated[str | None, Parameter(min_length=1, max_length=255, description="An app user id or e-mail address, whole")] = None,
+    project_id: PathId,
+    page: AskedPage,
+    search: Annotated[str | None, QueryParameter(min_length=1, max_length=255, description="An app user id or e-mail address, whole")] = None,
 ) -> wire.ListOf[wire.Customer]:
     """In the order we first saw them. Each is called by their first app user id."""
     async with entered(request, project_id) as entry:
@@ -51,7 +51,7 @@ async def _customer_before(tx: Tx, app_user_id: str) -> str:
 
 
 @post(_PATH, operation_id="create-customer", summary="Create a customer", tags=_TAGS)
-async def create_customer(request: HttpRequest, project_id: str, data: wire.CustomerCreate) -> wire.Customer:
+async def create_customer(request: HttpRequest, project_id: PathId, data: JSONBody[wire.CustomerCreate]) -> wire.Customer:
     """SDKs create customers by themselves; this is for servers that know them earlier."""
     check_app_user_id(data.id, param="id")
     async with entered(request, project_id) as entry:
@@ -66,7 +66,7 @@ async def create_customer(request: HttpRequest, project_id: str, data: wire.Cust
 
 
 @get(_ONE, operation_id="get-customer", summary="Get a customer", tags=_TAGS)
-async def get_customer(request: HttpRequest, project_id: str, customer_id: str, expand: Expand = None) -> wire.Customer:
+async def get_customer(request: HttpRequest, project_id: PathId, customer_id: PathId, expand: Expand = None) -> wire.Customer:
     """By any of their app user ids, which is then how the answer calls them."""
     wanted = expanded(expand, "attributes")
     async with entered(request, project_id) as entry:
@@ -80,7 +80,9 @@ async def get_customer(request: HttpRequest, project_id: str, customer_id: str, 
     _ONE + "/active_entitlements", operation_id="list-customer-active-entitlements",
     summary="List what a customer may use now", tags=_TAGS,
 )
-async def list_active_entitlements(request: HttpRequest, project_id: str, customer_id: str, page: Page) -> wire.ListOf[wire.CustomerEntitlement]:
+async def list_active_entitlements(
+    request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage
+) -> wire.ListOf[wire.CustomerEntitlement]:
     async with entered(request, project_id) as entry:
         customer = await customers.get(entry.tx, customer_id)
         lines = await subscriptions.load_of_customers(entry.tx, [customer.customer_id])
@@ -89,7 +91,7 @@ async def list_active_entitlements(request: HttpRequest, project_id: str, custom
 
 
 @get(_ONE + "/aliases", operation_id="list-customer-aliases", summary="List app user ids", tags=_TAGS)
-async def list_aliases(request: HttpRequest, project_id: str, customer_id: str, page: Page) -> wire.ListOf[wire.CustomerAlias]:
+async def list_aliases(request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage) -> wire.ListOf[wire.CustomerAlias]:
     """The oldest first."""
     async with entered(request, project_id) as entry:
         customer = await customers.get(entry.tx, customer_id)
@@ -102,7 +104,7 @@ def _show_alias(one: tuple[str, datetime]) -> wire.CustomerAlias:
 
 
 @get(_ONE + "/attributes", operation_id="list-customer-attributes", summary="List attributes", tags=_TAGS)
-async def list_attributes(request: HttpRequest, project_id: str, customer_id: str, page: Page) -> wire.ListOf[wire.CustomerAttribute]:
+async def list_attributes(request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage) -> wire.ListOf[wire.CustomerAttribute]:
     async with entered(request, project_id) as entry:
         customer = await customers.get(entry.tx, customer_id)
     return page.part_of(_attributes(customer), lambda one: one.name, lambda one: one)
@@ -112,7 +114,9 @@ async def list_attributes(request: HttpRequest, project_id: str, customer_id: st
     _ONE + "/attributes", operation_id="set-customer-attributes", summary="Set attributes",
     tags=_TAGS, status_code=200,
 )
-async def set_attributes(request: HttpRequest, project_id: str, customer_id: str, data: wire.AttributesSet) -> wire.ListOf[wire.CustomerAttribute]:
+async def set_attributes(
+    request: HttpRequest, project_id: PathId, customer_id: PathId, data: JSONBody[wire.AttributesSet]
+) -> wire.ListOf[wire.CustomerAttribute]:
     """A null or empty value deletes. Where one of them cannot be kept, none is."""
     async with entered(request, project_id) as entry:
         customer = await customers.get(entry.tx, customer_id)
@@ -141,7 +145,7 @@ def _attributes(customer: Customer) -> list[wire.CustomerAttribute]:
     summary="List a customer's subscriptions", tags=_TAGS,
 )
 async def list_subscriptions(
-    request: HttpRequest, project_id: str, customer_id: str, page: Page, environment: OfEnvironment = None
+    request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage, environment: OfEnvironment = None
 ) -> wire.ListOf[wire.Subscription]:
     """Running and ended ones, in the order we heard of them."""
     lines, around = await _held(request, project_id, customer_id, environment)
@@ -152,7 +156,7 @@ async def list_subscriptions(
     _ONE + "/purchases", operation_id="list-purchases", summary="List a customer's purchases", tags=_TAGS
 )
 async def list_purchases(
-    request: HttpRequest, project_id: str, customer_id: str, page: Page, environment: OfEnvironment = None
+    request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage, environment: OfEnvironment = None
 ) -> wire.ListOf[wire.Purchase]:
     """What was bought once."""
     lines, around = await _held(request, project_id, customer_id, environment)

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from litestar.params import JSONBody
+
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import Entry, entered
-from perennial.api.v2.pages import Expand, Page, expanded, whole
+from perennial.api.v2.pages import AskedPage, Expand, expanded, whole
 from perennial.api.v2.products import show_product
-from perennial.api.v2.routes import get, post
+from perennial.api.v2.routes import PathId, get, post
 from perennial.base.db import Tx
 from perennial.base.time import to_ms
 from perennial.catalog.model import Entitlement, Product
@@ -19,7 +21,7 @@ _ONE = _PATH + "/{entitlement_id:str}"
 
 
 @get(_PATH, operation_id="list-entitlements", summary="List entitlements", tags=_TAGS)
-async def list_entitlements(request: HttpRequest, project_id: str, page: Page, expand: Expand = None) -> wire.ListOf[wire.Entitlement]:
+async def list_entitlements(request: HttpRequest, project_id: PathId, page: AskedPage, expand: Expand = None) -> wire.ListOf[wire.Entitlement]:
     wanted = expanded(expand, "items.product")
     async with entered(request, project_id) as entry:
         found = await catalog.get_entitlements(entry.tx, after=page.after, limit=page.probe)
@@ -30,7 +32,7 @@ async def list_entitlements(request: HttpRequest, project_id: str, page: Page, e
 
 
 @post(_PATH, operation_id="create-entitlement", summary="Create an entitlement", tags=_TAGS)
-async def create_entitlement(request: HttpRequest, project_id: str, data: wire.EntitlementCreate) -> wire.Entitlement:
+async def create_entitlement(request: HttpRequest, project_id: PathId, data: JSONBody[wire.EntitlementCreate]) -> wire.Entitlement:
     async with entered(request, project_id) as entry:
         entitlement = await catalog.create_entitlement(entry.tx, lookup_key=data.lookup_key, display_name=data.display_name)
         await entry.audit("entitlement.create", entitlement.entitlement_id, {"lookup_key": entitlement.lookup_key})
@@ -38,7 +40,7 @@ async def create_entitlement(request: HttpRequest, project_id: str, data: wire.E
 
 
 @get(_ONE, operation_id="get-entitlement", summary="Get an entitlement", tags=_TAGS)
-async def get_entitlement(request: HttpRequest, project_id: str, entitlement_id: str, expand: Expand = None) -> wire.Entitlement:
+async def get_entitlement(request: HttpRequest, project_id: PathId, entitlement_id: PathId, expand: Expand = None) -> wire.Entitlement:
     wanted = expanded(expand, "product")
     async with entered(request, project_id) as entry:
         entitlement = await catalog.require_entitlement(entry.tx, entitlement_id)
@@ -50,7 +52,9 @@ async def get_entitlement(request: HttpRequest, project_id: str, entitlement_id:
     _ONE, operation_id="update-entitlement", summary="Update an entitlement",
     tags=_TAGS, status_code=200,
 )
-async def update_entitlement(request: HttpRequest, project_id: str, entitlement_id: str, data: wire.EntitlementUpdate) -> wire.Entitlement:
+async def update_entitlement(
+    request: HttpRequest, project_id: PathId, entitlement_id: PathId, data: JSONBody[wire.EntitlementUpdate]
+) -> wire.Entitlement:
     async with entered(request, project_id) as entry:
         entitlement = await catalog.update_entitlement(entry.tx, entitlement_id, display_name=data.display_name)
         await entry.audit("entitlement.update", entitlement_id, {"display_name": data.display_name})
@@ -61,7 +65,7 @@ async def update_entitlement(request: HttpRequest, project_id: str, entitlement_
     _ONE + "/products", operation_id="get-products-from-entitlement",
     summary="List the products that give it", tags=_TAGS,
 )
-async def list_entitlement_products(request: HttpRequest, project_id: str, entitlement_id: str, page: Page) -> wire.ListOf[wire.Product]:
+async def list_entitlement_products(request: HttpRequest, project_id: PathId, entitlement_id: PathId, page: AskedPage) -> wire.ListOf[wire.Product]:
     async with entered(request, project_id) as entry:
         await catalog.require_entitlement(entry.tx, entitlement_id)
         ids = await catalog.products_of_entitlement(entry.tx, entitlement_id)
@@ -73,7 +77,7 @@ async def list_entitlement_products(request: HttpRequest, project_id: str, entit
     _ONE + "/actions/attach_products", operation_id="attach-products-to-entitlement",
     summary="Let products give it", tags=_TAGS, status_code=200,
 )
-async def attach_products(request: HttpRequest, project_id: str, entitlement_id: str, data: wire.ProductsAttach) -> wire.Entitlement:
+async def attach_products(request: HttpRequest, project_id: PathId, entitlement_id: PathId, data: JSONBody[wire.ProductsAttach]) -> wire.Entitlement:
     """Customers who hold one of them are entitled from now on."""
     async with entered(request, project_id) as entry:
         await catalog.attach_products(entry.tx, entitlement_id, data.product_ids)
@@ -84,7 +88,7 @@ async def attach_products(request: HttpRequest, project_id: str, entitlement_id:
     _ONE + "/actions/detach_products", operation_id="detach-products-from-entitlement",
     summary="Let products no longer give it", tags=_TAGS, status_code=200,
 )
-async def detach_products(request: HttpRequest, project_id: str, entitlement_id: str, data: wire.ProductsAttach) -> wire.Entitlement:
+async def detach_products(request: HttpRequest, project_id: PathId, entitlement_id: PathId, data: JSONBody[wire.ProductsAttach]) -> wire.Entitlement:
     """Customers who hold it by these alone lose it at once."""
     async with entered(request, project_id) as entry:
         await catalog.detach_products(entry.tx, entitlement_id, data.product_ids)

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from litestar.params import JSONBody
+
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered
 from perennial.api.v2.packages import products_of, show_package
-from perennial.api.v2.pages import Expand, Page, expanded, whole
-from perennial.api.v2.routes import get, post, put
+from perennial.api.v2.pages import AskedPage, Expand, expanded, whole
+from perennial.api.v2.routes import PathId, get, post, put
 from perennial.base.time import to_ms
 from perennial.catalog.model import Offering, Package, PlacementIds, Product
 
@@ -18,7 +20,7 @@ _ONE = _PATH + "/{offering_id:str}"
 
 
 @get(_PATH, operation_id="list-offerings", summary="List offerings", tags=_TAGS)
-async def list_offerings(request: HttpRequest, project_id: str, page: Page, expand: Expand = None) -> wire.ListOf[wire.Offering]:
+async def list_offerings(request: HttpRequest, project_id: PathId, page: AskedPage, expand: Expand = None) -> wire.ListOf[wire.Offering]:
     wanted = expanded(expand, "items.package", "items.package.product")
     async with entered(request, project_id) as entry:
         found = await catalog.get_offerings(entry.tx, after=page.after, limit=page.probe)
@@ -29,7 +31,7 @@ async def list_offerings(request: HttpRequest, project_id: str, page: Page, expa
 
 
 @post(_PATH, operation_id="create-offering", summary="Create an offering", tags=_TAGS)
-async def create_offering(request: HttpRequest, project_id: str, data: wire.OfferingCreate) -> wire.Offering:
+async def create_offering(request: HttpRequest, project_id: PathId, data: JSONBody[wire.OfferingCreate]) -> wire.Offering:
     async with entered(request, project_id) as entry:
         offering = await catalog.create_offering(
             entry.tx, lookup_key=data.lookup_key, display_name=data.display_name, metadata=data.metadata, is_current=data.is_current
@@ -39,7 +41,7 @@ async def create_offering(request: HttpRequest, project_id: str, data: wire.Offe
 
 
 @get(_ONE, operation_id="get-offering", summary="Get an offering", tags=_TAGS)
-async def get_offering(request: HttpRequest, project_id: str, offering_id: str, expand: Expand = None) -> wire.Offering:
+async def get_offering(request: HttpRequest, project_id: PathId, offering_id: PathId, expand: Expand = None) -> wire.Offering:
     wanted = expanded(expand, "package", "package.product")
     async with entered(request, project_id) as entry:
         offering = await catalog.require_offering(entry.tx, offering_id)
@@ -50,7 +52,7 @@ async def get_offering(request: HttpRequest, project_id: str, offering_id: str, 
 @post(
     _ONE, operation_id="update-offering", summary="Update an offering", tags=_TAGS, status_code=200
 )
-async def update_offering(request: HttpRequest, project_id: str, offering_id: str, data: wire.OfferingUpdate) -> wire.Offering:
+async def update_offering(request: HttpRequest, project_id: PathId, offering_id: PathId, data: JSONBody[wire.OfferingUpdate]) -> wire.Offering:
     """What is left out stays. Making one current makes the others not. `metadata: null` removes it."""
     async with entered(request, project_id) as entry:
         offering = await catalog.update_offering(
@@ -81,14 +83,14 @@ def show_offering(
 
 
 @get("/projects/{project_id:str}/placements", operation_id="get-placements", summary="Which offering shows where", tags=_TAGS)
-async def get_placements(request: HttpRequest, project_id: str) -> wire.Placements:
+async def get_placements(request: HttpRequest, project_id: PathId) -> wire.Placements:
     async with entered(request, project_id) as entry:
         found = await catalog.get_placement_ids(entry.tx)
     return wire.Placements(fallback_offering_id=found.fallback_offering_id, placements=found.offering_ids)
 
 
 @put("/projects/{project_id:str}/placements", operation_id="put-placements", summary="Say which offering shows where", tags=_TAGS)
-async def put_placements(request: HttpRequest, project_id: str, data: wire.PlacementsPut) -> wire.Placements:
+async def put_placements(request: HttpRequest, project_id: PathId, data: JSONBody[wire.PlacementsPut]) -> wire.Placements:
     """These are all there are from then on. Null shows nothing at a place; a place not named shows the fallback."""
     async with entered(request, project_id) as entry:
         await catalog.set_placements(entry.tx, PlacementIds(fallback_offering_id=data.fallback_offering_id, offering_ids=dict(data.placements)))

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
+from litestar.params import JSONBody
+
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import Entry, entered
-from perennial.api.v2.pages import Expand, Page, expanded, whole
+from perennial.api.v2.pages import AskedPage, Expand, expanded, whole
 from perennial.api.v2.products import show_product
-from perennial.api.v2.routes import get, post
+from perennial.api.v2.routes import PathId, get, post
 from perennial.base.db import Tx
 from perennial.base.time import to_ms
 from perennial.catalog.model import Package, PackageProduct, Product
@@ -19,7 +21,9 @@ _ONE = "/projects/{project_id:str}/packages/{package_id:str}"
 
 
 @get(_PATH, operation_id="list-packages", summary="List packages", tags=_TAGS)
-async def list_packages(request: HttpRequest, project_id: str, offering_id: str, page: Page, expand: Expand = None) -> wire.ListOf[wire.Package]:
+async def list_packages(
+    request: HttpRequest, project_id: PathId, offering_id: PathId, page: AskedPage, expand: Expand = None
+) -> wire.ListOf[wire.Package]:
     """In the order they show."""
     wanted = expanded(expand, "items.product")
     async with entered(request, project_id) as entry:
@@ -29,7 +33,7 @@ async def list_packages(request: HttpRequest, project_id: str, offering_id: str,
 
 
 @post(_PATH, operation_id="create-packages", summary="Create a package", tags=_TAGS)
-async def create_package(request: HttpRequest, project_id: str, offering_id: str, data: wire.PackageCreate) -> wire.Package:
+async def create_package(request: HttpRequest, project_id: PathId, offering_id: PathId, data: JSONBody[wire.PackageCreate]) -> wire.Package:
     """Without a position it comes last."""
     async with entered(request, project_id) as entry:
         package = await catalog.create_package(
@@ -40,7 +44,7 @@ async def create_package(request: HttpRequest, project_id: str, offering_id: str
 
 
 @get(_ONE, operation_id="get-package", summary="Get a package", tags=_TAGS)
-async def get_package(request: HttpRequest, project_id: str, package_id: str, expand: Expand = None) -> wire.Package:
+async def get_package(request: HttpRequest, project_id: PathId, package_id: PathId, expand: Expand = None) -> wire.Package:
     wanted = expanded(expand, "product")
     async with entered(request, project_id) as entry:
         package = await catalog.require_package(entry.tx, package_id)
@@ -49,7 +53,7 @@ async def get_package(request: HttpRequest, project_id: str, package_id: str, ex
 
 
 @post(_ONE, operation_id="update-package", summary="Update a package", tags=_TAGS, status_code=200)
-async def update_package(request: HttpRequest, project_id: str, package_id: str, data: wire.PackageUpdate) -> wire.Package:
+async def update_package(request: HttpRequest, project_id: PathId, package_id: PathId, data: JSONBody[wire.PackageUpdate]) -> wire.Package:
     async with entered(request, project_id) as entry:
         package = await catalog.update_package(entry.tx, package_id, display_name=data.display_name, position=data.position)
         await entry.audit("package.update", package_id, {"display_name": package.display_name, "position": package.position})
@@ -57,7 +61,7 @@ async def update_package(request: HttpRequest, project_id: str, package_id: str,
 
 
 @get(_ONE + "/products", operation_id="get-products-from-package", summary="List its products", tags=_TAGS)
-async def list_package_products(request: HttpRequest, project_id: str, package_id: str, page: Page) -> wire.ListOf[wire.PackageProduct]:
+async def list_package_products(request: HttpRequest, project_id: PathId, package_id: PathId, page: AskedPage) -> wire.ListOf[wire.PackageProduct]:
     async with entered(request, project_id) as entry:
         package = await catalog.require_package(entry.tx, package_id)
         products = await products_of(entry.tx, [package])
@@ -68,7 +72,7 @@ async def list_package_products(request: HttpRequest, project_id: str, package_i
     _ONE + "/actions/attach_products", operation_id="attach-products-to-package",
     summary="Put products in", tags=_TAGS, status_code=200,
 )
-async def attach_products(request: HttpRequest, project_id: str, package_id: str, data: wire.PackageProductsAttach) -> wire.Package:
+async def attach_products(request: HttpRequest, project_id: PathId, package_id: PathId, data: JSONBody[wire.PackageProductsAttach]) -> wire.Package:
     """One that is in already gets the new `eligibility_criteria`."""
     new = [PackageProduct(product_id=one.product_id, eligibility_criteria=one.eligibility_criteria) for one in data.products]
     async with entered(request, project_id) as entry:
@@ -80,7 +84,7 @@ async def attach_products(request: HttpRequest, project_id: str, package_id: str
     _ONE + "/actions/detach_products", operation_id="detach-products-from-package",
     summary="Take products out", tags=_TAGS, status_code=200,
 )
-async def detach_products(request: HttpRequest, project_id: str, package_id: str, data: wire.ProductsAttach) -> wire.Package:
+async def detach_products(request: HttpRequest, project_id: PathId, package_id: PathId, data: JSONBody[wire.ProductsAttach]) -> wire.Package:
     async with entered(request, project_id) as entry:
         await catalog.detach_from_package(entry.tx, package_id, data.product_ids)
         return await _changed(entry, "package.detach_products", package_id, data.product_ids)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
 from urllib.parse import urlencode
 
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from perennial.api.auth import HttpRequest
 from perennial.api.v2.wire import ListOf
@@ -17,7 +18,7 @@ from perennial.base.value import value
 Item = TypeVar("Item")
 Shown = TypeVar("Shown")
 
-Expand = Annotated[list[str] | None, Parameter(description="Related objects to put in, by their paths: `a` or `a,b`")]
+Expand = Annotated[list[str] | None, QueryParameter(description="Related objects to put in, by their paths: `a` or `a,b`")]
 
 
 @value
@@ -52,10 +53,13 @@ class Page:
         return f"{self.path}?{urlencode([*self.kept, ('starting_after', after)])}"
 
 
+AskedPage = NamedDependency[Page]
+
+
 async def page_of(
     request: HttpRequest,
-    limit: Annotated[int, Parameter(ge=1, le=1000, description="How many items at most")] = 20,
-    starting_after: Annotated[str | None, Parameter(max_length=1500, description="The id of the last item of the page before")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000, description="How many items at most")] = 20,
+    starting_after: Annotated[str | None, QueryParameter(max_length=1500, description="The id of the last item of the page before")] = None,
 ) -> Page:
     kept = tuple((name, text) for name, text in request.query_params.multi_items() if name != "starting_after")
     return Page(path=request.url.path, kept=kept, limit=limit, after=starting_after)

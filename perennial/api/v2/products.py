@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.apps import show_app
 from perennial.api.v2.entry import entered
-from perennial.api.v2.pages import Expand, Page, expanded
-from perennial.api.v2.routes import get, post
+from perennial.api.v2.pages import AskedPage, Expand, expanded
+from perennial.api.v2.routes import PathId, get, post
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
 from perennial.base.money import Money, from_micros, to_micros
@@ -26,9 +26,9 @@ _SOLD_BY_US = ("test_store", "rc_billing")
 @get(_PATH, operation_id="list-products", summary="List products", tags=_TAGS)
 async def list_products(
     request: HttpRequest,
-    project_id: str,
-    page: Page,
-    app_id: Annotated[str | None, Parameter(max_length=255, description="Of this app alone")] = None,
+    project_id: PathId,
+    page: AskedPage,
+    app_id: Annotated[str | None, QueryParameter(max_length=255, description="Of this app alone")] = None,
     expand: Expand = None,
 ) -> wire.ListOf[wire.Product]:
     wanted = expanded(expand, "items.app")
@@ -39,7 +39,7 @@ async def list_products(
 
 
 @post(_PATH, operation_id="create-product", summary="Create a product", tags=_TAGS)
-async def create_product(request: HttpRequest, project_id: str, data: wire.ProductCreate) -> wire.Product:
+async def create_product(request: HttpRequest, project_id: PathId, data: JSONBody[wire.ProductCreate]) -> wire.Product:
     """Prices and trials of real stores are the store's to say; for the Test Store and web billing they are said here."""
     subscription = data.subscription if data.type == "subscription" else None
     async with entered(request, project_id) as entry:
@@ -58,7 +58,7 @@ async def create_product(request: HttpRequest, project_id: str, data: wire.Produ
 
 
 @get(_ONE, operation_id="get-product", summary="Get a product", tags=_TAGS)
-async def get_product(request: HttpRequest, project_id: str, product_id: str, expand: Expand = None) -> wire.Product:
+async def get_product(request: HttpRequest, project_id: PathId, product_id: PathId, expand: Expand = None) -> wire.Product:
     wanted = expanded(expand, "app")
     async with entered(request, project_id) as entry:
         product = await catalog.require_product(entry.tx, product_id)

@@ -3,14 +3,14 @@
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Literal
 
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from perennial import agenda, catalog
 from perennial.api.auth import HttpRequest, app_of, project_caller, secret_caller
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered
-from perennial.api.v2.pages import Page
-from perennial.api.v2.routes import get, post
+from perennial.api.v2.pages import AskedPage
+from perennial.api.v2.routes import PathId, get, post
 from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import ProjectId, new_id
 from perennial.base.time import from_ms, to_ms
@@ -21,7 +21,7 @@ LATEST_YEAR = 2500  # of a sandbox clock: beyond it calendars run out before sub
 
 
 @get("/projects", operation_id="list-projects", summary="List the projects of your key", tags=["Projects"])
-async def list_projects(request: HttpRequest, page: Page) -> wire.ListOf[wire.Project]:
+async def list_projects(request: HttpRequest, page: AskedPage) -> wire.ListOf[wire.Project]:
     """The key's own project, and those created with it."""
     caller = await secret_caller(request)
     reached = {caller.project_id, *caller.reaches}
@@ -31,7 +31,7 @@ async def list_projects(request: HttpRequest, page: Page) -> wire.ListOf[wire.Pr
 
 
 @post("/projects", operation_id="create-project", summary="Create a project", tags=["Projects"], status_code=200)
-async def create_project(request: HttpRequest, data: wire.ProjectCreate) -> wire.Project:
+async def create_project(request: HttpRequest, data: JSONBody[wire.ProjectCreate]) -> wire.Project:
     """The key you create it with may enter it from then on."""
     caller, app = await secret_caller(request), app_of(request)
     if len(caller.reaches) >= MOST_REACHED:
@@ -56,10 +56,10 @@ def show_project(project: Project) -> wire.Project:
 @get("/projects/{project_id:str}/audit_logs", operation_id="list-audit-logs", summary="List what was done by hand", tags=["Projects"])
 async def list_audit_logs(
     request: HttpRequest,
-    project_id: str,
-    page: Page,
-    start_date: Annotated[date | None, Parameter(description="From this day on, in UTC")] = None,
-    end_date: Annotated[date | None, Parameter(description="Up to and with this day, in UTC")] = None,
+    project_id: PathId,
+    page: AskedPage,
+    start_date: Annotated[date | None, QueryParameter(description="From this day on, in UTC")] = None,
+    end_date: Annotated[date | None, QueryParameter(description="Up to and with this day, in UTC")] = None,
 ) -> wire.ListOf[wire.AuditLog]:
     """The newest first."""
     since = datetime.combine(start_date, time(), UTC) if start_date else None
@@ -84,7 +84,7 @@ def _actor_type(actor: str) -> Literal["user", "system", "api_key"]:
 
 
 @get("/projects/{project_id:str}/clock", operation_id="get-clock", summary="What time it is in the project", tags=["Clock"])
-async def get_clock(request: HttpRequest, project_id: str) -> wire.Clock:
+async def get_clock(request: HttpRequest, project_id: PathId) -> wire.Clock:
     async with entered(request, project_id) as entry:
         return _show_clock(await catalog.require_project(entry.tx), entry.tx.now)
 
@@ -93,7 +93,7 @@ async def get_clock(request: HttpRequest, project_id: str) -> wire.Clock:
     "/projects/{project_id:str}/clock/actions/advance", operation_id="advance-clock", summary="Move a sandbox's clock", tags=["Clock"],
     status_code=200,
 )
-async def advance_clock(request: HttpRequest, project_id: str, data: wire.ClockAdvance) -> wire.AdvancedClock:
+async def advance_clock(request: HttpRequest, project_id: PathId, data: JSONBody[wire.ClockAdvance]) -> wire.AdvancedClock:
     """Everything that would happen on the way happens, in its order: renewals, expirations, webhooks."""
     caller, app = await project_caller(request, project_id), app_of(request)
     async with app.database.transaction(caller.project_id) as tx:

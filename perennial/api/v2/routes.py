@@ -4,6 +4,7 @@ from functools import partial
 
 import litestar
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath
 
 from perennial.api.v2.wire import Error
 
@@ -16,6 +17,8 @@ _ERRORS = {
     415: ResponseSpec(Error, description="The body is not JSON", generate_examples=False),
     503: ResponseSpec(Error, description="The trouble is ours; try again", generate_examples=False),
 }
+
+PathId = FromPath[str]
 
 get = partial(litestar.get, responses=_ERRORS)
 post = partial(litestar.post, responses=_ERRORS)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from perennial import customers, subscriptions
 from perennial.api.auth import HttpRequest
@@ -19,8 +19,8 @@ from perennial.api.v2.holdings import (
     show_subscription,
     show_transaction,
 )
-from perennial.api.v2.pages import Page, whole
-from perennial.api.v2.routes import get
+from perennial.api.v2.pages import AskedPage, whole
+from perennial.api.v2.routes import PathId, get
 from perennial.base.db import Tx
 from perennial.base.errors import NotFound
 from perennial.base.ids import LineId
@@ -31,19 +31,19 @@ _SUBSCRIPTION = _SUBSCRIPTIONS + "/{subscription_id:str}"
 _PURCHASES = "/projects/{project_id:str}/purchases"
 _PURCHASE = _PURCHASES + "/{purchase_id:str}"
 _STORES = ("app_store", "mac_app_store", "test_store")
-StoreIdentifier = Annotated[str, Parameter(min_length=1, max_length=255, description="The store's own (App Store: the original transaction id)")]
+StoreIdentifier = Annotated[str, QueryParameter(min_length=1, max_length=255, description="The store's own (App Store: the original transaction id)")]
 
 
 @get(_SUBSCRIPTIONS, operation_id="search-subscriptions", summary="Find by the store's identifier", tags=["Subscriptions"])
 async def search_subscriptions(
-    request: HttpRequest, project_id: str, store_subscription_identifier: StoreIdentifier
+    request: HttpRequest, project_id: PathId, store_subscription_identifier: StoreIdentifier
 ) -> wire.ListOf[wire.Subscription]:
     lines, around = await _found(request, project_id, store_subscription_identifier)
     return whole([show_subscription(line, around) for line in lines if is_subscription(line)], request.url.path)
 
 
 @get(_SUBSCRIPTION, operation_id="get-subscription", summary="Get it", tags=["Subscriptions"])
-async def get_subscription(request: HttpRequest, project_id: str, subscription_id: str) -> wire.Subscription:
+async def get_subscription(request: HttpRequest, project_id: PathId, subscription_id: PathId) -> wire.Subscription:
     return show_subscription(*await _subscription(request, project_id, subscription_id))
 
 
@@ -51,7 +51,9 @@ async def get_subscription(request: HttpRequest, project_id: str, subscription_i
     _SUBSCRIPTION + "/transactions", operation_id="get-subscription-transactions",
     summary="List its periods", tags=["Subscriptions"],
 )
-async def list_transactions(request: HttpRequest, project_id: str, subscription_id: str, page: Page) -> wire.ListOf[wire.SubscriptionTransaction]:
+async def list_transactions(
+    request: HttpRequest, project_id: PathId, subscription_id: PathId, page: AskedPage
+) -> wire.ListOf[wire.SubscriptionTransaction]:
     """The oldest first."""
     line, _ = await _subscription(request, project_id, subscription_id)
     return page.part_of(line.held, lambda held: held.purchase.transaction, lambda held: show_transaction(line, held))
@@ -61,19 +63,21 @@ async def list_transactions(request: HttpRequest, project_id: str, subscription_
     _SUBSCRIPTION + "/entitlements", operation_id="list-subscription-entitlements",
     summary="List what it gives", tags=["Subscriptions"],
 )
-async def list_subscription_entitlements(request: HttpRequest, project_id: str, subscription_id: str, page: Page) -> wire.ListOf[wire.Entitlement]:
+async def list_subscription_entitlements(
+    request: HttpRequest, project_id: PathId, subscription_id: PathId, page: AskedPage
+) -> wire.ListOf[wire.Entitlement]:
     line, around = await _subscription(request, project_id, subscription_id)
     return page.part_of(show_entitlements(line, current(line, around.now), around).items, lambda one: one.id, lambda one: one)
 
 
 @get(_PURCHASES, operation_id="search-purchases", summary="Find by the store's identifier", tags=["Purchases"])
-async def search_purchases(request: HttpRequest, project_id: str, store_purchase_identifier: StoreIdentifier) -> wire.ListOf[wire.Purchase]:
+async def search_purchases(request: HttpRequest, project_id: PathId, store_purchase_identifier: StoreIdentifier) -> wire.ListOf[wire.Purchase]:
     lines, around = await _found(request, project_id, store_purchase_identifier)
     return whole([show_purchase(line, around) for line in lines if is_purchase(line)], request.url.path)
 
 
 @get(_PURCHASE, operation_id="get-purchase", summary="Get it", tags=["Purchases"])
-async def get_purchase(request: HttpRequest, project_id: str, purchase_id: str) -> wire.Purchase:
+async def get_purchase(request: HttpRequest, project_id: PathId, purchase_id: PathId) -> wire.Purchase:
     return show_purchase(*await _purchase(request, project_id, purchase_id))
 
 
@@ -81,7 +85,7 @@ async def get_purchase(request: HttpRequest, project_id: str, purchase_id: str) 
     _PURCHASE + "/entitlements", operation_id="list-purchase-entitlements", summary="List what it gives",
     tags=["Purchases"],
 )
-async def list_purchase_entitlements(request: HttpRequest, project_id: str, purchase_id: str, page: Page) -> wire.ListOf[wire.Entitlement]:
+async def list_purchase_entitlements(request: HttpRequest, project_id: PathId, purchase_id: PathId, page: AskedPage) -> wire.ListOf[wire.Entitlement]:
     line, around = await _purchase(request, project_id, purchase_id)
     return page.part_of(show_entitlements(line, current(line, around.now), around).items, lambda one: one.id, lambda one: one)
 

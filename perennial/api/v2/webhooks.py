@@ -3,14 +3,14 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from litestar.params import Parameter
+from litestar.params import JSONBody, QueryParameter
 
 from perennial import customers, events
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered, ms
-from perennial.api.v2.pages import Page
-from perennial.api.v2.routes import delete, get, post
+from perennial.api.v2.pages import AskedPage
+from perennial.api.v2.routes import PathId, delete, get, post
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
 from perennial.base.ids import CustomerId
@@ -24,14 +24,14 @@ _ONE = _PATH + "/{webhook_integration_id:str}"
 
 
 @get(_PATH, operation_id="list-webhook-integrations", summary="List webhook integrations", tags=_TAGS)
-async def list_webhooks(request: HttpRequest, project_id: str, page: Page) -> wire.ListOf[wire.WebhookIntegration]:
+async def list_webhooks(request: HttpRequest, project_id: PathId, page: AskedPage) -> wire.ListOf[wire.WebhookIntegration]:
     async with entered(request, project_id) as entry:
         found = await events.list_endpoints(entry.tx, after=page.after, limit=page.probe)
     return page.of(found, lambda one: one.endpoint_id, lambda one: _show(one, project_id))
 
 
 @post(_PATH, operation_id="create-webhook-integration", summary="Create a webhook integration", tags=_TAGS)
-async def create_webhook(request: HttpRequest, project_id: str, data: wire.WebhookCreate) -> wire.WebhookIntegration:
+async def create_webhook(request: HttpRequest, project_id: PathId, data: JSONBody[wire.WebhookCreate]) -> wire.WebhookIntegration:
     """The answer has the `signing_secret`, this once: messages are signed with it as Standard Webhooks says."""
     async with entered(request, project_id) as entry:
         endpoint, secret = await events.create_endpoint(
@@ -45,13 +45,15 @@ async def create_webhook(request: HttpRequest, project_id: str, data: wire.Webho
 
 
 @get(_ONE, operation_id="get-webhook-integration", summary="Get a webhook integration, with its health", tags=_TAGS)
-async def get_webhook(request: HttpRequest, project_id: str, webhook_integration_id: str) -> wire.WebhookIntegration:
+async def get_webhook(request: HttpRequest, project_id: PathId, webhook_integration_id: PathId) -> wire.WebhookIntegration:
     async with entered(request, project_id) as entry:
         return _show(await events.get_endpoint(entry.tx, webhook_integration_id), project_id)
 
 
 @post(_ONE, operation_id="update-webhook-integration", summary="Update a webhook integration", tags=_TAGS, status_code=200)
-async def update_webhook(request: HttpRequest, project_id: str, webhook_integration_id: str, data: wire.WebhookUpdate) -> wire.WebhookIntegration:
+async def update_webhook(
+    request: HttpRequest, project_id: PathId, webhook_integration_id: PathId, data: JSONBody[wire.WebhookUpdate]
+) -> wire.WebhookIntegration:
     """What is left out stays; null means all, or none in the case of the header."""
     async with entered(request, project_id) as entry:
         endpoint = await events.update_endpoint(
@@ -63,7 +65,7 @@ async def update_webhook(request: HttpRequest, project_id: str, webhook_integrat
 
 
 @delete(_ONE, operation_id="delete-webhook-integration", summary="Delete a webhook integration", tags=_TAGS, status_code=200)
-async def delete_webhook(request: HttpRequest, project_id: str, webhook_integration_id: str) -> wire.DeletedObject:
+async def delete_webhook(request: HttpRequest, project_id: PathId, webhook_integration_id: PathId) -> wire.DeletedObject:
     """What was still on its way there goes with it."""
     async with entered(request, project_id) as entry:
         await events.delete_endpoint(entry.tx, webhook_integration_id)
@@ -72,7 +74,7 @@ async def delete_webhook(request: HttpRequest, project_id: str, webhook_integrat
 
 
 @post(_ONE + "/actions/test", operation_id="test-webhook-integration", summary="Send a test event", tags=_TAGS, status_code=200)
-async def test_webhook(request: HttpRequest, project_id: str, webhook_integration_id: str) -> wire.WebhookTest:
+async def test_webhook(request: HttpRequest, project_id: PathId, webhook_integration_id: PathId) -> wire.WebhookTest:
     """It is sent at once. How it was answered shows in the integration's health and in the event's deliveries."""
     async with entered(request, project_id) as entry:
         event_id = await events.send_test(entry.tx, webhook_integration_id)
@@ -81,7 +83,9 @@ async def test_webhook(request: HttpRequest, project_id: str, webhook_integratio
 
 
 @post(_ONE + "/actions/replay", operation_id="replay-webhook-integration", summary="Tell it again", tags=_TAGS, status_code=200)
-async def replay_webhook(request: HttpRequest, project_id: str, webhook_integration_id: str, data: wire.WebhookReplay) -> wire.WebhookReplayed:
+async def replay_webhook(
+    request: HttpRequest, project_id: PathId, webhook_integration_id: PathId, data: JSONBody[wire.WebhookReplay]
+) -> wire.WebhookReplayed:
     """Everything recorded since a moment, or the events named, with their old ids: receivers that remember ids lose and double nothing."""
     if (data.since_ms is None) == (data.event_ids is None):
         raise Invalid("say what to tell again: exactly one of since_ms and event_ids", param="since_ms")
@@ -111,9 +115,9 @@ def _show(endpoint: Endpoint, project_id: str) -> wire.WebhookIntegration:
 @get("/projects/{project_id:str}/events", operation_id="list-events", summary="List what happened, and who was told", tags=["Events"])
 async def list_events(
     request: HttpRequest,
-    project_id: str,
-    page: Page,
-    customer_id: Annotated[str | None, Parameter(min_length=1, max_length=1500, description="Of this customer alone")] = None,
+    project_id: PathId,
+    page: AskedPage,
+    customer_id: Annotated[str | None, QueryParameter(min_length=1, max_length=1500, description="Of this customer alone")] = None,
 ) -> wire.ListOf[wire.Event]:
     """The oldest first. To follow the log, ask again with the last event's `cursor` as `starting_after`."""
     after = _place(page.after) if page.after is not None else None

@@ -1,0 +1,80 @@
+"""Every operation of v2, taken from the router itself so that none can be forgotten, with a body and a query that it takes."""
+
+import re
+from typing import Any
+
+from litestar.routes import HTTPRoute
+
+from perennial.api import v2
+from tests.contract.v2_caller import Caller
+from tests.world import World
+
+BODIES: dict[str, Any] = {
+    "create-project": {"name": "Mine"},
+    "create-app": {"name": "App", "type": "test_store"},
+    "update-app": {"name": "Taken"},
+    "create-product": {"store_identifier": "x", "app_id": "{app_id}", "type": "consumable"},
+    "create-entitlement": {"lookup_key": "x", "display_name": "X"},
+    "update-entitlement": {"display_name": "Taken"},
+    "attach-products-to-entitlement": {"product_ids": ["{product_id}"]},
+    "detach-products-from-entitlement": {"product_ids": ["{product_id}"]},
+    "create-offering": {"lookup_key": "x", "display_name": "X"},
+    "update-offering": {"display_name": "Taken", "is_current": False},
+    "create-packages": {"lookup_key": "x", "display_name": "X"},
+    "update-package": {"display_name": "Taken"},
+    "attach-products-to-package": {"products": [{"product_id": "{product_id}"}]},
+    "detach-products-from-package": {"product_ids": ["{product_id}"]},
+    "put-placements": {"fallback_offering_id": "{offering_id}"},
+    "create-customer": {"id": "eve"},
+    "set-customer-attributes": {"attributes": [{"name": "team", "value": "taken"}]},
+    "create-webhook-integration": {"name": "Hook", "url": "https://example.com/stolen"},
+    "update-webhook-integration": {"url": "https://example.com/stolen"},
+    "replay-webhook-integration": {"since_ms": 0},
+    "advance-clock": {"days": 1},
+}
+QUERIES = {
+    "search-subscriptions": {"store_subscription_identifier": "test_monthly"},
+    "search-purchases": {"store_purchase_identifier": "test_for_good"},
+}
+def operations() -> list[tuple[str, str, str]]:
+    """(operation, method, path)"""
+    return sorted(
+        (str(handler.operation_id), str(method), route.path)
+        for route in v2.router.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+        if method != "OPTIONS"
+    )
+
+
+OPERATIONS = operations()
+
+
+def filled(template: Any, ids: dict[str, str]) -> Any:
+    if isinstance(template, dict):
+        return {name: filled(one, ids) for name, one in template.items()}
+    if isinstance(template, list):
+        return [filled(one, ids) for one in template]
+    return re.sub(r"\{(\w+)(?::str)?\}", lambda found: ids[found[1]], template) if isinstance(template, str) else template
+
+
+async def ids_of(world: World) -> dict[str, str]:
+    """One of everything."""
+    caller = Caller.of(world)
+    await world.buy("ada", "pro_monthly", token="test_monthly")
+    await world.buy("ada", "pro_lifetime", token="test_for_good")
+    hook = await caller.post("/integrations/webhooks", {"name": "Hook", "url": "https://example.com/hook"})
+    offering = (await caller.get("/offerings"))["items"][0]
+    return {
+        "project_id": world.project_id,
+        "app_id": world.app_ids["test_store"],
+        "product_id": (await caller.get("/products", app_id=world.app_ids["test_store"]))["items"][0]["id"],
+        "entitlement_id": (await caller.get("/entitlements"))["items"][0]["id"],
+        "offering_id": offering["id"],
+        "package_id": (await caller.get(f"/offerings/{offering['id']}/packages"))["items"][0]["id"],
+        "customer_id": "ada",
+        "subscription_id": (await caller.get("/customers/ada/subscriptions"))["items"][0]["id"],
+        "purchase_id": (await caller.get("/customers/ada/purchases"))["items"][0]["id"],
+        "webhook_integration_id": hook["id"],
+    }

@@ -1,0 +1,136 @@
+"""The demo's pages in a real browser: their script, their forms, and what another site's page can do to them."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from perennial import agenda
+from perennial.app import App, open_app
+from perennial.base.value import replace
+from perennial.demo import ensure_demo
+from tests.e2e.server import open_server, open_site
+from tests.world import settings_for
+
+
+@dataclass(frozen=True)
+class Desk:
+    app: App
+    demo: dict[str, Any]
+    page: Page
+    base_url: str
+    complaints: list[str]  # of the browser: what its policy refused, what nobody caught
+
+    async def buy(self, app_user_id: str, label: str) -> None:
+        await self.page.get_by_label("Customer", exact=True).fill(app_user_id)
+        await self.page.get_by_label("buys").select_option(label=label)
+        await self.page.get_by_role("button", name="Buy").click()
+
+    async def work(self) -> None:
+        """What the worker does."""
+        await agenda.run_due(self.app, self.demo["project_id"])
+
+
+@pytest.fixture
+async def desk(browser: Browser, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
+    monkeypatch.setenv("PERENNIAL_DEMO", "1")
+    async with AsyncExitStack() as stack:
+        base_url = await stack.enter_async_context(open_server(database_url, tmp_path))
+        settings = replace(settings_for(database_url, tmp_path), is_demo=True, port=urlsplit(base_url).port)
+        app = await stack.enter_async_context(open_app(settings, connections=2))
+        demo = await ensure_demo(app)
+        context = await browser.new_context()
+        page = await context.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(error.message))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        yield Desk(app=app, demo=demo, page=page, base_url=base_url, complaints=complaints)
+        await context.close()
+
+
+async def test_somebody_buys_and_the_pages_follow_what_happens(desk: Desk):
+    page = desk.page
+    await page.goto(desk.base_url)
+    await desk.buy("ada", "Pro, monthly, 9.99 USD")
+    await expect(page.get_by_role("heading", name="ada")).to_be_visible()
+    await expect(page.locator("#given")).to_contain_text("pro renews")
+    await expect(page.locator("#told")).to_contain_text("waiting")
+
+    await desk.work()
+    await expect(page.locator("#told")).to_contain_text("delivered", timeout=10_000)  # nobody reloads the page
+
+    await page.get_by_role("button", name="+1 month").click()
+    await expect(page.get_by_role("status")).to_contain_text("The clock moved on")
+    await expect(page.locator("#told")).to_contain_text("renewal")
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#lines")).to_contain_text("will not renew")
+    await page.get_by_role("button", name="+1 year").click()
+    await expect(page.locator("#given")).to_contain_text("No entitlement is active now.")
+
+    await page.goto(desk.base_url)
+    await expect(page.locator("#received")).to_contain_text("expiration")
+    await page.locator("#received summary").first.click()
+    await expect(page.locator("#received pre").first).to_contain_text('"type": "EXPIRATION"')
+    assert desk.complaints == []
+
+
+async def test_what_is_opened_by_hand_stays_open(desk: Desk):
+    page = desk.page
+    await page.goto(desk.base_url)
+    await desk.buy("ada", "Pro, monthly, 9.99 USD")
+    await page.locator("#lines summary").click()  # closes it
+    await page.locator("h1").click()
+    await desk.work()
+    await expect(page.locator("#told")).to_contain_text("delivered", timeout=10_000)
+    await expect(page.locator("#lines table")).to_be_hidden()
+
+
+async def test_the_lines_to_paste_are_copied_whole(desk: Desk):
+    page = desk.page
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.goto(desk.base_url)
+    for name, expected in (("Kotlin", "10.0.2.2"), ("Swift", ".with(entitlementVerificationMode: .disabled)"), ("JavaScript", "eventsURL")):
+        await page.get_by_text(name, exact=True).click()
+        await page.locator(".panel:visible").get_by_role("button", name="Copy").click()
+        await expect(page.locator(".panel:visible").get_by_role("button")).to_have_text("Copied")
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        assert expected in copied
+        assert desk.demo["public_keys"]["test_store"] in copied
+    assert desk.complaints == []
+
+
+async def test_everything_that_takes_input_has_a_name_and_nothing_is_wider_than_a_phone(desk: Desk):
+    page = desk.page
+    await page.set_viewport_size({"width": 360, "height": 780})
+    await page.goto(desk.base_url)
+    await desk.buy("ada", "Pro, yearly, 59.99 USD, after a trial")
+    for path in ("/", "/customers", "/customers/ada"):
+        await page.goto(desk.base_url + path)
+        nameless = "[...document.querySelectorAll('input:not([type=hidden]), select')].filter((one) => !one.labels.length).map((one) => one.outerHTML)"
+        assert await page.evaluate(nameless) == []
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+async def test_another_sites_page_reads_nothing_and_moves_nothing(desk: Desk, tmp_path: Path):
+    """On the same machine and port of its own, as any page a developer has open."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "index.html").write_text(
+        f'<!doctype html><form action="{desk.base_url}/demo/clock" method="post"><button name="by" value="year">A prize</button></form>'
+    )
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        before = tx.now
+    with open_site(folder) as address:
+        await desk.page.goto(address)
+        read = await desk.page.evaluate("(url) => fetch(url).then((answer) => answer.status + ' ' + answer.url)", f"{desk.base_url}/")
+        assert read == f"403 {desk.base_url}/"
+        async with desk.page.expect_response("**/demo/clock") as answered:
+            await desk.page.get_by_role("button").click()
+        assert (await answered.value).status == 403
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        assert (tx.now - before).days == 0
