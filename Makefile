@@ -16,7 +16,7 @@ run: $(RUN) ## start Perennial with a database of its own; Ctrl-C stops it
 	@exec .venv/bin/perennial up
 
 test: $(DEV) ## run all tests (ARGS='-k words' for some)
-	@.venv/bin/python -m pytest -n auto -q $(ARGS)
+	@.venv/bin/python -m pytest -n auto -q -rs $(ARGS)
 
 check: $(DEV) ## format, lint, types, layers, schema
 	.venv/bin/ruff format --check .

@@ -58,13 +58,11 @@ CREATE FUNCTION public.due_projects(wanted_lane text, wall timestamp with time z
     AS $$
 BEGIN
   RETURN QUERY
-    (SELECT DISTINCT a.project_id FROM agenda a JOIN project p ON p.project_id = a.project_id
-     WHERE a.lane = wanted_lane AND a.wake_at <= wall AND p.clock_at IS NULL LIMIT most)
-    UNION ALL
-    (SELECT p.project_id FROM project p
-     WHERE p.clock_at IS NOT NULL AND EXISTS (
-       SELECT FROM agenda a WHERE a.project_id = p.project_id AND a.lane = wanted_lane
-         AND a.wake_at <= project_now(p.clock_at, p.clock_started_at, wall)) LIMIT most);
+    SELECT p.project_id FROM project p
+    CROSS JOIN LATERAL (
+      SELECT FROM agenda a
+      WHERE a.project_id = p.project_id AND a.lane = wanted_lane AND a.wake_at <= project_now(p.clock_at, p.clock_started_at, wall) LIMIT 1) due
+    LIMIT most;
 END $$;
 
 --
@@ -565,7 +563,6 @@ CREATE TABLE public.purchase (
     told_expires_at timestamp with time zone,
     told_revoked_at timestamp with time zone,
     told_expired boolean NOT NULL,
-    told_end_inferred boolean NOT NULL,
     told_reversals integer NOT NULL,
     told_billing_issue boolean NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
@@ -881,6 +878,12 @@ CREATE INDEX attribute_email ON public.attribute USING btree (project_id, lower(
 CREATE INDEX customer_merged_into ON public.customer USING btree (project_id, merged_into) WHERE (merged_into IS NOT NULL);
 
 --
+-- Name: delivery_by_endpoint; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX delivery_by_endpoint ON public.delivery USING btree (project_id, endpoint_id);
+
+--
 -- Name: delivery_open; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -890,19 +893,19 @@ CREATE INDEX delivery_open ON public.delivery USING btree (project_id, endpoint_
 -- Name: delivery_wake; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX delivery_wake ON public.delivery USING btree (wake_at) WHERE (wake_at IS NOT NULL);
-
---
--- Name: delivery_wake_of_project; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX delivery_wake_of_project ON public.delivery USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX delivery_wake ON public.delivery USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
 
 --
 -- Name: entitlement_product_by_product; Type: INDEX; Schema: public; Owner: -
 --
 
 CREATE INDEX entitlement_product_by_product ON public.entitlement_product USING btree (project_id, product_id);
+
+--
+-- Name: event_by_id; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX event_by_id ON public.event USING btree (project_id, event_id);
 
 --
 -- Name: event_by_time; Type: INDEX; Schema: public; Owner: -
@@ -914,37 +917,25 @@ CREATE INDEX event_by_time ON public.event USING btree (project_id, recorded_at,
 -- Name: inquiry_wake; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX inquiry_wake ON public.inquiry USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX inquiry_wake ON public.inquiry USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
 
 --
--- Name: inquiry_wake_of_project; Type: INDEX; Schema: public; Owner: -
+-- Name: line_by_id; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX inquiry_wake_of_project ON public.inquiry USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX line_by_id ON public.line USING btree (project_id, line_id);
 
 --
 -- Name: line_wake; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX line_wake ON public.line USING btree (wake_at) WHERE (wake_at IS NOT NULL);
-
---
--- Name: line_wake_of_project; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX line_wake_of_project ON public.line USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX line_wake ON public.line USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
 
 --
 -- Name: notification_wake; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX notification_wake ON public.notification USING btree (wake_at) WHERE (wake_at IS NOT NULL);
-
---
--- Name: notification_wake_of_project; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX notification_wake_of_project ON public.notification USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX notification_wake ON public.notification USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
 
 --
 -- Name: offering_one_is_current; Type: INDEX; Schema: public; Owner: -
@@ -962,13 +953,7 @@ CREATE INDEX package_product_by_product ON public.package_product USING btree (p
 -- Name: simulated_subscription_wake; Type: INDEX; Schema: public; Owner: -
 --
 
-CREATE INDEX simulated_subscription_wake ON public.simulated_subscription USING btree (wake_at) WHERE (wake_at IS NOT NULL);
-
---
--- Name: simulated_subscription_wake_of_project; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX simulated_subscription_wake_of_project ON public.simulated_subscription USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX simulated_subscription_wake ON public.simulated_subscription USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
 
 --
 -- Name: alias alias_project_id_customer_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -

@@ -10,7 +10,7 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import read
+from bench import agenda, intake, jws, read, start, webhook
 from bench.house import House, open_house
 from bench.report import Figure, save, show
 from perennial.base.time import perf_counter
@@ -18,7 +18,14 @@ from perennial.settings import Settings
 
 Measurement = Callable[[House, Progress, int], Awaitable[list[Figure]]]
 
-MEASUREMENTS: dict[str, Measurement] = {"read": read.run}
+MEASUREMENTS: dict[str, Measurement] = {
+    "read": read.run,
+    "jws": jws.run,
+    "intake": intake.run,
+    "agenda": agenda.run,
+    "webhook": webhook.run,
+    "start": start.run,
+}
 
 
 def main() -> int:

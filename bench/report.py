@@ -20,12 +20,16 @@ class Figure:
     unit: str
     ceiling: str = ""
     ceiling_value: float | None = None
+    measured_ratio: float | None = None  # where it was measured in pairs
     target: str = ""  # what we want of it, in words
     note: str = ""
 
     @property
     def ratio(self) -> float | None:
-        return self.value / self.ceiling_value if self.ceiling_value else None
+        """1 is the ceiling itself, whether more is better or (of seconds) less."""
+        if self.measured_ratio is not None or not self.ceiling_value:
+            return self.measured_ratio
+        return self.ceiling_value / self.value if self.unit == "s" else self.value / self.ceiling_value
 
 
 @value
@@ -41,6 +45,11 @@ class Rounds:
     @property
     def spread(self) -> str:
         return f"{min(self.values):,.0f} to {max(self.values):,.0f} in {len(self.values)} rounds"
+
+
+def paired(left: Rounds, right: Rounds) -> float:
+    """The middle of the ratios of neighbouring rounds: what slows the whole machine for a while falls on both."""
+    return median(one / other for one, other in zip(left.values, right.values, strict=True))
 
 
 def show(console: Console, figures: Sequence[Figure]) -> None:

@@ -251,8 +251,8 @@ CREATE TABLE line (
   FOREIGN KEY (project_id, customer_id) REFERENCES customer,
   FOREIGN KEY (project_id, app_id) REFERENCES app
 );
-CREATE INDEX line_wake ON line (wake_at) WHERE wake_at IS NOT NULL;
-CREATE INDEX line_wake_of_project ON line (project_id, wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX line_by_id ON line (project_id, line_id);
+CREATE INDEX line_wake ON line (project_id, wake_at) WHERE wake_at IS NOT NULL;
 
 CREATE TABLE purchase (
   project_id          text NOT NULL,
@@ -328,8 +328,7 @@ CREATE TABLE notification ( -- the inbox
   PRIMARY KEY (project_id, app_id, message_id),
   FOREIGN KEY (project_id, app_id) REFERENCES app ON DELETE CASCADE
 );
-CREATE INDEX notification_wake ON notification (wake_at) WHERE wake_at IS NOT NULL;
-CREATE INDEX notification_wake_of_project ON notification (project_id, wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX notification_wake ON notification (project_id, wake_at) WHERE wake_at IS NOT NULL;
 
 CREATE TABLE inquiry ( -- a line the store's API should be asked about
   project_id  text NOT NULL,
@@ -343,8 +342,7 @@ CREATE TABLE inquiry ( -- a line the store's API should be asked about
   PRIMARY KEY (project_id, app_id, environment, store_line),
   FOREIGN KEY (project_id, app_id) REFERENCES app ON DELETE CASCADE
 );
-CREATE INDEX inquiry_wake ON inquiry (wake_at) WHERE wake_at IS NOT NULL;
-CREATE INDEX inquiry_wake_of_project ON inquiry (project_id, wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX inquiry_wake ON inquiry (project_id, wake_at) WHERE wake_at IS NOT NULL;
 
 -- What happened, and who was told ----------------------------------------------------------------------------------------------
 
@@ -362,6 +360,7 @@ CREATE TABLE event (
   PRIMARY KEY (project_id, customer_id, event_id),
   UNIQUE (project_id, customer_id, sequence)
 );
+CREATE INDEX event_by_id ON event (project_id, event_id);
 CREATE INDEX event_by_time ON event (project_id, recorded_at, event_id);
 
 CREATE TABLE endpoint (
@@ -400,8 +399,8 @@ CREATE TABLE delivery ( -- the outbox: an event on its way to an endpoint
   FOREIGN KEY (project_id, customer_id, event_id) REFERENCES event ON DELETE CASCADE,
   CHECK (wake_at IS NULL OR (delivered_at IS NULL AND parked_at IS NULL))
 );
-CREATE INDEX delivery_wake ON delivery (wake_at) WHERE wake_at IS NOT NULL;
-CREATE INDEX delivery_wake_of_project ON delivery (project_id, wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX delivery_wake ON delivery (project_id, wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX delivery_by_endpoint ON delivery (project_id, endpoint_id);
 CREATE INDEX delivery_open ON delivery (project_id, endpoint_id, customer_id, sequence) WHERE wake_at IS NOT NULL;
 
 -- Simulated stores (sandbox projects only) ---------------------------------------------------------------------------------------
@@ -424,8 +423,7 @@ CREATE TABLE simulated_subscription (
   PRIMARY KEY (project_id, app_id, store_line),
   FOREIGN KEY (project_id, app_id) REFERENCES app ON DELETE CASCADE
 );
-CREATE INDEX simulated_subscription_wake ON simulated_subscription (wake_at) WHERE wake_at IS NOT NULL;
-CREATE INDEX simulated_subscription_wake_of_project ON simulated_subscription (project_id, wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX simulated_subscription_wake ON simulated_subscription (project_id, wake_at) WHERE wake_at IS NOT NULL;
 
 -- The agenda: everything later, in one place ---------------------------------------------------------------------------------------
 
@@ -508,18 +506,16 @@ BEGIN
       ON d.project_id = c.project_id AND d.customer_id = c.customer_id AND d.version = c.version AND d.catalog_version = p.catalog_version;
 END $$;
 
--- Where work is due: projects on the wall clock, and those with clocks of their own, each by its own time.
+-- Where work is due, each project by its own time: one look at an index per project and kind, however long the backlog.
 CREATE FUNCTION due_projects(wanted_lane text, wall timestamptz, most integer) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
   RETURN QUERY
-    (SELECT DISTINCT a.project_id FROM agenda a JOIN project p ON p.project_id = a.project_id
-     WHERE a.lane = wanted_lane AND a.wake_at <= wall AND p.clock_at IS NULL LIMIT most)
-    UNION ALL
-    (SELECT p.project_id FROM project p
-     WHERE p.clock_at IS NOT NULL AND EXISTS (
-       SELECT FROM agenda a WHERE a.project_id = p.project_id AND a.lane = wanted_lane
-         AND a.wake_at <= project_now(p.clock_at, p.clock_started_at, wall)) LIMIT most);
+    SELECT p.project_id FROM project p
+    CROSS JOIN LATERAL (
+      SELECT FROM agenda a
+      WHERE a.project_id = p.project_id AND a.lane = wanted_lane AND a.wake_at <= project_now(p.clock_at, p.clock_started_at, wall) LIMIT 1) due
+    LIMIT most;
 END $$;
 
 CREATE FUNCTION all_projects() RETURNS SETOF project

@@ -55,7 +55,8 @@ def trace_asgi(front: Callable[..., Any], settings: Settings) -> Callable[..., A
 
     async def traced(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
-            return await front(scope, receive, send)
+            await front(scope, receive, send)
+            return
         carrier = {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}
         with tracer.start_as_current_span(f"{scope['method']} {_shape(scope['path'])}", context=propagate.extract(carrier), kind=trace.SpanKind.SERVER) as span:
 

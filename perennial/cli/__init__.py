@@ -2,7 +2,7 @@
 
 import typer
 
-from perennial.cli import catalog_commands, clock, customers, health, processes, projects, simulate, webhooks
+from perennial.cli import catalog_commands, catching_up, clock, customers, health, processes, projects, simulate, webhooks
 from perennial.cli.desk import Commands
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.add_typer(webhooks.commands, name="webhooks", rich_help_panel="Set up")
 app.add_typer(customers.commands, name="customer", rich_help_panel="Look and try")
 app.add_typer(clock.commands, name="clock", rich_help_panel="Look and try")
 app.add_typer(simulate.simulate, name="simulate", rich_help_panel="Look and try")
+app.command("catch-up", rich_help_panel="Look and try")(catching_up.catch_up)
 app.command(rich_help_panel="Look and try")(health.check)
 app.command(rich_help_panel="Look and try")(health.doctor)
 app.command(rich_help_panel="Look and try")(processes.version)

@@ -83,6 +83,7 @@ class _Running(msgspec.Struct):
     database_url: str
     pid: int
     port: int
+    allow_internal_webhooks: bool = False
 
 
 def read_settings() -> Settings:
@@ -90,10 +91,14 @@ def read_settings() -> Settings:
     settings = Settings.read()
     if settings.database_url is not None:
         return settings
-    return replace(settings, database_url=_running_url(settings.home))
+    running = _running(settings.home)
+    return replace(
+        settings, database_url=running.database_url, port=running.port,
+        allow_internal_webhooks=settings.allow_internal_webhooks or running.allow_internal_webhooks,
+    )
 
 
-def _running_url(home: Path) -> str:
+def _running(home: Path) -> _Running:
     path = home / RUN_FILE
     way_out = "start Perennial with: perennial up; or set DATABASE_URL to your PostgreSQL"
     try:
@@ -104,7 +109,7 @@ def _running_url(home: Path) -> str:
         raise Unavailable(f"{path} cannot be read: {error}; {way_out}") from error
     if not _lives(running.pid):
         raise Unavailable(f"Perennial no longer runs here ({path} is from a process that has ended); {way_out}")
-    return running.database_url
+    return running
 
 
 def _lives(pid: int) -> bool:

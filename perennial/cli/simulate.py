@@ -1,11 +1,9 @@
 """`perennial simulate`: buy and live through subscriptions in the simulated App Store of a sandbox project.
 
-What an act leads to arrives like a real notification: the worker posts it, at once by the project's clock.
+What an act leads to arrives like a real notification, through the same door, at once by the project's clock.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Annotated, TypeVar
 
@@ -13,17 +11,19 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from perennial import catalog
-from perennial.app import open_app
+from perennial import catalog, customers, intake
+from perennial.agenda import run_due
+from perennial.app import App
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Invalid, NotFound, PerennialError
-from perennial.base.ids import ProjectId
+from perennial.base.errors import Invalid, NotFound
+from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money, from_decimal
 from perennial.base.secrets import Vault
 from perennial.base.time import iso
+from perennial.cli.desk import ProjectOption, choose_project, run
 from perennial.providers import simulated
+from perennial.providers.apple import AppStore
 from perennial.providers.simulated import Bought, Subscription, payloads
-from perennial.settings import Settings
 
 simulate = typer.Typer(name="simulate", help="A simulated App Store for sandbox projects: buy, renew, fail, refund.", no_args_is_help=True)
 console = Console(highlight=False)
@@ -31,8 +31,8 @@ console = Console(highlight=False)
 T = TypeVar("T")
 Act = Callable[[Tx, str], Awaitable[T]]  # in a transaction of the project, on an app
 
-Project = Annotated[str, typer.Option("--project", envvar="PERENNIAL_PROJECT", help="The sandbox project's id.")]
-AppId = Annotated[str | None, typer.Option("--app", help="The app's id; needed where the project has several App Store apps.")]
+Project = ProjectOption
+AppOption = Annotated[str | None, typer.Option("--app", help="The app's id; needed where the project has several App Store apps.")]
 Line = Annotated[str, typer.Argument(help="The line: the originalTransactionId that `buy` printed.")]
 Product = Annotated[str, typer.Argument(help="The product's identifier in the store, as in the catalog.")]
 Transaction = Annotated[str | None, typer.Option(help="A transaction of the line; without it, the current one.")]
@@ -65,24 +65,28 @@ async def _app_of(tx: Tx, app_id: str | None) -> str:
 # Commands ---------------------------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _session() -> AsyncIterator[tuple[Database, Vault]]:
-    async with open_app(Settings.read(), application="perennial simulate", connections=1) as app:
-        yield app.database, app.vault
+def _do(project: str | None, app: str | None, work: Callable[[Tx, Vault, str], Awaitable[T]]) -> T:
+    """Runs one act, and what it sends at once: rehearsing should not wait for a worker."""
+
+    async def inside(house: App) -> T:
+        chosen = await choose_project(house, project)
+        result = await act(house.database, chosen.project_id, app, lambda tx, app_id: work(tx, house.vault, app_id))
+        await run_due(house, chosen.project_id, ["simulation", "money"])
+        return result
+
+    return run(inside)
 
 
-def _do(project: str, app: str | None, work: Callable[[Tx, Vault, str], Awaitable[T]]) -> T:
-    """Runs one act; what the caller did wrong is a sentence and exit code 1."""
-
-    async def run() -> T:
-        async with _session() as (database, vault):
-            return await act(database, ProjectId(project), app, lambda tx, app_id: work(tx, vault, app_id))
-
+async def _post(tx: Tx, vault: Vault, app_id: AppId, bought: Bought, customer: str) -> None:
+    """What the customer's SDK does after a purchase."""
+    store = AppStore()
     try:
-        return asyncio.run(run())
-    except PerennialError as error:
-        Console(stderr=True, highlight=False).print(error.message, markup=False)
-        raise typer.Exit(1) from error
+        receipt = intake.Receipt(token=bought.signed_transaction)
+        reading = await intake.read_receipt(tx, vault, {"app_store": store, "mac_app_store": store}, app_id, receipt)
+        ids, _ = await customers.ensure(tx, [customer])
+        await intake.record_receipt(tx, app_id, receipt, reading, ids[customer])
+    finally:
+        await store.close()
 
 
 def _money(price: str | None, currency: str) -> Money | None:
@@ -107,7 +111,7 @@ def _say(line: Subscription) -> None:
 
 
 @simulate.command("opt-in")
-def opt_in(project: Project, app: AppId = None) -> None:
+def opt_in(project: Project = None, app: AppOption = None) -> None:
     """Give the app a simulated store whose signatures the project believes."""
     _do(project, app, simulated.opt_in)
     console.print("the app has a simulated App Store; buy something with: perennial simulate buy PRODUCT", soft_wrap=True)
@@ -116,9 +120,10 @@ def opt_in(project: Project, app: AppId = None) -> None:
 @simulate.command()
 def buy(
     product: Product,
-    project: Project,
-    app: AppId = None,
-    customer: Annotated[str | None, typer.Option(help="The appAccountToken, a UUID: the app user id of who buys.")] = None,
+    project: Project = None,
+    app: AppOption = None,
+    customer: Annotated[str | None, typer.Option(help="The app user id of who buys: the purchase is posted for them, as an SDK does.")] = None,
+    token: Annotated[str | None, typer.Option(help="The appAccountToken, a UUID the app attaches to the purchase.")] = None,
     free_trial: Annotated[bool, typer.Option("--free-trial", help="Begin with the product's free trial.")] = False,
     price: Price = None,
     currency: Currency = "USD",
@@ -128,39 +133,43 @@ def buy(
 ) -> None:
     """A customer buys a product."""
     charged = _money(price, currency)
-    bought = _do(
-        project, app,
-        lambda tx, vault, app_id: simulated.buy(
-            tx, vault, app_id, product=product, app_account_token=customer, offer="free_trial" if free_trial else None, price=charged,
+
+    async def work(tx: Tx, vault: Vault, app_id: str) -> Bought:
+        bought = await simulated.buy(
+            tx, vault, app_id, product=product, app_account_token=token, offer="free_trial" if free_trial else None, price=charged,
             storefront=storefront, family_shared=family_shared,
-        ),
-    )
+        )
+        if customer is not None:
+            await _post(tx, vault, AppId(app_id), bought, customer)
+        return bought
+
+    bought = _do(project, app, work)
     _say_bought(bought)
     if show_signed:
         console.print(bought.signed_transaction, soft_wrap=True)
 
 
 @simulate.command()
-def cancel(line: Line, project: Project, app: AppId = None) -> None:
+def cancel(line: Line, project: Project = None, app: AppOption = None) -> None:
     """The customer turns auto-renew off."""
     _say(_do(project, app, lambda tx, _, app_id: simulated.cancel(tx, app_id, line)))
 
 
 @simulate.command()
-def uncancel(line: Line, project: Project, app: AppId = None) -> None:
+def uncancel(line: Line, project: Project = None, app: AppOption = None) -> None:
     """The customer turns auto-renew on again."""
     _say(_do(project, app, lambda tx, _, app_id: simulated.uncancel(tx, app_id, line)))
 
 
 @simulate.command()
-def upgrade(line: Line, product: Product, project: Project, app: AppId = None, price: Price = None, currency: Currency = "USD") -> None:
+def upgrade(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer switches to a better product, at once."""
     charged = _money(price, currency)
     _say(_do(project, app, lambda tx, _, app_id: simulated.upgrade(tx, app_id, line, product, price=charged)))
 
 
 @simulate.command()
-def downgrade(line: Line, product: Product, project: Project, app: AppId = None, price: Price = None, currency: Currency = "USD") -> None:
+def downgrade(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer switches to a lesser product, at the next renewal."""
     charged = _money(price, currency)
     _say(_do(project, app, lambda tx, _, app_id: simulated.downgrade(tx, app_id, line, product, price=charged)))
@@ -169,8 +178,8 @@ def downgrade(line: Line, product: Product, project: Project, app: AppId = None,
 @simulate.command("fail-next-renewal")
 def fail_next_renewal(
     line: Line,
-    project: Project,
-    app: AppId = None,
+    project: Project = None,
+    app: AppOption = None,
     grace_days: Annotated[int, typer.Option(help="0, 3, 6, 16 or 28 days of grace.")] = 0,
     recover_after_days: Annotated[int | None, typer.Option(help="Days after which the charge succeeds; without it, never.")] = None,
 ) -> None:
@@ -186,8 +195,8 @@ def fail_next_renewal(
 @simulate.command()
 def refund(
     line: Line,
-    project: Project,
-    app: AppId = None,
+    project: Project = None,
+    app: AppOption = None,
     transaction: Transaction = None,
     percent: Annotated[int, typer.Option(min=1, max=100, help="How much of the price.")] = 100,
 ) -> None:
@@ -196,26 +205,26 @@ def refund(
 
 
 @simulate.command("reverse-refund")
-def reverse_refund(line: Line, project: Project, app: AppId = None, transaction: Transaction = None) -> None:
+def reverse_refund(line: Line, project: Project = None, app: AppOption = None, transaction: Transaction = None) -> None:
     """Apple takes a refund back."""
     _say(_do(project, app, lambda tx, _, app_id: simulated.reverse_refund(tx, app_id, line, transaction)))
 
 
 @simulate.command()
-def extend(line: Line, days: Annotated[int, typer.Argument(min=1, max=90)], project: Project, app: AppId = None) -> None:
+def extend(line: Line, days: Annotated[int, typer.Argument(min=1, max=90)], project: Project = None, app: AppOption = None) -> None:
     """Move the renewal date."""
     _say(_do(project, app, lambda tx, _, app_id: simulated.extend(tx, app_id, line, days)))
 
 
 @simulate.command()
-def resubscribe(line: Line, product: Product, project: Project, app: AppId = None, price: Price = None, currency: Currency = "USD") -> None:
+def resubscribe(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer comes back after the end."""
     charged = _money(price, currency)
     _say_bought(_do(project, app, lambda tx, vault, app_id: simulated.resubscribe(tx, vault, app_id, line, product, price=charged)))
 
 
 @simulate.command()
-def status(project: Project, app: AppId = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
+def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
     """What the simulated store holds."""
     line_column, until_column = Column("line", no_wrap=True), Column("until", no_wrap=True)
     table = Table(line_column, "product", "status", until_column, "auto-renew", "next", "transactions", "undelivered")
@@ -230,7 +239,7 @@ def status(project: Project, app: AppId = None, limit: Annotated[int, typer.Opti
 
 
 @simulate.command("resend-lost")
-def resend_lost(project: Project, app: AppId = None) -> None:
+def resend_lost(project: Project = None, app: AppOption = None) -> None:
     """Send again what never arrived."""
     count = _do(project, app, lambda tx, _, app_id: simulated.resend_lost(tx, app_id))
     console.print(f"{count} notifications are on their way again")

@@ -157,13 +157,13 @@ async def page(tx: Tx, *, after: str | None, limit: int, search: str | None) -> 
     rows = await tx.fetch(
         """
         SELECT c.customer_id FROM customer c
-        WHERE c.merged_into IS NULL AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
+        WHERE c.project_id = (SELECT %(project_id)s::text) AND c.merged_into IS NULL AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
           AND (%(search)s::text IS NULL OR c.customer_id IN (
             SELECT a.customer_id FROM alias a WHERE a.app_user_id = %(search)s
             UNION SELECT t.customer_id FROM attribute t WHERE t.name = '$email' AND lower(t.value) = lower(%(search)s)))
         ORDER BY c.customer_id LIMIT %(limit)s
         """,
-        after=after, search=search, limit=limit,
+        project_id=tx.project_id, after=after, search=search, limit=limit,
     )
     return [row["customer_id"] for row in rows]
 

@@ -52,7 +52,7 @@ async def _proof(app: App, tx: Tx, product: Product) -> Receipt:
 async def act(app: App, project_id: ProjectId, line_id: str, name: str, failure: str) -> None:
     """One of `ACTS` on a line. `Conflict` where its store says that it cannot be."""
     async with app.database.transaction(project_id) as tx:
-        line = (await subscriptions.load(tx, [LineId(line_id)])).get(LineId(line_id))
+        line = (await subscriptions.load_by_ids(tx, [LineId(line_id)])).get(LineId(line_id))
         if line is None:
             raise NotFound(f"no line {line_id[:80]!r} in this project", param="line_id")
         if line.store == "test_store":

@@ -36,7 +36,7 @@ def snippets(base_url: str, key: str) -> list[Snippet]:
         )),
         Snippet(slug="kotlin", name="Kotlin", package="com.revenuecat.purchases:purchases", code=_KOTLIN.format(url=emulator, key=key), traps=(
             "10.0.2.2 is this machine as the Android emulator sees it; on a phone: adb reverse, and 127.0.0.1.",
-            "Plain http needs android:usesCleartextTraffic=\"true\" in the debug manifest.",
+            "Plain http needs android:usesCleartextTraffic=\"true\" in the debug manifest. A release build refuses a test_ key.",
             _NO_PATH, _UNVERIFIED,
         )),
         Snippet(slug="flutter", name="Flutter", package="purchases_flutter", code=_FLUTTER.format(url=base_url, emulator=emulator, key=key), traps=(

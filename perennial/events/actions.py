@@ -174,6 +174,8 @@ async def create_endpoint(
 ) -> tuple[Endpoint, str]:
     """A webhook integration, and its Standard Webhooks signing secret (`whsec_...`), which is shown this once.
 
+    A project's endpoints sign with one secret, so that a receiver behind several of them has one to check.
+
     It hears what happens from now on; `replay` tells it of the past.
     """
     endpoint = Endpoint(
@@ -187,7 +189,7 @@ async def create_endpoint(
         has_authorization=authorization_header is not None,
     )
     await _check(tx, endpoint)
-    secret = "whsec_" + base64.b64encode(random_bytes(32)).decode()
+    secret = await _shared_secret(tx, vault) or "whsec_" + base64.b64encode(random_bytes(32)).decode()
     await db.insert_endpoint(
         tx,
         endpoint,
@@ -195,6 +197,14 @@ async def create_endpoint(
         signing_secret=vault.seal(secret, _purpose(_SIGNING_SECRET, endpoint.endpoint_id)),
     )
     return endpoint, secret
+
+
+async def _shared_secret(tx: Tx, vault: Vault) -> str | None:
+    others = await db.page_endpoints(tx, after=None, limit=1)
+    if not others:
+        return None
+    route = (await db.routes(tx, [others[0].endpoint_id]))[others[0].endpoint_id]
+    return vault.unseal(route.signing_secret, _purpose(_SIGNING_SECRET, others[0].endpoint_id)).decode()
 
 
 async def update_endpoint(

@@ -1,8 +1,7 @@
 """The verbs of intake: keep what stores send, digest it, check what apps post, ask stores what they did not say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
 
 import structlog
 
@@ -16,12 +15,12 @@ from perennial.intake import db
 from perennial.intake.db import Due, Inquiry
 from perennial.intake.model import RETRY_AFTER, Message, Posted, Provider, Reading, StoreApp
 from perennial.subscriptions import Said
-from perennial.subscriptions.model import Line
+from perennial.subscriptions.model import Environment, Line
 
 log = structlog.get_logger("perennial.intake")
 
 Providers = Mapping[str, Provider]  # by store
-T = TypeVar("T")
+CATCH_UP_BATCH = 100
 
 
 @value
@@ -170,6 +169,40 @@ async def ask_due(database: Database, vault: Vault, providers: Providers, projec
         line = lines.get((inquiry.environment, inquiry.store_line))
         await _ask(database, providers, project_id, apps[inquiry.app_id], inquiry, line, posted, now)
     return len(claimed)
+
+
+async def catch_up(
+    database: Database, vault: Vault, providers: Providers, project_id: ProjectId, app_id: AppId, since: datetime, environment: Environment
+) -> AsyncIterator[int]:
+    """After an outage: everything the store sent since then, into the inbox again. Yields how many it has read so far.
+
+    Those we have change nothing, so it may be stopped and begun anew at any moment.
+    """
+    async with database.transaction(project_id) as tx:
+        apps = await db.store_apps(tx, vault, [app_id])
+        now = tx.now
+    if app_id not in apps:
+        raise Invalid(f"no app {app_id!r} in this project", param="app")
+    app = apps[app_id]
+    provider, read = providers[app.store], 0
+    if not provider.can_ask(app):
+        raise Invalid("this app has no credentials for its store's API: bundle id, key id, issuer and private key", param="app")
+    batch: list[Message] = []
+    async for body in provider.sent_notifications(app, since, now, environment, now):
+        batch.append(Message(app_id=app_id, envelope=provider.open(app, body, now), body=body))
+        read += 1
+        if len(batch) == CATCH_UP_BATCH:
+            await _keep(database, project_id, batch)
+            batch = []
+            yield read
+    await _keep(database, project_id, batch)
+    yield read
+
+
+async def _keep(database: Database, project_id: ProjectId, batch: Sequence[Message]) -> None:
+    if batch:
+        async with database.transaction(project_id) as tx:
+            await db.keep(tx, batch)
 
 
 async def _ask(

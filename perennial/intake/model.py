@@ -1,5 +1,6 @@
 """What stores send us, and what we need of the outside to read it."""
 
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -7,7 +8,7 @@ from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.value import value
 from perennial.catalog.model import Product
-from perennial.subscriptions.model import Line, Statement, Store
+from perennial.subscriptions.model import Environment, Line, Statement, Store
 
 
 class Untrusted(Invalid):
@@ -77,6 +78,10 @@ class Provider(Protocol):
 
     async def ask(self, app: StoreApp, line: Line, posted: Posted, now: datetime) -> Reading:
         """Ask the store for the present state and history of a line. Raises `Unavailable` when it cannot answer."""
+        ...
+
+    def sent_notifications(self, app: StoreApp, since: datetime, until: datetime, environment: Environment, now: datetime) -> AsyncIterator[bytes]:
+        """The bodies of notifications the store sent in the span, as it would post them again."""
         ...
 
 

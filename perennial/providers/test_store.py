@@ -5,13 +5,14 @@ ends, like a real one, and stops after a year's worth of renewals, so that a for
 """
 
 import re
+from collections.abc import AsyncIterator
 from datetime import datetime
 
 from perennial.base.errors import Invalid
 from perennial.base.time import add, parse_duration
 from perennial.catalog.model import Product
 from perennial.intake.model import Envelope, Posted, Reading, StoreApp
-from perennial.subscriptions.model import Line, Purchase, Renewal, Statement
+from perennial.subscriptions.model import Environment, Line, Purchase, Renewal, Statement
 
 MOST_RENEWALS = 12
 
@@ -50,6 +51,13 @@ class TestStore:
             end = Renewal(as_of=now, transaction=last.transaction, auto_renew=False, off_reason="unsubscribe", ended="unsubscribe" if _is_past(last, now) else None)
             return Reading(statements=(_statement(line.store_line, (), (end,)),))
         return Reading(statements=(_statement(line.store_line, (_next(line, product, now),), ()),))
+
+    async def sent_notifications(
+        self, app: StoreApp, since: datetime, until: datetime, environment: Environment, now: datetime
+    ) -> AsyncIterator[bytes]:
+        nothing: tuple[bytes, ...] = ()
+        for body in nothing:
+            yield body
 
 
 def cancel(line: Line, now: datetime) -> Statement:

@@ -48,7 +48,7 @@ async def record(tx: Tx, said: Sequence[Said]) -> list[LineId]:
     places = await _places(tx, said)
     places = await _settle_owners(tx, said, places)
     await customers.lock(tx, [place.customer_id for place in places.values()])
-    before = await db.load(tx, [place.line_id for place in places.values()])
+    before = await db.load(tx, places.values())
     after: dict[LineId, Line] = {}
     for one in said:
         place = places[one.key]
@@ -70,7 +70,7 @@ async def wake(tx: Tx, limit: int) -> tuple[int, list[Line]]:
 async def find(tx: Tx, keys: Sequence[Key]) -> list[Line]:
     """The lines stores know by these keys, with everything they hold."""
     places = await db.lock_places(tx, keys)
-    return list((await db.load(tx, [place.line_id for place in places.values()])).values())
+    return list((await db.load(tx, places.values())).values())
 
 
 async def identify(tx: Tx, current_id: str, new_id: str) -> tuple[CustomerId, bool]:

@@ -1,4 +1,7 @@
-"""SQL of lines, purchases and renewal snapshots. Batches of lines in, batches out; every query once per batch."""
+"""SQL of lines, purchases and renewal snapshots. Batches of lines in, batches out; every query once per batch.
+
+Rows are looked up key by key (`LATERAL`), so that a table that has grown faster than its statistics is never walked as a whole.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -26,12 +29,15 @@ async def lock_places(tx: Tx, keys: Iterable[Key]) -> dict[Key, Place]:
     wanted = sorted(set(keys))
     rows = await tx.fetch(
         """
-        SELECT d.* FROM line_directory d
-        JOIN unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[]) AS wanted (store, environment, store_line)
-          USING (store, environment, store_line)
-        ORDER BY d.store, d.environment, d.store_line FOR UPDATE OF d
+        SELECT d.* FROM unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[]) WITH ORDINALITY
+          AS wanted (store, environment, store_line, place)
+        CROSS JOIN LATERAL (
+          SELECT * FROM line_directory l
+          WHERE l.project_id = %(project_id)s AND l.store = wanted.store AND l.environment = wanted.environment AND l.store_line = wanted.store_line
+          FOR UPDATE) d
+        ORDER BY wanted.place
         """,
-        stores=[key[0] for key in wanted], environments=[key[1] for key in wanted], lines=[key[2] for key in wanted],
+        project_id=tx.project_id, stores=[key[0] for key in wanted], environments=[key[1] for key in wanted], lines=[key[2] for key in wanted],
     )
     return {
         (row["store"], row["environment"], row["store_line"]): Place(customer_id=row["customer_id"], line_id=row["line_id"]) for row in rows
@@ -52,11 +58,24 @@ async def insert_places(tx: Tx, places: dict[Key, Place]) -> None:
     )
 
 
-async def load(tx: Tx, line_ids: Iterable[LineId]) -> dict[LineId, Line]:
+async def load(tx: Tx, places: Iterable[Place]) -> dict[LineId, Line]:
     """Lines with everything known of them, in three queries."""
-    ids = sorted(set(line_ids))
-    lines = await tx.fetch("SELECT * FROM line WHERE line_id = ANY (%(ids)s::text[])", ids=ids) if ids else []
-    return await _with_contents(tx, lines)
+    wanted = sorted({(place.customer_id, place.line_id) for place in places})
+    rows = await tx.fetch(
+        """
+        SELECT l.* FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS wanted (customer_id, line_id)
+        CROSS JOIN LATERAL (
+          SELECT * FROM line WHERE project_id = %(project_id)s AND customer_id = wanted.customer_id AND line_id = wanted.line_id LIMIT 1) l
+        """,
+        project_id=tx.project_id, customers=[customer for customer, _ in wanted], ids=[line for _, line in wanted],
+    )
+    return await _with_contents(tx, rows)
+
+
+async def load_by_ids(tx: Tx, line_ids: Iterable[str]) -> dict[LineId, Line]:
+    """For callers who hold a line's id alone."""
+    rows = await tx.fetch("SELECT customer_id, line_id FROM line WHERE line_id = ANY (%(ids)s::text[])", ids=sorted(set(line_ids)))
+    return await load(tx, [Place(**row) for row in rows])
 
 
 async def load_of_customers(tx: Tx, customer_ids: Iterable[CustomerId]) -> list[Line]:
@@ -72,16 +91,20 @@ async def _with_contents(tx: Tx, rows: Sequence[Row]) -> dict[LineId, Line]:
     purchases = await tx.fetch(
         """
         SELECT p.* FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS wanted (customer_id, line_id)
-        JOIN purchase p ON p.customer_id = wanted.customer_id AND p.line_id = wanted.line_id ORDER BY p.line_id, p.purchased_at, p.transaction
+        CROSS JOIN LATERAL (
+          SELECT * FROM purchase WHERE project_id = %(project_id)s AND customer_id = wanted.customer_id AND line_id = wanted.line_id OFFSET 0) p
+        ORDER BY p.line_id, p.purchased_at, p.transaction
         """,
-        customers=customers, ids=ids,
+        project_id=tx.project_id, customers=customers, ids=ids,
     )
     renewals = await tx.fetch(
         """
         SELECT r.* FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS wanted (customer_id, line_id)
-        JOIN renewal r ON r.customer_id = wanted.customer_id AND r.line_id = wanted.line_id ORDER BY r.line_id, r.as_of
+        CROSS JOIN LATERAL (
+          SELECT * FROM renewal WHERE project_id = %(project_id)s AND customer_id = wanted.customer_id AND line_id = wanted.line_id OFFSET 0) r
+        ORDER BY r.line_id, r.as_of
         """,
-        customers=customers, ids=ids,
+        project_id=tx.project_id, customers=customers, ids=ids,
     )
     held: dict[str, list[Held]] = {}
     said: dict[str, list[Renewal]] = {}
@@ -92,12 +115,16 @@ async def _with_contents(tx: Tx, rows: Sequence[Row]) -> dict[LineId, Line]:
     return {row["line_id"]: _line(row, held.get(row["line_id"], []), said.get(row["line_id"], [])) for row in rows}
 
 
-async def due(tx: Tx, limit: int) -> list[LineId]:
+async def due(tx: Tx, limit: int) -> list[Place]:
     """Lines whose time has come and that nobody else holds."""
     rows = await tx.fetch(
-        "SELECT line_id FROM line WHERE wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED", now=tx.now, limit=limit
+        """
+        SELECT customer_id, line_id FROM line WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s
+        ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        """,
+        project_id=tx.project_id, now=tx.now, limit=limit,
     )
-    return [row["line_id"] for row in rows]
+    return [Place(**row) for row in rows]
 
 
 async def save(tx: Tx, lines: Sequence[Line], before: dict[LineId, Line]) -> None:
@@ -173,15 +200,22 @@ async def _upsert_renewals(tx: Tx, rows: list[dict[str, Any]]) -> None:
 async def move(tx: Tx, source: CustomerId, target: CustomerId, *, app_id: str | None = None) -> list[LineId]:
     """Lines of one customer become another's, with all they hold; only those of one app where it is named."""
     rows = await tx.fetch(
-        "UPDATE line SET customer_id = %(target)s WHERE customer_id = %(source)s AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s) RETURNING line_id",
+        """
+        UPDATE line SET customer_id = %(target)s WHERE customer_id = %(source)s AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)
+        RETURNING line_id, store, environment, store_line
+        """,
         source=source, target=target, app_id=app_id,
     )
-    ids = [row["line_id"] for row in rows]
     await tx.execute(
-        "UPDATE line_directory SET customer_id = %(target)s WHERE customer_id = %(source)s AND line_id = ANY (%(ids)s::text[])",
-        source=source, target=target, ids=ids,
+        """
+        UPDATE line_directory d SET customer_id = %(target)s
+        FROM unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[]) AS moved (store, environment, store_line)
+        WHERE d.project_id = %(project_id)s AND d.store = moved.store AND d.environment = moved.environment AND d.store_line = moved.store_line
+        """,
+        project_id=tx.project_id, target=target, stores=[row["store"] for row in rows], environments=[row["environment"] for row in rows],
+        lines=[row["store_line"] for row in rows],
     )
-    return ids
+    return [row["line_id"] for row in rows]
 
 
 # Rows and values --------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from perennial.base.ids import new_token
 from tests.contract.v2_caller import Caller
 from tests.world import World
 
@@ -15,10 +16,12 @@ async def fill(v2: Caller, count: int) -> dict[str, str]:
     """`count` of everything; returns the ids that paths need."""
     world = v2.world
     app_id = world.app_ids["test_store"]
-    offering = (await v2.get("/offerings"))["items"][0]
-    entitlement = (await v2.get("/entitlements"))["items"][0]
-    package = (await v2.get(f"/offerings/{offering['id']}/packages"))["items"][0]
-    for number in range(count):
+    offering = next(one for one in await v2.all("/offerings") if one["lookup_key"] == "default")
+    entitlement = next(one for one in await v2.all("/entitlements") if one["lookup_key"] == "pro")
+    package = next(one for one in await v2.all(f"/offerings/{offering['id']}/packages") if one["lookup_key"] == "$rc_monthly")
+    await world.buy("ada", "pro_monthly")
+    for _ in range(count):
+        number = new_token(4)
         await v2.post("/apps", {"name": f"App {number}", "type": "test_store"})
         product = await v2.post("/products", {"store_identifier": f"p{number}", "app_id": app_id, "type": "consumable"})
         await v2.post(f"/entitlements/{entitlement['id']}/actions/attach_products", {"product_ids": [product["id"]]})

@@ -171,6 +171,20 @@ async def test_a_simulated_purchase_is_refunded(desk: Desk):
     shown = text_of(await desk.submit(line_of(answer), app_user_id="grace", act="refund"))
     assert "App Store, sandbox: refunded" in shown
     assert "No entitlement is active now." in shown
+    shown = text_of(await desk.submit(line_of(answer), app_user_id="grace", act="reverse_refund"))
+    assert "pro for good" in shown
+
+
+async def test_a_refunded_plan_still_renews_until_it_is_cancelled(desk: Desk):
+    await desk.stop_clock()
+    answer = await desk.buy("grace", "pro_monthly", "app_store")
+    answer = await desk.submit(line_of(answer), app_user_id="grace", act="refund")
+    assert "refunded, but still to renew;" in text_of(answer)
+    shown = text_of(await desk.submit(line_of(answer), app_user_id="grace", act="cancel"))
+    assert "refunded, but" not in shown
+    shown = text_of(await desk.submit("/demo/clock", by="month", app_user_id="grace"))
+    assert "1 purchase" in shown
+    assert "No entitlement is active now." in shown
 
 
 async def test_a_renewal_that_fails_is_told_and_recovers(desk: Desk):

@@ -527,6 +527,19 @@ def test_the_months_of_a_commitment_that_remain_are_charged_whatever_was_switche
     assert snapshot("DID_CHANGE_RENEWAL_STATUS", of=of, autoRenewStatus=status, commitmentInfo=info).auto_renew is auto_renew
 
 
+@pytest.mark.parametrize("info", [{"billingPeriodNumber": 3}, {"totalBillingPeriods": 12}, {}])
+def test_a_commitment_half_told_is_none(info: dict[str, int]) -> None:
+    assert snapshot(of=transaction(commitmentInfo=info), autoRenewStatus=0).auto_renew is False
+
+
+def test_the_present_product_is_the_transactions_where_the_renewal_information_names_none() -> None:
+    assert snapshot(productId=None, autoRenewProductId="pro_monthly").next_product is None
+
+
+def test_an_expiry_of_another_period_is_not_this_ones_without_the_status() -> None:
+    assert snapshot("EXPIRED/VOLUNTARY", status=None, productId="pro_yearly", expirationIntent=1).ended is None
+
+
 def test_a_commitment_that_ended_does_not_renew() -> None:
     of = transaction(commitmentInfo={"billingPeriodNumber": 3, "totalBillingPeriods": 12})
     stated = snapshot("EXPIRED/BILLING_RETRY", status=2, of=of, autoRenewStatus=0, expirationIntent=2)

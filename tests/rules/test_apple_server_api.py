@@ -445,7 +445,7 @@ def sent(*payloads: str, more: str | None = None) -> dict[str, object]:
 
 async def test_what_apple_sent_comes_back_as_the_bodies_it_posts(apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(NOTIFICATIONS, sent("a.b.c", "d.e.f", more="p2"), sent("g.h.i"))
-    bodies = [one async for one in store.notification_history(app, NOW - 3 * DAY, NOW, "sandbox", NOW, only_failures=True)]
+    bodies = [one async for one in store.sent_notifications(app, NOW - 3 * DAY, NOW, "sandbox", NOW, only_failures=True)]
     assert bodies == [b'{"signedPayload":"a.b.c"}', b'{"signedPayload":"d.e.f"}', b'{"signedPayload":"g.h.i"}']
     span = {"startDate": to_ms(NOW - 3 * DAY), "endDate": to_ms(NOW), "onlyFailures": True}
     assert [(one.method, one.query, one.body) for one in apple.asked] == [("POST", {}, span), ("POST", {"paginationToken": ["p2"]}, span)]
@@ -454,7 +454,7 @@ async def test_what_apple_sent_comes_back_as_the_bodies_it_posts(apple: Apple, a
 @pytest.mark.parametrize("end", [{"hasMore": False, "paginationToken": "p2"}, {"hasMore": True, "paginationToken": None}])
 async def test_the_last_page_is_the_one_without_more_or_without_a_token(end: dict[str, Any], apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(NOTIFICATIONS, sent("a.b.c") | end)
-    assert [one async for one in store.notification_history(app, NOW - DAY, NOW, "sandbox", NOW)] == [b'{"signedPayload":"a.b.c"}']
+    assert [one async for one in store.sent_notifications(app, NOW - DAY, NOW, "sandbox", NOW)] == [b'{"signedPayload":"a.b.c"}']
     assert len(apple.asked) == 1
 
 
@@ -462,7 +462,7 @@ async def test_a_body_from_the_history_reads_like_a_posted_one(apple: Apple, app
     subject = {"environment": "Sandbox", "bundleId": "com.example.app", "signedTransactionInfo": transaction()}
     payload = {"notificationType": "DID_RENEW", "notificationUUID": "u-1", "signedDate": to_ms(NOW), "data": subject}
     apple.answer(NOTIFICATIONS, sent(AUTHORITY.sign(payload)))
-    (body,) = [one async for one in store.notification_history(app, NOW - DAY, NOW, "sandbox", NOW)]
+    (body,) = [one async for one in store.sent_notifications(app, NOW - DAY, NOW, "sandbox", NOW)]
     assert store.open(app, body, NOW).message_id == "u-1"
     assert store.read(app, body, NOW).statements[0].purchases == (PURCHASE,)
 
@@ -470,14 +470,14 @@ async def test_a_body_from_the_history_reads_like_a_posted_one(apple: Apple, app
 @pytest.mark.parametrize(("environment", "days"), [("production", 180), ("sandbox", 30)])
 async def test_no_more_is_asked_for_than_apple_keeps(environment: Any, days: int, apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(NOTIFICATIONS, sent())
-    assert [one async for one in store.notification_history(app, NOW - 400 * DAY, NOW, environment, NOW)] == []
+    assert [one async for one in store.sent_notifications(app, NOW - 400 * DAY, NOW, environment, NOW)] == []
     assert apple.asked[0].body["startDate"] == to_ms(NOW - days * DAY + timedelta(hours=1))
 
 
 async def test_a_span_too_long_is_refused_not_cut(apple: Apple, app: StoreApp, store: AppStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_api, "MOST_NOTIFICATION_PAGES", 3)
     apple.answer(NOTIFICATIONS, sent("a.b.c", more="again"))
-    bodies = aiter(store.notification_history(app, NOW - DAY, NOW, "sandbox", NOW))
+    bodies = aiter(store.sent_notifications(app, NOW - DAY, NOW, "sandbox", NOW))
     assert [await anext(bodies) for _ in range(3)] == [b'{"signedPayload":"a.b.c"}'] * 3
     with pytest.raises(Invalid, match="ask for a shorter one"):
         await anext(bodies)

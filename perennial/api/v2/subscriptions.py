@@ -106,7 +106,7 @@ async def _purchase(request: HttpRequest, project_id: str, purchase_id: str) -> 
 
 async def _line(request: HttpRequest, project_id: str, line_id: str) -> tuple[Line | None, Surroundings]:
     async with entered(request, project_id) as entry:
-        found = await subscriptions.load(entry.tx, [LineId(line_id)])
+        found = await subscriptions.load_by_ids(entry.tx, [LineId(line_id)])
         return found.get(LineId(line_id)), await _around(entry.tx, list(found.values()))
 
 

@@ -81,7 +81,7 @@ class AppStore:
         except TransactionNotFound:
             return await self.look_up(app, transaction, "sandbox", now)
 
-    def notification_history(
+    def sent_notifications(
         self, app: StoreApp, since: datetime, until: datetime, environment: Environment, now: datetime, *, only_failures: bool = False
     ) -> AsyncIterator[bytes]:
         """Bodies of notifications Apple sent in the span, oldest page first: feed them to the inbox like posted ones."""
