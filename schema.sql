@@ -558,6 +558,7 @@ CREATE TABLE public.purchase (
     revoked_refunded boolean,
     revoked_share_ppm integer,
     is_superseded boolean NOT NULL,
+    is_summary boolean NOT NULL,
     presented_offering text,
     told_purchased boolean NOT NULL,
     told_expires_at timestamp with time zone,

@@ -5,10 +5,11 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
+from typing import TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -28,7 +29,7 @@ from perennial.settings import Settings
 BUNDLE = "com.example.bench"
 _ROOT = Path(__file__).resolve().parents[1]
 
-Connection = asyncpg.Connection  # of the owner, who is behind no wall: for ceilings and for filling
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # of the owner, who is behind no wall: for ceilings and for filling
 
 
 @value
@@ -37,8 +38,9 @@ class House:
     url: str
     app: App
 
-    async def connect(self) -> "Connection[asyncpg.Record]":
-        return await asyncpg.connect(self.url)
+    async def connect(self) -> Connection:
+        connection: Connection = await asyncpg.connect(self.url)
+        return connection
 
 
 @value
@@ -100,8 +102,13 @@ async def make_shop(app: App, *, identifiers: Sequence[str] = ("pro_monthly", "p
         pro = await catalog.create_entitlement(tx, lookup_key="pro", display_name="Pro")
         for identifier in identifiers:
             product = await catalog.create_product(
-                tx, app_id=sold.app_id, store_identifier=identifier, display_name=identifier, prices=[Money(amount=999, currency="USD")],
-                type="subscription" if identifier == "pro_monthly" else "non_consumable", duration="P1M" if identifier == "pro_monthly" else None,
+                tx,
+                app_id=sold.app_id,
+                store_identifier=identifier,
+                display_name=identifier,
+                prices=[Money(amount=999, currency="USD")],
+                type="subscription" if identifier == "pro_monthly" else "non_consumable",
+                duration="P1M" if identifier == "pro_monthly" else None,
             )
             await catalog.attach_products(tx, pro.entitlement_id, [product.product_id])
         await simulated.opt_in(tx, app.vault, sold.app_id)
@@ -114,8 +121,14 @@ async def server(house: House, name: str, *, workers: int = 1, **environment: st
     """A server of `bench.serve` on a free port, ready."""
     port = free_port()
     env = {
-        **os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))), "PORT": str(port),
-        "HOST": "127.0.0.1", "WEB_CONCURRENCY": str(workers), "PERENNIAL_HOME": str(house.home), "DATABASE_URL": house.url,
+        **os.environ,
+        **environment,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
+        "PORT": str(port),
+        "HOST": "127.0.0.1",
+        "WEB_CONCURRENCY": str(workers),
+        "PERENNIAL_HOME": str(house.home),
+        "DATABASE_URL": house.url,
     }
     with (house.home / f"{name}.log").open("ab") as output:
         child = start_child([sys.executable, "-m", "bench.serve", name], on_our_death=SIGTERM, env=env, output=output)
@@ -131,19 +144,19 @@ async def server(house: House, name: str, *, workers: int = 1, **environment: st
         child.wait()
 
 
-async def ready(port: int, ended: object, log: Path, *, limit: float = 60.0) -> None:
+async def ready(port: int, ended: Callable[[], int | None], log: Path, *, limit: float = 60.0) -> None:
     deadline = perf_counter() + limit
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=5) as client:
         while True:
             with suppress(httpx.TransportError):
                 if (await client.get("/readyz")).status_code == 200:
                     return
-            if (callable(ended) and ended() is not None) or perf_counter() > deadline:
+            if ended() is not None or perf_counter() > deadline:
                 raise RuntimeError(f"a server did not start:\n{log.read_text(errors='replace')[-4000:]}")
             await asyncio.sleep(0.02)
 
 
-async def quiet(connection: "Connection[asyncpg.Record]", *, limit: float = 15.0) -> None:
+async def quiet(connection: Connection, *, limit: float = 15.0) -> None:
     """Until the database has had nothing to do for a while: the aftermath of one round is not the next one's."""
     deadline, calm = perf_counter() + limit, 0
     while calm < 5 and perf_counter() < deadline:

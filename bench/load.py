@@ -61,9 +61,7 @@ class Outcome(msgspec.Struct, kw_only=True):
 
 
 async def measure(plan: Plan) -> Outcome:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE)
     answer, _ = await process.communicate(msgspec.json.encode(plan))
     if process.returncode:
         raise RuntimeError("the load generator gave up; what it said is above")
@@ -108,8 +106,13 @@ class Generator:
         seconds, cpu = perf_counter() - began, _processor_seconds() - cpu
         ordered = sorted(self.latencies) or [0.0]
         return Outcome(
-            answers=self.answers, seconds=seconds, processor_seconds=cpu, bytes_per_answer=self.bytes / max(self.answers, 1),
-            p50_ms=_at(ordered, 0.5) * 1000, p99_ms=_at(ordered, 0.99) * 1000, most_ms=ordered[-1] * 1000,
+            answers=self.answers,
+            seconds=seconds,
+            processor_seconds=cpu,
+            bytes_per_answer=self.bytes / max(self.answers, 1),
+            p50_ms=_at(ordered, 0.5) * 1000,
+            p99_ms=_at(ordered, 0.99) * 1000,
+            most_ms=ordered[-1] * 1000,
         )
 
     def _run(self, seconds: float) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import asyncpg
 from rich.progress import Progress
 
-from bench.house import House, Shop
+from bench.house import Connection, House, Shop
 from perennial import customers, subscriptions
 from perennial.api.v1 import documents
 from perennial.base.db import Tx
@@ -62,16 +62,31 @@ def _bought(tx: Tx) -> list[Statement]:
     begun, month = tx.now - timedelta(days=40), timedelta(days=30)
     periods = tuple(
         Purchase(
-            transaction=f"20000{_MODEL}00{number}", product="pro_monthly", kind="subscription", purchased_at=begun + month * number,
-            expires_at=begun + month * (number + 1), as_of=begun + month * number, is_first=number == 0, is_renewal=number > 0,
-            price=Money(amount=999, currency="USD"), country="US",
+            transaction=f"20000{_MODEL}00{number}",
+            product="pro_monthly",
+            kind="subscription",
+            purchased_at=begun + month * number,
+            expires_at=begun + month * (number + 1),
+            as_of=begun + month * number,
+            is_first=number == 0,
+            is_renewal=number > 0,
+            price=Money(amount=999, currency="USD"),
+            country="US",
         )
         for number in range(2)
     )
     renewal = Renewal(as_of=begun + month, transaction=periods[-1].transaction, auto_renew=True)
     once = Purchase(
-        transaction=lifetime, product="pro_lifetime", kind="non_consumable", purchased_at=begun, expires_at=None, as_of=begun, is_first=True,
-        is_renewal=False, price=Money(amount=14999, currency="USD"), country="US",
+        transaction=lifetime,
+        product="pro_lifetime",
+        kind="non_consumable",
+        purchased_at=begun,
+        expires_at=None,
+        as_of=begun,
+        is_first=True,
+        is_renewal=False,
+        price=Money(amount=14999, currency="USD"),
+        country="US",
     )
     return [
         Statement(store="app_store", environment="production", line=line, purchases=periods, renewals=(renewal,)),
@@ -83,7 +98,7 @@ def _number(offset: int) -> bytes:
     return str(_MODEL + offset).encode()
 
 
-async def _copy(connection: "asyncpg.Connection[asyncpg.Record]", shop: Shop, model: asyncpg.Record, count: int, progress: Progress) -> None:
+async def _copy(connection: Connection, shop: Shop, model: asyncpg.Record, count: int, progress: Progress) -> None:
     await _unchecked(connection)
     task = progress.add_task(f"{count:,} customers", total=count)
     await connection.execute("DELETE FROM customer_document; DELETE FROM alias; SET synchronous_commit = off")
@@ -92,7 +107,13 @@ async def _copy(connection: "asyncpg.Connection[asyncpg.Record]", shop: Shop, mo
         await connection.execute(_CUSTOMERS, shop.project_id, first, last, model["fresh_until"] - timedelta(days=70))
         await connection.execute(_ALIASES, shop.project_id, first, last, model["fresh_until"] - timedelta(days=70))
         await connection.execute(
-            _DOCUMENTS, shop.project_id, first, last, model["catalog_version"], model["fresh_until"] + timedelta(days=365), model["body"].decode(),
+            _DOCUMENTS,
+            shop.project_id,
+            first,
+            last,
+            model["catalog_version"],
+            model["fresh_until"] + timedelta(days=365),
+            model["body"].decode(),
             str(_MODEL),
         )
         progress.update(task, completed=last + 1 - FIRST)
@@ -103,7 +124,7 @@ async def _copy(connection: "asyncpg.Connection[asyncpg.Record]", shop: Shop, mo
     progress.remove_task(task)
 
 
-async def _unchecked(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _unchecked(connection: Connection) -> None:
     """The rows refer to each other by the same numbers; checking each of three million references would only take time."""
     try:
         await connection.execute("SET session_replication_role = replica")

@@ -54,21 +54,27 @@ def paired(left: Rounds, right: Rounds) -> float:
 
 def show(console: Console, figures: Sequence[Figure]) -> None:
     table = Table(title="Perennial on this machine", title_justify="left", expand=False)
-    for heading, justify in (("", "left"), ("value", "right"), ("unit", "left"), ("ceiling", "right"), ("ratio", "right"), ("target", "right")):
-        table.add_column(heading, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    for heading in ("", "unit", "value", "ceiling", "ratio", "target"):
+        table.add_column(heading, justify="left" if heading in ("", "unit") else "right", no_wrap=True)
     table.add_column("the ceiling, and notes", ratio=1)
     for one in figures:
         ratio = f"{one.ratio:.2f}" if one.ratio is not None else ""
         ceiling = _short(one.ceiling_value) if one.ceiling_value is not None else ""
-        table.add_row(one.name, _short(one.value), one.unit, ceiling, ratio, one.target, "; ".join(part for part in (one.ceiling, one.note) if part))
+        table.add_row(one.name, one.unit, _short(one.value), ceiling, ratio, one.target, "; ".join(part for part in (one.ceiling, one.note) if part))
     console.print(table)
 
 
 def save(path: Path, figures: Sequence[Figure]) -> None:
     rows = [
         {
-            "name": one.name, "value": one.value, "unit": one.unit, "ceiling": one.ceiling, "ceiling_value": one.ceiling_value, "ratio": one.ratio,
-            "target": one.target, "note": one.note,
+            "name": one.name,
+            "value": one.value,
+            "unit": one.unit,
+            "ceiling": one.ceiling,
+            "ceiling_value": one.ceiling_value,
+            "ratio": one.ratio,
+            "target": one.target,
+            "note": one.note,
         }
         for one in figures
     ]

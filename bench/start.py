@@ -30,8 +30,8 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
     progress.remove_task(task)
     middle = {name: Rounds(values=tuple(seconds)).middle for name, seconds in found.items()}
     return [
-        Figure(name="start.cold", value=middle["cold"], unit="s", ceiling="initdb and the start of PostgreSQL alone", ceiling_value=middle["bare cold"]),
-        Figure(name="start.warm", value=middle["warm"], unit="s", ceiling="the start of PostgreSQL alone", ceiling_value=middle["bare warm"]),
+        Figure(name="start.cold", value=middle["cold"], unit="s", ceiling="initdb, and PostgreSQL's start", ceiling_value=middle["bare cold"]),
+        Figure(name="start.warm", value=middle["warm"], unit="s", ceiling="PostgreSQL's start", ceiling_value=middle["bare warm"]),
     ]
 
 

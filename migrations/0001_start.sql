@@ -278,6 +278,7 @@ CREATE TABLE purchase (
   revoked_refunded    boolean,
   revoked_share_ppm   integer CHECK (revoked_share_ppm BETWEEN 0 AND 1000000),
   is_superseded       boolean NOT NULL,
+  is_summary          boolean NOT NULL,
   presented_offering  text,
   told_purchased      boolean NOT NULL,
   told_expires_at     timestamptz,

@@ -19,7 +19,12 @@ class Coalescer(Generic[Item, Result]):
     """`work` takes a batch and returns one result per item, in order; an exception as a result fails that item alone."""
 
     def __init__(
-        self, work: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]], *, slots: int = 2, largest: int = 100, longest_queue: int = 10_000
+        self,
+        work: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]],
+        *,
+        slots: int = 2,
+        largest: int = 100,
+        longest_queue: int = 10_000,
     ) -> None:
         self._work = work
         self._free = slots

@@ -12,7 +12,7 @@ from perennial import catalog
 from perennial.app import App
 from perennial.catalog.model import Product
 from perennial.cli import catalog_file
-from perennial.cli.desk import Desk, ProjectOption, at_desk, console, done, group, run, say, show, table, work_in
+from perennial.cli.desk import Desk, ProjectOption, at_desk, console, counted, done, group, run, say, show, table, work_in
 
 commands = group("The catalog: products, entitlements, offerings and what they show.")
 
@@ -116,9 +116,9 @@ def apply(
     if not changes:
         done("nothing to change")
     elif dry_run:
-        say(f"[yellow]{len(changes)} changes would be made[/yellow]")
+        say(f"[yellow]{counted(len(changes), 'change')} would be made[/yellow]")
     else:
-        done(f"{len(changes)} changes made")
+        done(f"{counted(len(changes), 'change')} made")
 
 
 @commands.command("export")

@@ -8,7 +8,7 @@ import typer
 from perennial import agenda, catalog
 from perennial.app import App
 from perennial.base.errors import Invalid
-from perennial.cli.desk import Desk, ProjectOption, at_desk, choose_project, done, group, run, say, work_in
+from perennial.cli.desk import Desk, ProjectOption, at_desk, choose_project, counted, done, group, run, say, work_in
 from perennial.cli.moments import parse_moment
 
 commands = group("The clock of a sandbox project: years in seconds.")
@@ -52,7 +52,7 @@ def advance(
         return goal, await agenda.advance(app, chosen.project_id, goal)
 
     goal, handled = run(work)
-    done(f"it is {goal:%Y-%m-%d %H:%M} UTC now; {handled} things happened on the way")
+    done(f"it is {goal:%Y-%m-%d %H:%M} UTC now; {counted(handled, 'thing')} happened on the way")
 
 
 def _goal(now: datetime, days: float | None, hours: float | None, to: str | None) -> datetime:

@@ -21,7 +21,7 @@ from perennial.base.migrate import find_folder, pending, read_migrations
 from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.catalog.model import Project
-from perennial.cli.desk import RUN_FILE, choose_project, done, read_settings, run, say
+from perennial.cli.desk import RUN_FILE, choose_project, counted, done, read_settings, run, say
 from perennial.invariants import Violation
 from perennial.settings import Settings
 
@@ -53,13 +53,13 @@ def check(
             _say_violation(one, violation)
     errors = sum(violation.level == "error" for _, violations in checked for violation in violations)
     if errors:
-        say(f"[red]{errors} things are not as they must be[/red]")
+        say(f"[red]{counted(errors, 'thing')} not as it must be[/red]")
         raise typer.Exit(1)
-    done(f"{len(invariants.INVARIANTS)} invariants hold in {len(checked)} project{'' if len(checked) == 1 else 's'}")
+    done(f"{len(invariants.INVARIANTS)} invariants hold in {counted(len(checked), 'project')}")
 
 
 def _say_violation(project: Project, violation: Violation) -> None:
-    say(f"{_MARKS[violation.level]} {escape(project.name)} ({project.project_id}): [bold]{violation.name}[/bold], {violation.count} times")
+    say(f"{_MARKS[violation.level]} {escape(project.name)} ({project.project_id}): [bold]{violation.name}[/bold], {counted(violation.count, 'time')}")
     say(f"  {escape(violation.sentence)}")
     for sample in violation.samples:
         say(f"    {escape(sample)}")
@@ -174,8 +174,8 @@ def _migrations(applied: Mapping[str, str]) -> Finding:
     except PerennialError as error:
         return Finding(level="error", text=error.message)
     if missing:
-        return Finding(level="error", text=f"{len(missing)} migrations are missing, the first {missing[0].name}; apply them with: perennial migrate")
-    return Finding(level="ok", text=f"all {len(applied)} migrations are applied")
+        return Finding(level="error", text=f"{counted(len(missing), 'migration')} missing, the first {missing[0].name}; to apply: perennial migrate")
+    return Finding(level="ok", text=f"{counted(len(applied), 'migration')} applied, none missing")
 
 
 async def _webhooks(app: App) -> Finding:

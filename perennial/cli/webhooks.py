@@ -11,7 +11,7 @@ from perennial import events
 from perennial.app import App
 from perennial.base.errors import Unavailable
 from perennial.base.ids import CustomerId, ProjectId
-from perennial.cli.desk import Desk, ProjectOption, at_desk, done, group, run, say, show, table, work_in
+from perennial.cli.desk import Desk, ProjectOption, at_desk, counted, done, group, run, say, show, table, work_in
 from perennial.cli.moments import parse_moment
 from perennial.events import Delivery, Endpoint
 from perennial.events.model import TEST_CUSTOMER
@@ -45,7 +45,7 @@ def _hears(endpoint: Endpoint) -> str:
 
 def _health(endpoint: Endpoint) -> str:
     if endpoint.failures:
-        return f"[red]{endpoint.failures} failures since the last success[/red]"
+        return f"[red]{counted(endpoint.failures, 'failure')} since the last success[/red]"
     return "[green]well[/green]" if endpoint.last_success_at else "not used yet"
 
 
@@ -131,4 +131,5 @@ def replay_webhook(
         await desk.audit("webhook_integration.replay", webhook_id, {"deliveries": count})
         return count
 
-    done(f"{work_in(project, work)} events are on their way")
+    count = work_in(project, work)
+    done(f"{counted(count, 'event')} {'is' if count == 1 else 'are'} on the way")

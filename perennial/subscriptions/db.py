@@ -175,7 +175,7 @@ async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
           ownership = excluded.ownership, price_amount = excluded.price_amount, price_currency = excluded.price_currency,
           quantity = excluded.quantity, offer_kind = excluded.offer_kind, offer_identifier = excluded.offer_identifier,
           country = excluded.country, revoked_at = excluded.revoked_at, revoked_refunded = excluded.revoked_refunded,
-          revoked_share_ppm = excluded.revoked_share_ppm, is_superseded = excluded.is_superseded,
+          revoked_share_ppm = excluded.revoked_share_ppm, is_superseded = excluded.is_superseded, is_summary = excluded.is_summary,
           presented_offering = excluded.presented_offering, told_purchased = excluded.told_purchased,
           told_expires_at = excluded.told_expires_at, told_revoked_at = excluded.told_revoked_at, told_expired = excluded.told_expired,
           told_reversals = excluded.told_reversals, told_billing_issue = excluded.told_billing_issue
@@ -236,7 +236,7 @@ def _held(row: Row) -> Held:
             as_of=row["as_of"], is_first=row["is_first"], is_renewal=row["is_renewal"], period_type=row["period_type"], ownership=row["ownership"],
             price=_price(row["price_amount"], row["price_currency"]), quantity=row["quantity"],
             offer=Offer(kind=row["offer_kind"], identifier=row["offer_identifier"]) if row["offer_kind"] else None,
-            country=row["country"], revocation=_revocation(row), is_superseded=row["is_superseded"],
+            country=row["country"], revocation=_revocation(row), is_superseded=row["is_superseded"], is_summary=row["is_summary"],
         ),
         told=Told(
             purchased=row["told_purchased"], expires_at=row["told_expires_at"], revoked_at=row["told_revoked_at"], expired=row["told_expired"],
@@ -274,7 +274,7 @@ def _purchase_row(line: Line, held: Held, tx: Tx) -> dict[str, Any]:
         "price_amount": price.amount if price else None, "price_currency": price.currency if price else None,
         "offer_kind": offer.kind if offer else None, "offer_identifier": offer.identifier if offer else None,
         "revoked_at": revocation.at if revocation else None, "revoked_refunded": revocation.refunded if revocation else None,
-        "revoked_share_ppm": revocation.share_ppm if revocation else None, "is_superseded": purchase.is_superseded,
+        "revoked_share_ppm": revocation.share_ppm if revocation else None, "is_superseded": purchase.is_superseded, "is_summary": purchase.is_summary,
         "presented_offering": held.presented_offering, "told_purchased": told.purchased, "told_expires_at": told.expires_at,
         "told_revoked_at": told.revoked_at, "told_expired": told.expired,
         "told_reversals": told.reversals, "told_billing_issue": told.billing_issue,

@@ -56,6 +56,7 @@ class Purchase:
     country: str | None = None  # ISO 3166 alpha-2
     revocation: Revocation | None = None
     is_superseded: bool = False  # replaced by an upgrade: its successor decides
+    is_summary: bool = False  # from a source that tells less (legacy receipts): a full statement counts before it, whatever the dates
 
 
 @value

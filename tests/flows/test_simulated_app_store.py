@@ -700,7 +700,7 @@ async def test_the_history_of_notifications_brings_what_was_lost(asking: Town) -
     await asking.buy("monthly")
     await asking.until("2025-03-01T00:00:00")
     store, sold, now = AppStore(), await the_store_app(asking), await asking.now()
-    history = store.notification_history(sold, now - timedelta(days=29), now, "sandbox", now, only_failures=True)
+    history = store.sent_notifications(sold, now - timedelta(days=29), now, "sandbox", now, only_failures=True)
     kinds = [store.open(sold, body, now).kind async for body in history]
     assert kinds == ["SUBSCRIBED/INITIAL_BUY", "DID_RENEW"]
     await store.request_test_notification(sold, "sandbox", now)

@@ -262,6 +262,7 @@ def _statement(app: StoreApp, receipt: Receipt, attributes: Attributes) -> State
         purchased_at=_needed(_moment(attributes.get(_PURCHASED_AT)), "purchase date"),
         expires_at=expires_at,
         as_of=receipt.created_at,
+        is_summary=True,
         is_first=transaction == line,
         is_renewal=expires_at is not None and transaction != line,
         period_type=_period_type(attributes),
