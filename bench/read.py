@@ -81,7 +81,7 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
 
 @asynccontextmanager
 async def _servers(house: House, shop: Shop, crowd: People, *, workers: int = 1) -> AsyncIterator[dict[str, int]]:
-    size, key = str(crowd.body_bytes + 140), hash_key(shop.public_key).hex()  # the opening that is put in front of a body has 140 bytes
+    size, key = str(crowd.body_bytes + 120), hash_key(shop.public_key).hex()  # the opening that is put in front of a body has 120 bytes
     async with (
         server(house, "product", workers=workers) as product,
         server(house, "query", workers=workers, BENCH_KEY_HASH=key) as query,

@@ -22,7 +22,7 @@ def test_only_base_db_and_migrations_speak_to_the_driver(graph: grimp.ImportGrap
 
 
 def pure_modules() -> list[str]:
-    names = [f"perennial.{context}.{part}" for context in CONTEXTS for part in {"model", "rules"} | PURE.get(context, set())]
+    names = [f"perennial.{context}.{part}" for context in CONTEXTS for part in sorted({"model", "rules"} | PURE.get(context, set()))]
     return [name for name in names if (ROOT.parent / (name.replace(".", "/") + ".py")).exists()]
 
 

@@ -319,6 +319,7 @@ def check_private_key(pem: str, *, param: str) -> None:
 
 async def set_placements(tx: Tx, placements: PlacementIds) -> None:
     """These are all there are from now on."""
+    await db.touch(tx)  # first: it holds the project, so two who set them take turns
     wanted = {one for one in (placements.fallback_offering_id, *placements.offering_ids.values()) if one is not None}
     found = {offering.offering_id for offering in await db.get_offerings(tx, offering_ids=sorted(wanted))} if wanted else set()
     if missing := sorted(wanted - found):
@@ -327,7 +328,6 @@ async def set_placements(tx: Tx, placements: PlacementIds) -> None:
     for identifier, offering_id in placements.offering_ids.items():
         await db.set_placement(tx, _named(identifier, "identifier", 200), offering_id)
     await db.set_fallback(tx, placements.fallback_offering_id)
-    await db.touch(tx)
 
 
 async def require_app(tx: Tx, app_id: str) -> App:

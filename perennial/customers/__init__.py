@@ -1,7 +1,7 @@
 """Who customers are: app user ids, aliases, merges, attributes, when they were last seen."""
 
 from perennial.customers.actions import ensure, get, join, set_attributes
-from perennial.customers.db import add_alias, aliases, bump, find, load, lock, merged_ids, page, save_sightings
+from perennial.customers.db import add_alias, aliases, bump, find, load, lock, lock_free, merged_ids, page, save_sightings
 from perennial.customers.model import Attribute, Customer, Sighting
 from perennial.customers.rules import AttributeProblem, identification
 
@@ -20,6 +20,7 @@ __all__ = [
     "join",
     "load",
     "lock",
+    "lock_free",
     "merged_ids",
     "page",
     "save_sightings",

@@ -45,6 +45,7 @@ async def record(tx: Tx, said: Sequence[Said]) -> list[LineId]:
     """
     if not said:
         return []
+    await db.hold(tx, [one.key for one in said])
     places = await _places(tx, said)
     places = await _settle_owners(tx, said, places)
     await customers.lock(tx, [place.customer_id for place in places.values()])
@@ -60,8 +61,10 @@ async def record(tx: Tx, said: Sequence[Said]) -> list[LineId]:
 
 async def wake(tx: Tx, limit: int) -> tuple[int, list[Line]]:
     """Tells what time alone has made true of lines that are due. Returns how many, and those still waiting for their store: ask it."""
-    before = await db.load(tx, await db.due(tx, limit))
-    await customers.lock(tx, [line.customer_id for line in before.values()])
+    due = await db.due(tx, limit)
+    free = await customers.lock_free(tx, [place.customer_id for place in due])
+    loaded = await db.load(tx, [place for place in due if place.customer_id in free])
+    before = {line_id: line for line_id, line in loaded.items() if line.wake_at is not None and line.wake_at <= tx.now}
     woken = await _tell_and_save(tx, list(before.values()), before)
     return len(woken), [line for line in woken if (at := rules.ask_at(line)) is not None and at <= tx.now]
 
@@ -69,7 +72,7 @@ async def wake(tx: Tx, limit: int) -> tuple[int, list[Line]]:
 
 async def find(tx: Tx, keys: Sequence[Key]) -> list[Line]:
     """The lines stores know by these keys, with everything they hold."""
-    places = await db.lock_places(tx, keys)
+    places = await db.find_places(tx, keys)
     return list((await db.load(tx, places.values())).values())
 
 
@@ -131,14 +134,14 @@ async def transfer(tx: Tx, source: CustomerId, target: CustomerId, line: Key, ap
 
 async def _places(tx: Tx, said: Sequence[Said]) -> dict[Key, Place]:
     """Where each line is kept; a new one is given to its buyer, to whom the app's hint names, or to a new anonymous customer."""
-    known = await db.lock_places(tx, [one.key for one in said])
+    known = await db.find_places(tx, [one.key for one in said])
     missing = {one.key: one for one in said if one.key not in known}
     if not missing:
         return known
     owners = await _first_owners(tx, missing)
     new = {key: Place(customer_id=owners[key], line_id=LineId(tx.new_id("sub"))) for key in missing}
     await db.insert_places(tx, new)
-    return known | await db.lock_places(tx, missing)
+    return known | new
 
 
 async def _first_owners(tx: Tx, missing: Mapping[Key, Said]) -> dict[Key, CustomerId]:
@@ -163,9 +166,9 @@ async def _settle_owners(tx: Tx, said: Sequence[Said], places: dict[Key, Place])
     claims = {one.key: (one, claimant) for one in said if (claimant := one.buyer or hints.get(one.key)) and claimant != places[one.key].customer_id}
     for key, (one, claimant) in claims.items():
         owner = places[key].customer_id
-        if await _settle(tx, one, owner, claimant):
-            places = {other: replace(place, customer_id=claimant) if place.customer_id == owner else place for other, place in places.items()}
-    return await db.lock_places(tx, places) if claims else places
+        if owner != claimant and await _settle(tx, one, owner, claimant):
+            places = await db.find_places(tx, places)  # one settlement may move more lines than the one claimed
+    return places
 
 
 async def _settle(tx: Tx, one: Said, owner: CustomerId, claimant: CustomerId) -> bool:

@@ -24,18 +24,24 @@ class Place:
     line_id: LineId
 
 
-async def lock_places(tx: Tx, keys: Iterable[Key]) -> dict[Key, Place]:
-    """The known lines among these, held until the transaction ends, in one order for everyone."""
+async def hold(tx: Tx, keys: Iterable[Key]) -> None:
+    """Nobody else records these lines until the transaction ends, known or not yet: taken first, in one order for everyone."""
+    await tx.fetch(
+        "SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(%(keys)s::text[]) AS key",
+        keys=sorted({"|".join((tx.project_id, *key)) for key in keys}),
+    )
+
+
+async def find_places(tx: Tx, keys: Iterable[Key]) -> dict[Key, Place]:
+    """The known lines among these."""
     wanted = sorted(set(keys))
     rows = await tx.fetch(
         """
-        SELECT d.* FROM unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[]) WITH ORDINALITY
-          AS wanted (store, environment, store_line, place)
+        SELECT d.* FROM unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[]) AS wanted (store, environment, store_line)
         CROSS JOIN LATERAL (
           SELECT * FROM line_directory l
           WHERE l.project_id = %(project_id)s AND l.store = wanted.store AND l.environment = wanted.environment AND l.store_line = wanted.store_line
-          FOR UPDATE) d
-        ORDER BY wanted.place
+          LIMIT 1) d
         """,
         project_id=tx.project_id, stores=[key[0] for key in wanted], environments=[key[1] for key in wanted], lines=[key[2] for key in wanted],
     )
@@ -45,13 +51,12 @@ async def lock_places(tx: Tx, keys: Iterable[Key]) -> dict[Key, Place]:
 
 
 async def insert_places(tx: Tx, places: dict[Key, Place]) -> None:
-    """Whoever comes second waits for the first, and then finds the first one's: look again afterwards."""
+    """New lines; who writes them holds their keys."""
     keys = sorted(places)
     await tx.execute(
         """
         INSERT INTO line_directory (project_id, store, environment, store_line, customer_id, line_id)
         SELECT %(project_id)s, * FROM unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[], %(customers)s::text[], %(ids)s::text[])
-        ON CONFLICT DO NOTHING
         """,
         project_id=tx.project_id, stores=[key[0] for key in keys], environments=[key[1] for key in keys], lines=[key[2] for key in keys],
         customers=[places[key].customer_id for key in keys], ids=[places[key].line_id for key in keys],
@@ -116,11 +121,11 @@ async def _with_contents(tx: Tx, rows: Sequence[Row]) -> dict[LineId, Line]:
 
 
 async def due(tx: Tx, limit: int) -> list[Place]:
-    """Lines whose time has come and that nobody else holds."""
+    """Lines whose time has come. Not held: customers are held before their lines, by everyone."""
     rows = await tx.fetch(
         """
         SELECT customer_id, line_id FROM line WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s
-        ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        ORDER BY wake_at LIMIT %(limit)s
         """,
         project_id=tx.project_id, now=tx.now, limit=limit,
     )

@@ -217,6 +217,7 @@ def test_real_sandbox_receipt() -> None:
         as_of=datetime(2025, 12, 26, 18, 39, 47, tzinfo=UTC),
         is_first=True,
         is_renewal=False,
+        is_summary=True,
     )
     second = replace(
         first,

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -75,6 +76,14 @@ async def test_the_next_page_keeps_what_was_asked(world: World) -> None:
     following = await v2.get(page["next_page"])
     assert {one["app_id"] for one in following["items"]} == {world.app_ids["test_store"]}
     assert all("app" in one for one in following["items"]) and len(following["items"]) == 2
+
+
+async def test_an_id_of_any_characters_leads_to_its_own_pages(world: World) -> None:
+    v2 = Caller.of(world)
+    for app_user_id in ("a b?c#d%25&e=ü", "+49 170 / 1"[:7], "$RCAnonymousID:" + "0" * 32):
+        await v2.post("/customers", {"id": app_user_id, "attributes": [{"name": "a", "value": "1"}, {"name": "b", "value": "2"}]})
+        assert [one["name"] for one in await v2.all(f"/customers/{quote(app_user_id, safe='')}/attributes?limit=1")] == ["a", "b"]
+        assert (await v2.get("/customers", search=app_user_id))["items"][0]["id"] == app_user_id
 
 
 async def test_a_log_is_followed_by_its_cursor(world: World) -> None:

@@ -1,5 +1,6 @@
 """v2 answers with the vendor's objects, field for field; what is ours beside them is named here."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -294,3 +295,13 @@ async def test_a_sandboxs_clock_is_asked_and_moved(world: World) -> None:
     moved = await v2.post("/clock/actions/advance", {"to_ms": to_ms(START) + 29 * 86_400_000})
     assert moved["now"] == to_ms(START) + 29 * 86_400_000
     assert await world.told("ada") == ["INITIAL_PURCHASE", "RENEWAL"]
+
+
+async def test_of_offerings_one_is_current_whoever_comes_first(world: World) -> None:
+    v2 = Caller.of(world)
+    ids = [(await v2.post("/offerings", {"lookup_key": f"o{number}", "display_name": "O"}))["id"] for number in range(6)]
+    await asyncio.gather(*(v2.post(f"/offerings/{offering_id}", {"is_current": True}, status=200) for offering_id in ids))
+    assert [one["is_current"] for one in await v2.all("/offerings")].count(True) == 1
+    placements = [{"fallback_offering_id": ids[0], "placements": {"a": one, "b": one}} for one in ids]
+    await asyncio.gather(*(v2.ask("PUT", "/placements", one, status=200) for one in placements))
+    assert {"object": "placements", **placements[0]} | await v2.get("/placements") in [{"object": "placements", **one} for one in placements]

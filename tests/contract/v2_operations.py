@@ -32,7 +32,7 @@ BODIES: dict[str, Any] = {
     "replay-webhook-integration": {"since_ms": 0},
     "advance-clock": {"days": 1},
 }
-QUERIES = {
+QUERIES: dict[str, dict[str, Any]] = {
     "search-subscriptions": {"store_subscription_identifier": "test_monthly"},
     "search-purchases": {"store_purchase_identifier": "test_for_good"},
 }

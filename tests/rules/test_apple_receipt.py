@@ -87,6 +87,7 @@ PURCHASE = Purchase(
     as_of=CREATED,
     is_first=False,
     is_renewal=True,
+    is_summary=True,
 )
 
 

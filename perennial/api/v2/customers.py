@@ -12,7 +12,7 @@ from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered, ms
 from perennial.api.v2.holdings import Surroundings, active_entitlements, is_purchase, is_subscription, product_keys, show_purchase, show_subscription
-from perennial.api.v2.pages import AskedPage, Expand, expanded, whole
+from perennial.api.v2.pages import AskedPage, Expand, expanded, path_of, whole
 from perennial.api.v2.routes import PathId, get, post
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
@@ -123,7 +123,7 @@ async def set_attributes(
         await _set_attributes(entry.tx, customer.customer_id, data.attributes)
         await entry.audit("customer.set_attributes", customer_id, {"names": sorted({one.name for one in data.attributes})})
         customer = await customers.get(entry.tx, customer_id)
-    return whole(_attributes(customer), request.url.path)
+    return whole(_attributes(customer), path_of(request))
 
 
 async def _set_attributes(tx: Tx, customer_id: CustomerId, sent: Sequence[wire.AttributeSet]) -> None:

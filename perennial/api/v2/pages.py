@@ -5,7 +5,7 @@ Each list asks its query for one item more than it shows: if it comes, there is 
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
@@ -62,7 +62,12 @@ async def page_of(
     starting_after: Annotated[str | None, QueryParameter(max_length=1500, description="The id of the last item of the page before")] = None,
 ) -> Page:
     kept = tuple((name, text) for name, text in request.query_params.multi_items() if name != "starting_after")
-    return Page(path=request.url.path, kept=kept, limit=limit, after=starting_after)
+    return Page(path=path_of(request), kept=kept, limit=limit, after=starting_after)
+
+
+def path_of(request: HttpRequest) -> str:
+    """As it is to be asked for again: an app user id in it may have any character."""
+    return quote(request.scope["path"], safe="/:$@!&'()*+,;=~")
 
 
 def whole(items: Sequence[Shown], url: str) -> ListOf[Shown]:

@@ -19,7 +19,7 @@ from perennial.api.v2.holdings import (
     show_subscription,
     show_transaction,
 )
-from perennial.api.v2.pages import AskedPage, whole
+from perennial.api.v2.pages import AskedPage, path_of, whole
 from perennial.api.v2.routes import PathId, get
 from perennial.base.db import Tx
 from perennial.base.errors import NotFound
@@ -39,7 +39,7 @@ async def search_subscriptions(
     request: HttpRequest, project_id: PathId, store_subscription_identifier: StoreIdentifier
 ) -> wire.ListOf[wire.Subscription]:
     lines, around = await _found(request, project_id, store_subscription_identifier)
-    return whole([show_subscription(line, around) for line in lines if is_subscription(line)], request.url.path)
+    return whole([show_subscription(line, around) for line in lines if is_subscription(line)], path_of(request))
 
 
 @get(_SUBSCRIPTION, operation_id="get-subscription", summary="Get it", tags=["Subscriptions"])
@@ -73,7 +73,7 @@ async def list_subscription_entitlements(
 @get(_PURCHASES, operation_id="search-purchases", summary="Find by the store's identifier", tags=["Purchases"])
 async def search_purchases(request: HttpRequest, project_id: PathId, store_purchase_identifier: StoreIdentifier) -> wire.ListOf[wire.Purchase]:
     lines, around = await _found(request, project_id, store_purchase_identifier)
-    return whole([show_purchase(line, around) for line in lines if is_purchase(line)], request.url.path)
+    return whole([show_purchase(line, around) for line in lines if is_purchase(line)], path_of(request))
 
 
 @get(_PURCHASE, operation_id="get-purchase", summary="Get it", tags=["Purchases"])
