@@ -30,6 +30,7 @@ CREATE TABLE public.project (
     is_sandbox boolean DEFAULT false NOT NULL,
     clock_at timestamp with time zone,
     clock_started_at timestamp with time zone,
+    moving_until timestamp with time zone,
     restore_behavior text DEFAULT 'transfer'::text NOT NULL,
     fallback_offering_id text,
     catalog_version bigint DEFAULT 1 NOT NULL,

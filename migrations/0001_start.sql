@@ -26,6 +26,7 @@ CREATE TABLE project (
   is_sandbox           boolean NOT NULL DEFAULT false, -- may have a clock of its own and trust simulated stores
   clock_at             timestamptz,                    -- its own time; null: the wall clock
   clock_started_at     timestamptz,                    -- set: its clock ticks with the wall from clock_at on; null: it stands still
+  moving_until         timestamptz,                    -- by the wall clock: somebody is advancing its clock, and has it to themselves until then
   restore_behavior     text NOT NULL DEFAULT 'transfer' CHECK (restore_behavior IN ('transfer', 'transfer_if_inactive', 'keep', 'share')),
   fallback_offering_id text,
   catalog_version      bigint NOT NULL DEFAULT 1,      -- bumped by every write to the catalog: rendered documents compare it

@@ -4,7 +4,7 @@ The same code runs both, so a year in a test is a year. Work is taken in batches
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from perennial import catalog, events, intake, subscriptions
 from perennial.app import App
@@ -13,6 +13,7 @@ from perennial.base.ids import ProjectId
 from perennial.providers import simulated
 
 LANES = ("money", "telling", "simulation")
+CLOCK_LEASE = timedelta(minutes=2)  # of whoever moves a clock, renewed at every step
 MOST_STEPS = 200_000  # of one advance: a clock moved by decades ends with an error, not never
 
 Handler = Callable[[App, ProjectId], Awaitable[int]]
@@ -77,18 +78,12 @@ async def run_due_everywhere(app: App, lanes: Sequence[str], *, most_projects: i
 async def advance(app: App, project_id: ProjectId, to: datetime) -> int:
     """Moves a sandbox project's clock to `to`, stopping at every moment something is due on the way. Returns how many items ran.
 
-    A clock that ticks goes on ticking from there. Raises `Conflict` for a project that is not a sandbox, `Invalid` for a step back.
+    A clock that ticks goes on ticking from there. Raises `Conflict` for a project that is not a sandbox, or whose clock somebody else is
+    moving; `Invalid` for a step back.
     """
-    async with app.database.transaction(project_id) as tx:
-        project = await catalog.require_project(tx)
-        if not project.is_sandbox:
-            raise Conflict("only sandbox projects have a clock of their own; this project runs on the real one")
-        if to < tx.now:
-            raise Invalid(f"time only moves forward: it is already {tx.now.isoformat()}", param="to")
-        is_ticking = project.clock_at is None or project.clock_started_at is not None
-        await catalog.set_clock(tx, tx.now, None)
-    handled = await run_due(app, project_id)
+    is_ticking = await _stop_clock(app, project_id, to)
     try:
+        handled = await run_due(app, project_id)
         while (moment := await _next_moment(app, project_id, to)) is not None:
             await _move(app, project_id, moment)
             handled += await run_due(app, project_id)
@@ -97,9 +92,29 @@ async def advance(app: App, project_id: ProjectId, to: datetime) -> int:
         await _move(app, project_id, to)
         return handled
     finally:
+        await _start_clock(app, project_id, is_ticking=is_ticking)
+
+
+async def _stop_clock(app: App, project_id: ProjectId, to: datetime) -> bool:
+    """Takes the clock in hand, under a lease: a mover that dies does not keep it. Returns whether it ticked."""
+    wall = app.database.clock()
+    async with app.database.transaction(project_id) as tx:
+        project = await catalog.require_project(tx)
+        if not project.is_sandbox:
+            raise Conflict("only sandbox projects have a clock of their own; this project runs on the real one")
+        if to < tx.now:
+            raise Invalid(f"time only moves forward: it is already {tx.now.isoformat()}", param="to")
+        if not await catalog.claim_clock(tx, wall, wall + CLOCK_LEASE):
+            raise Conflict("somebody else is moving this project's clock; try again when they are done")
+        await catalog.set_clock(tx, tx.now, None)
+        return project.clock_at is None or project.clock_started_at is not None
+
+
+async def _start_clock(app: App, project_id: ProjectId, *, is_ticking: bool) -> None:
+    async with app.database.transaction(project_id) as tx:
         if is_ticking:
-            async with app.database.transaction(project_id) as tx:
-                await catalog.set_clock(tx, tx.now, app.database.clock())
+            await catalog.set_clock(tx, tx.now, app.database.clock())
+        await catalog.release_clock(tx)
 
 
 async def _next_moment(app: App, project_id: ProjectId, until: datetime) -> datetime | None:
@@ -111,5 +126,7 @@ async def _next_moment(app: App, project_id: ProjectId, until: datetime) -> date
 
 
 async def _move(app: App, project_id: ProjectId, to: datetime) -> None:
+    wall = app.database.clock()
     async with app.database.transaction(project_id) as tx:
         await catalog.set_clock(tx, to, None)
+        await catalog.keep_clock(tx, wall + CLOCK_LEASE)

@@ -63,6 +63,22 @@ async def set_clock(tx: Tx, clock_at: datetime | None, clock_started_at: datetim
     )
 
 
+async def claim_clock(tx: Tx, wall: datetime, until: datetime) -> bool:
+    """False while somebody else moves the clock."""
+    count = await tx.execute(
+        "UPDATE project SET moving_until = %(until)s WHERE moving_until IS NULL OR moving_until <= %(wall)s", until=until, wall=wall
+    )
+    return count == 1
+
+
+async def keep_clock(tx: Tx, until: datetime) -> None:
+    await tx.execute("UPDATE project SET moving_until = %(until)s", until=until)
+
+
+async def release_clock(tx: Tx) -> None:
+    await tx.execute("UPDATE project SET moving_until = NULL")
+
+
 async def insert_app(tx: Tx, app: App, *, api_secret: bytes | None) -> None:
     await tx.execute(
         """

@@ -19,9 +19,16 @@ async def health_report_availability(app_user_id: FromPath[str]) -> Response[byt
     return to_json({"report_logs": False})
 
 
-@post(["/v1/events", "/v1/diagnostics"], operation_id="post_events", summary="Events and diagnostics of SDKs", status_code=200)
+@post("/v1/events", operation_id="post_events", summary="Events of SDKs", status_code=200)
 async def post_events(request: HttpRequest, data: JSONBody[Events]) -> Response[bytes]:
     """Taken, so that SDKs do not send them again and again; not kept yet."""
+    await caller_of(request)
+    return to_json({})
+
+
+@post("/v1/diagnostics", operation_id="post_diagnostics", summary="Diagnostics of SDKs", status_code=200)
+async def post_diagnostics(request: HttpRequest, data: JSONBody[Events]) -> Response[bytes]:
+    """Taken, like events."""
     await caller_of(request)
     return to_json({})
 
@@ -32,4 +39,4 @@ async def post_config(domain: FromPath[str]) -> Response[bytes]:
     raise NotFound("remote configuration is not offered here")
 
 
-HANDLERS = [health, health_report_availability, post_events, post_config]
+HANDLERS = [health, health_report_availability, post_events, post_diagnostics, post_config]
