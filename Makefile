@@ -18,12 +18,13 @@ run: $(RUN) ## start Perennial with a database of its own; Ctrl-C stops it
 test: $(DEV) ## run all tests (ARGS='-k words' for some)
 	@.venv/bin/python -m pytest -n auto -q -rs $(ARGS)
 
-check: $(DEV) ## format, lint, types, layers, schema
+check: $(DEV) ## format, lint, types, layers, schema, docs
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/python -m mypy --strict perennial
 	.venv/bin/lint-imports
 	.venv/bin/python -m tools.schema --check
+	.venv/bin/python -W ignore -m tools.docs --check
 
 bench: $(DEV) ## measure how fast it is on this machine
 	@.venv/bin/python -m bench $(ARGS)

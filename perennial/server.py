@@ -11,6 +11,7 @@ from litestar.datastructures import State
 from litestar.handlers import ASGIRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 
 from perennial import __version__, dashboard
 from perennial.api import hooks, operating, v1, v2
@@ -25,6 +26,20 @@ from perennial.providers import simulated
 from perennial.settings import Settings
 
 
+OPENAPI = OpenAPIConfig(
+    title="Perennial",
+    version=__version__,
+    description="v1 is what the SDKs and servers of RevenueCat's v1 call; v2 is for management. Times in v2 are epoch milliseconds.",
+    path="/openapi",
+    render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+    components=Components(
+        security_schemes={"key": SecurityScheme(type="http", scheme="bearer", description="A public SDK key (v1), or a secret key: sk_...")}
+    ),
+    security=[{"key": []}],
+    use_handler_docstrings=True,
+)
+
+
 def simulated_app_store(app: App) -> ASGIRouteHandler:
     """The simulated App Store's own server API, where a sandbox app's `api_base_url` may point."""
     return asgi("/simulated/app_store", is_mount=True, copy_scope=True)(simulated.StoreApi(app.database, app.vault))
@@ -35,9 +50,7 @@ def make_framework(app: App) -> Litestar:
         route_handlers=[simulated_app_store(app), operating.router, v1.router, v2.router, hooks.router, dashboard.router],
         state=State({"app": app, "inbox": Inbox(app)}),
         exception_handlers=HANDLERS,
-        openapi_config=OpenAPIConfig(
-            title="Perennial", version=__version__, path="/openapi", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
-        ),
+        openapi_config=OPENAPI,
         request_max_body_size=MOST_BODY,
         logging_config=None,
     )

@@ -1,6 +1,6 @@
 """Who a customer is: logging in, aliases, attributes."""
 
-from litestar import Response, post
+from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
 
 from perennial import customers, subscriptions
@@ -12,6 +12,12 @@ from perennial.base.errors import Invalid
 from perennial.base.time import to_ms
 from perennial.customers import AttributeProblem
 from perennial.customers.model import check_app_user_id
+
+
+@get("/v1/subscribers/{app_user_id:str}", operation_id="get_customer", summary="A customer: what they may use and hold")
+async def get_customer(app_user_id: FromPath[str]) -> None:
+    """Found (200) or made (201). Always fresh. With a secret key also their attributes. Answered in front of the framework, by `read.py`."""
+    raise AssertionError("the front answers this")
 
 
 @post("/v1/subscribers/identify", operation_id="identify", summary="Log in: from one app user id to another")
@@ -59,4 +65,4 @@ async def not_a_post(app_user_id: FromPath[str]) -> None:
     raise Invalid("customers are made by GET; POST /v1/receipts records purchases")
 
 
-HANDLERS = [identify, alias, set_attributes, not_a_post]
+HANDLERS = [get_customer, identify, alias, set_attributes, not_a_post]

@@ -1,0 +1,79 @@
+"""The documents' commands do what the documents say: `docs/start.md`, run as a newcomer would, from top to bottom."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def newcomers_folder(folder: Path) -> Path:
+    """As after `make run`: the commands under .venv/bin."""
+    programs = folder / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name, words in (("python", ""), ("perennial", "-m perennial")):
+        script = programs / name
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n')
+        script.chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+async def running(tmp_path: Path):
+    """`perennial up` in a folder of its own, with a database of its own."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed: the documents' commands use it")
+    tmp_path.chmod(0o755)
+    port = free_port()
+    env = {name: text for name, text in os.environ.items() if name not in ("DATABASE_URL", "PERENNIAL_HOME")}
+    env |= {"PORT": str(port), "PYTHONPATH": str(ROOT), "PERENNIAL_HOME": str(tmp_path / ".perennial")}
+    folder = newcomers_folder(tmp_path)
+    process = subprocess.Popen([folder / ".venv/bin/perennial", "up"], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        await ready(f"http://127.0.0.1:{port}", process)
+        yield folder, env
+    finally:
+        process.send_signal(signal.SIGINT)
+        await asyncio.to_thread(process.wait, 30)
+
+
+async def ready(base_url: str, process: subprocess.Popen[bytes]) -> None:
+    async with httpx.AsyncClient() as http, asyncio.timeout(90):
+        while True:
+            assert process.poll() is None, process.stdout.read().decode() if process.stdout else ""
+            try:
+                if (await http.get(f"{base_url}/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+
+
+async def test_start_in_two_minutes_is_true(running: tuple[Path, dict[str, str]]):
+    folder, env = running
+    blocks = re.findall(r"<!-- run -->\n```sh\n(.*?)```", (ROOT / "docs/start.md").read_text(), re.DOTALL)
+    assert len(blocks) >= 6
+    script = "set -e\n" + "\necho '---8<---'\n".join(blocks)
+    done = await asyncio.to_thread(subprocess.run, ["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, bought, read, advanced, webhook, rehearsed = done.stdout.split("---8<---")
+    assert '"product_identifier":"pro_monthly"' in bought
+    assert '"entitlements":{"pro":{' in read
+    assert "RENEWAL" in advanced and "delivered" in advanced
+    assert '"signing_secret":"whsec_' in webhook
+    assert "app_store" in rehearsed and "INITIAL_PURCHASE" in rehearsed
