@@ -1,7 +1,8 @@
 """The entitlement read, `GET /v1/subscribers/{id}`: a bare ASGI handler, because it is asked a thousand times for every write.
 
 Whatever requests wait at one moment go as one query through a door in the tenant wall that checks every key beside its row. A hit is
-the kept document; a miss (new customer, a write since, an access that ended) is rendered, in batches too. Nothing is cached in this
+the kept document; a miss (new customer, a write since, an access that ended) is rendered, in batches of their own, so that hits never wait
+for a rendering. Nothing is cached in this
 process: a write by anyone is seen by the very next read of everyone, because versions are compared in the query itself.
 """
 
@@ -47,12 +48,22 @@ class Found(NamedTuple):
     is_secret: bool = False
 
 
+class Missed(NamedTuple):
+    """A read whose document must be rendered first."""
+
+    project_id: ProjectId
+    app_user_id: str
+    is_secret: bool
+
+
 class CustomerRead:
     def __init__(self, app: App, sightings: Sightings, signer: Signer) -> None:
         self._app = app
         self._sightings = sightings
         self._signer = signer
-        self._read: Coalescer[Asked, Found] = Coalescer(self._read_batch, slots=2, largest=200)
+        # One query at a time: while PostgreSQL works on it the next one gathers, and the fewer and larger they are, the less each read costs.
+        self._read: Coalescer[Asked, Found | Missed] = Coalescer(self._read_batch, slots=1, largest=200)
+        self._render: Coalescer[Missed, Found] = Coalescer(self._render_batch, slots=2, largest=200)
 
     @staticmethod
     def path_of(raw_path: bytes) -> bytes | None:
@@ -64,6 +75,8 @@ class CustomerRead:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
             found = await self._read.submit((_hash_of(headers.get(b"authorization", b"")), _app_user_id(escaped_id)))
+            if isinstance(found, Missed):
+                found = await self._render.submit(found)
             await self._answer(scope, send, headers, found)
         except PerennialError as error:
             await _fail(send, status_of(error), error.message, error.code)
@@ -106,39 +119,37 @@ class CustomerRead:
     def _sign(self, scope: Any, headers: dict[bytes, bytes], request_time: bytes, etag: bytes, body: bytes) -> str:
         return self._signer.sign(signed_of(scope["raw_path"], headers, request_time, etag, body), self._app.database.clock())
 
-    async def _read_batch(self, asked: Sequence[Asked]) -> list[Found | Exception]:
+    async def _read_batch(self, asked: Sequence[Asked]) -> list[Found | Missed | Exception]:
         wall = self._app.database.clock()
-        rows = await self._app.database.door(
-            _QUERY, [key_hash for key_hash, _ in asked], [app_user_id for _, app_user_id in asked]
-        )
+        rows = await self._app.database.door(_QUERY, [key_hash for key_hash, _ in asked], [app_user_id for _, app_user_id in asked])
         OBSERVED.reads.inc(len(asked))
         OBSERVED.read_batches.inc()
-        results: list[Found | Exception] = [_unknown_key() for _ in asked] if len(rows) < len(asked) else [_PLACE] * len(asked)
-        missed: dict[ProjectId, list[int]] = defaultdict(list)
+        results: list[Found | Missed | Exception] = [_unknown_key() for _ in asked] if len(rows) < len(asked) else [_PLACE] * len(asked)
         for row in rows:
             place, project_id, kind, clock_at, clock_started_at, customer_id, fresh_until, body = row.values()
             now = wall if clock_at is None else _project_now(clock_at, clock_started_at, wall)
-            if body is None or now >= fresh_until:
-                missed[project_id].append(place - 1)
-                customer_id, body = CustomerId(""), b""
-            results[place - 1] = Found(project_id, customer_id, body, now, False, kind == "secret")
-        for project_id, places in missed.items():
-            await self._render_batch(project_id, asked, places, results)
+            if body is not None and now < fresh_until:
+                results[place - 1] = Found(project_id, customer_id, body, now, False, kind == "secret")
+            else:
+                results[place - 1] = Missed(project_id, asked[place - 1][1], kind == "secret")
         return results
 
-    async def _render_batch(self, project_id: ProjectId, asked: Sequence[Asked], places: Sequence[int], results: list[Found | Exception]) -> None:
-        OBSERVED.renders.inc(len(places))
+    async def _render_batch(self, missed: Sequence[Missed]) -> list[Found | Exception]:
+        OBSERVED.renders.inc(len(missed))
+        by_project: dict[ProjectId, list[str]] = defaultdict(list)
+        for one in missed:
+            by_project[one.project_id].append(one.app_user_id)
+        made = {project_id: await self._render_of(project_id, app_user_ids) for project_id, app_user_ids in by_project.items()}
+        return [made[one.project_id][one.app_user_id]._replace(is_secret=one.is_secret) for one in missed]
+
+    async def _render_of(self, project_id: ProjectId, app_user_ids: Sequence[str]) -> dict[str, Found]:
         async with self._app.database.transaction(project_id) as tx:
-            ids, new = await customers.ensure(tx, [asked[place][1] for place in places])
+            ids, new = await customers.ensure(tx, app_user_ids)
             made = await documents.current(tx, list(ids.values()))
-            for place in places:
-                app_user_id, before = asked[place][1], results[place]
-                assert isinstance(before, Found)
-                customer_id = ids[app_user_id]
-                results[place] = Found(
-                    project_id=project_id, customer_id=customer_id, body=made[customer_id].body, now=tx.now, is_new=app_user_id in new,
-                    is_secret=before.is_secret,
-                )
+        return {
+            app_user_id: Found(project_id, customer_id, made[customer_id].body, tx.now, is_new=app_user_id in new)
+            for app_user_id, customer_id in ids.items()
+        }
 
 
 def signed_of(raw_path: bytes, headers: dict[bytes, bytes], request_time: bytes, etag: bytes, body: bytes) -> Signed:
