@@ -1,7 +1,7 @@
 """Puts everything together, once. Whoever needs the outside is handed this."""
 
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from perennial.base.db import Database
 from perennial.base.secrets import Vault

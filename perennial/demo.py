@@ -88,8 +88,14 @@ async def _make_products(tx: Any, app_id: AppId) -> dict[str, str]:
     made = {}
     for identifier, name, duration, trial, cents in _PRODUCTS:
         product = await catalog.create_product(
-            tx, app_id=app_id, store_identifier=identifier, type="subscription" if duration else "non_consumable", display_name=name,
-            duration=duration, trial_duration=trial, prices=[Money(amount=cents, currency="USD"), Money(amount=cents, currency="EUR")],
+            tx,
+            app_id=app_id,
+            store_identifier=identifier,
+            type="subscription" if duration else "non_consumable",
+            display_name=name,
+            duration=duration,
+            trial_duration=trial,
+            prices=[Money(amount=cents, currency="USD"), Money(amount=cents, currency="EUR")],
         )
         made[identifier] = product.product_id
     return made
@@ -102,7 +108,9 @@ async def _make_offerings(tx: Any, products: dict[str, dict[str, str]]) -> None:
     default = await catalog.create_offering(
         tx, lookup_key="default", display_name="The usual plans", metadata={"headline": "Everything, for you"}, is_current=True
     )
-    special = await catalog.create_offering(tx, lookup_key="onboarding_special", display_name="A year to begin with", metadata={"headline": "Start here"})
+    special = await catalog.create_offering(
+        tx, lookup_key="onboarding_special", display_name="A year to begin with", metadata={"headline": "Start here"}
+    )
     for offering, identifiers in ((default, tuple(_PACKAGES)), (special, ("pro_annual",))):
         for identifier in identifiers:
             package = await catalog.create_package(tx, offering_id=offering.offering_id, lookup_key=_PACKAGES[identifier], display_name=identifier)

@@ -58,7 +58,9 @@ def trace_asgi(front: Callable[..., Any], settings: Settings) -> Callable[..., A
             await front(scope, receive, send)
             return
         carrier = {name.decode("latin-1"): text.decode("latin-1") for name, text in scope["headers"]}
-        with tracer.start_as_current_span(f"{scope['method']} {_shape(scope['path'])}", context=propagate.extract(carrier), kind=trace.SpanKind.SERVER) as span:
+        with tracer.start_as_current_span(
+            f"{scope['method']} {_shape(scope['path'])}", context=propagate.extract(carrier), kind=trace.SpanKind.SERVER
+        ) as span:
 
             async def noted(message: Any) -> None:
                 if message["type"] == "http.response.start":

@@ -25,7 +25,6 @@ from perennial.observability import configure, trace_asgi
 from perennial.providers import simulated
 from perennial.settings import Settings
 
-
 OPENAPI = OpenAPIConfig(
     title="Perennial",
     version=__version__,

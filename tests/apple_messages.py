@@ -100,5 +100,8 @@ async def trust(world: World, pen: SigningAuthority) -> None:
     async with world.app.database.transaction(world.project_id) as tx:
         await tx.execute(
             "INSERT INTO simulated_store (project_id, app_id, pen, root) VALUES (%(project_id)s, %(app_id)s, %(pen)s, %(root)s)",
-            project_id=tx.project_id, app_id=world.app_ids["app_store"], pen=b"", root=pen.root_der,
+            project_id=tx.project_id,
+            app_id=world.app_ids["app_store"],
+            pen=b"",
+            root=pen.root_der,
         )

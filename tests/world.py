@@ -127,11 +127,20 @@ async def make_world(app: App, http: httpx.AsyncClient, *, clock_at: datetime | 
         }
         for app_id in world.app_ids.values():
             for identifier, duration, trial, cents in (
-                ("pro_monthly", "P1M", None, 999), ("pro_annual", "P1Y", "P1W", 5999), ("pro_lifetime", None, None, 14999), ("coins", None, None, 99),
+                ("pro_monthly", "P1M", None, 999),
+                ("pro_annual", "P1Y", "P1W", 5999),
+                ("pro_lifetime", None, None, 14999),
+                ("coins", None, None, 99),
             ):
                 kind = "subscription" if duration else "consumable" if identifier == "coins" else "non_consumable"
                 product = await catalog.create_product(
-                    tx, app_id=app_id, store_identifier=identifier, type=kind, display_name=identifier, duration=duration, trial_duration=trial,
+                    tx,
+                    app_id=app_id,
+                    store_identifier=identifier,
+                    type=kind,
+                    display_name=identifier,
+                    duration=duration,
+                    trial_duration=trial,
                     prices=[Money(amount=cents, currency="USD"), Money(amount=cents, currency="EUR")],
                 )
                 if identifier in packages:

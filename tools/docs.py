@@ -37,8 +37,18 @@ def main() -> int:
 def make_reference() -> str:
     router = Litestar(route_handlers=[operating.router, v1.router, v2.router, hooks.router], openapi_config=OPENAPI)
     document = router.openapi_schema.to_schema()
-    lines = ["# API reference", "", "Made from our OpenAPI, which a running server gives at `/openapi/openapi.json`.", "", document["info"]["description"], ""]
-    lines += ["Errors: v1 answers `{code, message}` with the SDKs' error numbers, v2 the error object `{object, type, message, param, retryable, doc_url}`.", ""]
+    lines = [
+        "# API reference",
+        "",
+        "Made from our OpenAPI, which a running server gives at `/openapi/openapi.json`.",
+        "",
+        document["info"]["description"],
+        "",
+    ]
+    lines += [
+        "Errors: v1 answers `{code, message}` v2 the error object `{object, type, message, param, retryable, doc_url}`.",
+        "",
+    ]
     for area, paths in _by_area(document["paths"]).items():
         lines += [f"## {area}", "", "| | path | |", "|---|---|---|"]
         lines += [f"| {method.upper()} | `{path}` | {_about(operation)} |" for path, method, operation in paths]
@@ -57,7 +67,9 @@ def _by_area(paths: Schema) -> dict[str, list[tuple[str, str, Schema]]]:
 
 def _area(path: str) -> str:
     first = path.split("/")[1]
-    return {"v1": "v1: SDKs and servers", "rcbilling": "v1: SDKs and servers", "v2": "v2: management", "hooks": "Stores' notifications"}.get(first, "Operating")
+    return {"v1": "v1: SDKs and servers", "rcbilling": "v1: SDKs and servers", "v2": "v2: management", "hooks": "Stores' notifications"}.get(
+        first, "Operating"
+    )
 
 
 def _about(operation: Schema) -> str:

@@ -76,7 +76,9 @@ class Front:
             signed = signed_of(scope["raw_path"], headers, request_time, etag, answer.body)
             extra.append((b"x-signature", self._signer.sign(signed, self._app.database.clock()).encode()))
         kept = [header for header in answer.headers if header[0] not in (b"content-length", b"x-request-id")]
-        await send({"type": "http.response.start", "status": answer.status, "headers": [*kept, *extra, (b"content-length", b"%d" % len(answer.body))]})
+        await send(
+            {"type": "http.response.start", "status": answer.status, "headers": [*kept, *extra, (b"content-length", b"%d" % len(answer.body))]}
+        )
         await send({"type": "http.response.body", "body": answer.body if scope["method"] != "HEAD" else b""})
 
 

@@ -7,8 +7,8 @@ _NOT_PUBLIC_4 = tuple(
     map(
         IPv4Network,
         (
-            "192.0.0.0/24",      # protocol assignments; one cloud's metadata service lives here
-            "192.88.99.0/24",    # 6to4 relays, withdrawn by RFC 7526
+            "192.0.0.0/24",  # protocol assignments; one cloud's metadata service lives here
+            "192.88.99.0/24",  # 6to4 relays, withdrawn by RFC 7526
             "168.63.129.16/32",  # Azure's channel to the machine itself, on an address that looks public
         ),
     )

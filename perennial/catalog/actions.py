@@ -35,12 +35,10 @@ from perennial.catalog.model import (
 
 T = TypeVar("T")
 
-API_SECRET = "app.api_secret"  # what the vault binds a store's API key to
+API_SECRET = "app.api_secret"  # noqa: S105  a column's name: what the vault binds a store's API key to
 
 
-async def create_project(
-    tx: Tx, name: str, *, is_sandbox: bool = False, restore_behavior: RestoreBehavior = "transfer"
-) -> Project:
+async def create_project(tx: Tx, name: str, *, is_sandbox: bool = False, restore_behavior: RestoreBehavior = "transfer") -> Project:
     """In a transaction that entered the new project's id."""
     project = Project(
         project_id=tx.project_id, name=_named(name, "name", 256), is_sandbox=is_sandbox, restore_behavior=restore_behavior, created_at=tx.now
@@ -68,8 +66,16 @@ async def create_app(
     if store in ("app_store", "mac_app_store") and not bundle_id:
         raise Invalid("an App Store app needs its bundle_id, such as com.example.app", param="bundle_id")
     app = App(
-        app_id=AppId(tx.new_id("app")), name=_named(name, "name", 255), store=store, created_at=tx.now, bundle_id=bundle_id, app_apple_id=app_apple_id,
-        api_key_id=api_key_id, api_issuer=api_issuer, api_base_url=api_base_url, has_api_secret=api_private_key is not None,
+        app_id=AppId(tx.new_id("app")),
+        name=_named(name, "name", 255),
+        store=store,
+        created_at=tx.now,
+        bundle_id=bundle_id,
+        app_apple_id=app_apple_id,
+        api_key_id=api_key_id,
+        api_issuer=api_issuer,
+        api_base_url=api_base_url,
+        has_api_secret=api_private_key is not None,
     )
     await db.insert_app(tx, app, api_secret=vault.seal(api_private_key, API_SECRET) if api_private_key else None)
     key = KEY_PREFIXES[store] + new_token(24)
@@ -109,8 +115,15 @@ async def create_product(
             _check_duration(text, param)
     _check_prices(prices)
     product = Product(
-        product_id=tx.new_id("prod"), app_id=AppId(app_id), store_identifier=_named(store_identifier, "store_identifier", 200), type=type,
-        created_at=tx.now, display_name=display_name, duration=duration, trial_duration=trial_duration, prices=tuple(prices),
+        product_id=tx.new_id("prod"),
+        app_id=AppId(app_id),
+        store_identifier=_named(store_identifier, "store_identifier", 200),
+        type=type,
+        created_at=tx.now,
+        display_name=display_name,
+        duration=duration,
+        trial_duration=trial_duration,
+        prices=tuple(prices),
     )
     try:
         await db.insert_product(tx, product)
@@ -122,7 +135,9 @@ async def create_product(
 
 async def create_entitlement(tx: Tx, *, lookup_key: str, display_name: str) -> Entitlement:
     entitlement = Entitlement(
-        entitlement_id=tx.new_id("entl"), lookup_key=_named(lookup_key, "lookup_key", 200), display_name=_named(display_name, "display_name", 1500),
+        entitlement_id=tx.new_id("entl"),
+        lookup_key=_named(lookup_key, "lookup_key", 200),
+        display_name=_named(display_name, "display_name", 1500),
         created_at=tx.now,
     )
     try:
@@ -153,8 +168,12 @@ async def create_offering(
     if is_current:
         await db.clear_current_offering(tx)
     offering = Offering(
-        offering_id=tx.new_id("ofrng"), lookup_key=_named(lookup_key, "lookup_key", 200), display_name=_named(display_name, "display_name", 1500),
-        is_current=is_current, created_at=tx.now, metadata=metadata,
+        offering_id=tx.new_id("ofrng"),
+        lookup_key=_named(lookup_key, "lookup_key", 200),
+        display_name=_named(display_name, "display_name", 1500),
+        is_current=is_current,
+        created_at=tx.now,
+        metadata=metadata,
     )
     try:
         await db.insert_offering(tx, offering)
@@ -191,8 +210,12 @@ async def create_package(tx: Tx, *, offering_id: str, lookup_key: str, display_n
     if position is not None and position < 1:
         raise Invalid("position counts from 1", param="position")
     package = Package(
-        package_id=tx.new_id("pkge"), offering_id=offering_id, lookup_key=_named(lookup_key, "lookup_key", 200),
-        display_name=_named(display_name, "display_name", 1500), position=position or len(offering.packages) + 1, created_at=tx.now,
+        package_id=tx.new_id("pkge"),
+        offering_id=offering_id,
+        lookup_key=_named(lookup_key, "lookup_key", 200),
+        display_name=_named(display_name, "display_name", 1500),
+        position=position or len(offering.packages) + 1,
+        created_at=tx.now,
     )
     try:
         await db.insert_package(tx, package)

@@ -14,7 +14,7 @@ RestoreBehavior = Literal["transfer", "transfer_if_inactive", "keep", "share"]
 
 # The prefix tells an SDK which store it talks to, and a person what they are looking at.
 KEY_PREFIXES: dict[str, str] = {"app_store": "appl_", "mac_app_store": "mac_", "test_store": "test_", "rc_billing": "rcb_"}
-SECRET_PREFIX = "sk_"
+SECRET_PREFIX = "sk_"  # noqa: S105  what secrets begin with
 
 # The order in which the SDKs show the standard packages.
 STANDARD_PACKAGES = ("$rc_weekly", "$rc_monthly", "$rc_two_month", "$rc_three_month", "$rc_six_month", "$rc_annual", "$rc_lifetime")

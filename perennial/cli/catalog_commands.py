@@ -31,8 +31,12 @@ def show_catalog(project: ProjectOption = None) -> None:
         made = table("app", "product", "type", "period", "prices", "gives", title="Products")
         for product in products:
             made.add_row(
-                escape(apps[product.app_id].name), escape(product.store_identifier), product.type, _period(product),
-                ", ".join(f"{price.major} {price.currency}" for price in product.prices), escape(", ".join(product.entitlements)),
+                escape(apps[product.app_id].name),
+                escape(product.store_identifier),
+                product.type,
+                _period(product),
+                ", ".join(f"{price.major} {price.currency}" for price in product.prices),
+                escape(", ".join(product.entitlements)),
             )
         show(made)
         console().print(await _offerings(desk, {product.product_id: product for product in products}))

@@ -110,8 +110,14 @@ async def _apply_products(tx: Tx, wanted: Sequence[ProductPart], apps: Sequence[
         held = known.get((app.app_id, part.store_identifier))
         if held is None:
             await catalog.create_product(
-                tx, app_id=app.app_id, store_identifier=part.store_identifier, type=part.type, display_name=part.display_name,
-                duration=part.duration, trial_duration=part.trial_duration, prices=_prices(part) or (),
+                tx,
+                app_id=app.app_id,
+                store_identifier=part.store_identifier,
+                type=part.type,
+                display_name=part.display_name,
+                duration=part.duration,
+                trial_duration=part.trial_duration,
+                prices=_prices(part) or (),
             )
             changes.append(f"create product {part.store_identifier} in {app.name}")
         else:
@@ -130,9 +136,7 @@ async def _apply_product(tx: Tx, held: Product, part: ProductPart, app: App, cha
         *(_differs("prices", _shown_prices(held.prices), _shown_prices(prices)) if prices is not None else []),
     ]
     if differing:
-        await catalog.update_product(
-            tx, held.product_id, display_name=display_name, duration=duration, trial_duration=trial, prices=prices
-        )
+        await catalog.update_product(tx, held.product_id, display_name=display_name, duration=duration, trial_duration=trial, prices=prices)
         changes.append(f"change product {part.store_identifier} of {app.name}: {'; '.join(differing)}")
 
 
@@ -151,9 +155,7 @@ async def _apply_entitlements(tx: Tx, wanted: Sequence[EntitlementPart], product
             await _apply_attached(tx, held, set(attached.get(held.entitlement_id, ())), part.products, products, changes)
 
 
-async def _apply_attached(
-    tx: Tx, held: Entitlement, before: set[str], wanted: Sequence[str], products: "_Products", changes: list[str]
-) -> None:
+async def _apply_attached(tx: Tx, held: Entitlement, before: set[str], wanted: Sequence[str], products: "_Products", changes: list[str]) -> None:
     after = {product_id for reference in wanted for product_id in products.ids(reference)}
     if added := sorted(after - before):
         await catalog.attach_products(tx, held.entitlement_id, added)
@@ -209,9 +211,7 @@ async def _apply_packages(tx: Tx, offering: Offering, wanted: Sequence[PackagePa
             await _apply_sold(tx, held, part.products, where, products, changes)
 
 
-async def _apply_sold(
-    tx: Tx, held: Package, wanted: Sequence[str | Sold], where: str, products: "_Products", changes: list[str]
-) -> None:
+async def _apply_sold(tx: Tx, held: Package, wanted: Sequence[str | Sold], where: str, products: "_Products", changes: list[str]) -> None:
     before = {one.product_id: one.eligibility_criteria for one in held.products}
     sold = [one if isinstance(one, Sold) else Sold(product=one) for one in wanted]
     after = {product_id: one.eligibility_criteria for one in sold for product_id in products.ids(one.product)}
@@ -344,7 +344,8 @@ async def export(tx: Tx) -> CatalogFile:
         products=[_product_part(one, products) for one in held],
         entitlements=[
             EntitlementPart(
-                lookup_key=one.lookup_key, display_name=one.display_name,
+                lookup_key=one.lookup_key,
+                display_name=one.display_name,
                 products=[products.reference(product_id) for product_id in attached.get(one.entitlement_id, ())],
             )
             for one in entitlements
@@ -356,18 +357,26 @@ async def export(tx: Tx) -> CatalogFile:
 
 def _product_part(product: Product, products: _Products) -> ProductPart:
     return ProductPart(
-        app=products.app_reference(product.app_id), store_identifier=product.store_identifier, type=product.type, display_name=product.display_name,
-        duration=product.duration, trial_duration=product.trial_duration,
+        app=products.app_reference(product.app_id),
+        store_identifier=product.store_identifier,
+        type=product.type,
+        display_name=product.display_name,
+        duration=product.duration,
+        trial_duration=product.trial_duration,
         prices={price.currency: str(price.major) for price in product.prices} or None,
     )
 
 
 def _offering_part(offering: Offering, products: _Products) -> OfferingPart:
     return OfferingPart(
-        lookup_key=offering.lookup_key, display_name=offering.display_name, is_current=offering.is_current, metadata=offering.metadata,
+        lookup_key=offering.lookup_key,
+        display_name=offering.display_name,
+        is_current=offering.is_current,
+        metadata=offering.metadata,
         packages=[
             PackagePart(
-                lookup_key=one.lookup_key, display_name=one.display_name,
+                lookup_key=one.lookup_key,
+                display_name=one.display_name,
                 products=[
                     products.reference(sold.product_id)
                     if sold.eligibility_criteria == "all"

@@ -15,7 +15,9 @@ from perennial.subscriptions.model import Environment
 
 def catch_up(
     app: Annotated[str, typer.Option(help="The app's id; see perennial apps list")],
-    since: Annotated[str, typer.Option(help="When the silence began, such as 2027-01-31 or 2027-01-31T12:00. Apple keeps 180 days, 30 for the sandbox")],
+    since: Annotated[
+        str, typer.Option(help="When the silence began, such as 2027-01-31 or 2027-01-31T12:00. Apple keeps 180 days, 30 for the sandbox")
+    ],
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Ask the store's sandbox")] = False,
     project: ProjectOption = None,
 ) -> None:

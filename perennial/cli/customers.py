@@ -22,9 +22,7 @@ Products = dict[tuple[str, str], Product]
 
 
 @commands.command("show")
-def show_customer(
-    app_user_id: Annotated[str, typer.Argument(metavar="ID", help="Any of their app user ids")], project: ProjectOption = None
-) -> None:
+def show_customer(app_user_id: Annotated[str, typer.Argument(metavar="ID", help="Any of their app user ids")], project: ProjectOption = None) -> None:
     """Show everything about a customer.
 
     [bold]Example[/bold]
@@ -77,9 +75,14 @@ def _show_lines(lines: Sequence[Line], now: datetime) -> None:
             price = f"{purchase.price.major} {purchase.price.currency}" if purchase.price else ""
             is_latest = held is subscriptions.latest(line)
             made.add_row(
-                line.line_id, f"{line.store} {line.environment}", escape(purchase.product),
-                purchase.period_type if purchase.kind == "subscription" else purchase.kind, _when(purchase.purchased_at),
-                _end(subscriptions.access_end(line, held)), price, status if is_latest else "refunded" if purchase.revocation else "",
+                line.line_id,
+                f"{line.store} {line.environment}",
+                escape(purchase.product),
+                purchase.period_type if purchase.kind == "subscription" else purchase.kind,
+                _when(purchase.purchased_at),
+                _end(subscriptions.access_end(line, held)),
+                price,
+                status if is_latest else "refunded" if purchase.revocation else "",
             )
     show(made)
 

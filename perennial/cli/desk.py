@@ -98,7 +98,9 @@ def read_settings() -> Settings:
         return settings
     running = _running(settings.home)
     return replace(
-        settings, database_url=running.database_url, port=running.port,
+        settings,
+        database_url=running.database_url,
+        port=running.port,
         allow_internal_webhooks=settings.allow_internal_webhooks or running.allow_internal_webhooks,
     )
 

@@ -83,7 +83,10 @@ def _run_file(settings: Settings) -> Iterator[Callable[[str], None]]:
         draft = settings.home / f".{RUN_FILE}.{os.getpid()}"
         draft.touch(mode=0o600)
         running = {
-            "database_url": url, "pid": os.getpid(), "port": settings.port, "allow_internal_webhooks": settings.allow_internal_webhooks,
+            "database_url": url,
+            "pid": os.getpid(),
+            "port": settings.port,
+            "allow_internal_webhooks": settings.allow_internal_webhooks,
         }
         draft.write_bytes(msgspec.json.encode(running))
         draft.replace(path)

@@ -46,9 +46,7 @@ def create_project(
 
       perennial projects create "Cat Pictures" --sandbox
     """
-    behaviors: dict[str, RestoreBehavior] = {
-        "transfer": "transfer", "transfer_if_inactive": "transfer_if_inactive", "keep": "keep", "share": "share"
-    }
+    behaviors: dict[str, RestoreBehavior] = {"transfer": "transfer", "transfer_if_inactive": "transfer_if_inactive", "keep": "keep", "share": "share"}
     if restore not in behaviors:
         raise Invalid(f"--restore {restore!r} is not one of {', '.join(behaviors)}", param="restore")
 
@@ -86,9 +84,7 @@ def list_keys(project: ProjectOption = None) -> None:
 
 
 @keys.command("create")
-def create_key(
-    label: Annotated[str, typer.Argument(help="What it is for, so that you know which to revoke")], project: ProjectOption = None
-) -> None:
+def create_key(label: Annotated[str, typer.Argument(help="What it is for, so that you know which to revoke")], project: ProjectOption = None) -> None:
     """Make a secret key. It is shown this once.
 
     [bold]Example[/bold]
@@ -161,7 +157,14 @@ def create_app(
 
     async def work(desk: Desk) -> None:
         app, key = await catalog.create_app(
-            desk.tx, desk.app.vault, name=name, store=type, bundle_id=bundle_id, app_apple_id=apple_id, api_key_id=key_id, api_issuer=issuer,
+            desk.tx,
+            desk.app.vault,
+            name=name,
+            store=type,
+            bundle_id=bundle_id,
+            app_apple_id=apple_id,
+            api_key_id=key_id,
+            api_issuer=issuer,
             api_private_key=read_private_key(private_key) if private_key else None,
         )
         await desk.audit("app.create", app.app_id, {"name": name, "type": type})

@@ -136,8 +136,15 @@ def buy(
 
     async def work(tx: Tx, vault: Vault, app_id: str) -> Bought:
         bought = await simulated.buy(
-            tx, vault, app_id, product=product, app_account_token=token, offer="free_trial" if free_trial else None, price=charged,
-            storefront=storefront, family_shared=family_shared,
+            tx,
+            vault,
+            app_id,
+            product=product,
+            app_account_token=token,
+            offer="free_trial" if free_trial else None,
+            price=charged,
+            storefront=storefront,
+            family_shared=family_shared,
         )
         if customer is not None:
             await _post(tx, vault, AppId(app_id), bought, customer)
@@ -186,7 +193,8 @@ def fail_next_renewal(
     """Plan that the next renewal cannot be charged."""
     _say(
         _do(
-            project, app,
+            project,
+            app,
             lambda tx, _, app_id: simulated.fail_next_renewal(tx, app_id, line, grace_days=grace_days, recover_after_days=recover_after_days),
         )
     )
@@ -217,7 +225,9 @@ def extend(line: Line, days: Annotated[int, typer.Argument(min=1, max=90)], proj
 
 
 @simulate.command()
-def resubscribe(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
+def resubscribe(
+    line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD"
+) -> None:
     """The customer comes back after the end."""
     charged = _money(price, currency)
     _say_bought(_do(project, app, lambda tx, vault, app_id: simulated.resubscribe(tx, vault, app_id, line, product, price=charged)))
@@ -231,8 +241,13 @@ def status(project: Project = None, app: AppOption = None, limit: Annotated[int,
     for line in _do(project, app, lambda tx, _, app_id: simulated.lines(tx, app_id, limit=limit)):
         charge = payloads.current(line)
         table.add_row(
-            line.store_line, charge.product, _STATUSES[payloads.status(line)], iso(charge.expires_at) if charge.expires_at else "",
-            "on" if line.auto_renew else "off", line.next_plan.product if line.next_plan else "", str(len(line.charges)),
+            line.store_line,
+            charge.product,
+            _STATUSES[payloads.status(line)],
+            iso(charge.expires_at) if charge.expires_at else "",
+            "on" if line.auto_renew else "off",
+            line.next_plan.product if line.next_plan else "",
+            str(len(line.charges)),
             str(sum(not sent.is_delivered for sent in line.outbox.sent)),
         )
     console.print(table)

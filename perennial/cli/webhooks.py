@@ -30,7 +30,11 @@ def list_webhooks(project: ProjectOption = None) -> None:
         made = table("id", "name", "url", "hears", "health", "last error")
         for endpoint in await events.list_endpoints(desk.tx, limit=1000):
             made.add_row(
-                endpoint.endpoint_id, escape(endpoint.name), escape(endpoint.url), escape(_hears(endpoint)), _health(endpoint),
+                endpoint.endpoint_id,
+                escape(endpoint.name),
+                escape(endpoint.url),
+                escape(_hears(endpoint)),
+                _health(endpoint),
                 escape(endpoint.last_error or "") if endpoint.failures else "",
             )
         show(made)
@@ -78,9 +82,7 @@ def create_webhook(
 
 
 @commands.command("test")
-def send_test(
-    webhook_id: Annotated[str, typer.Argument(metavar="ID", help="From: perennial webhooks list")], project: ProjectOption = None
-) -> None:
+def send_test(webhook_id: Annotated[str, typer.Argument(metavar="ID", help="From: perennial webhooks list")], project: ProjectOption = None) -> None:
     """Send a test event, and say how the receiver answered."""
 
     async def work(app: App) -> Delivery | None:

@@ -23,7 +23,10 @@ async def insert(tx: Tx, app_user_ids: Sequence[str]) -> set[str]:
         INSERT INTO customer (project_id, customer_id, original_app_user_id, first_seen_at)
         SELECT %(project_id)s, customer_id, app_user_id, %(now)s FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS new (customer_id, app_user_id)
         """,
-        project_id=tx.project_id, now=tx.now, customers=customers, ids=ids,
+        project_id=tx.project_id,
+        now=tx.now,
+        customers=customers,
+        ids=ids,
     )
     rows = await tx.fetch(
         """
@@ -31,7 +34,10 @@ async def insert(tx: Tx, app_user_ids: Sequence[str]) -> set[str]:
         SELECT %(project_id)s, app_user_id, customer_id, %(now)s FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS new (customer_id, app_user_id)
         ON CONFLICT DO NOTHING RETURNING app_user_id
         """,
-        project_id=tx.project_id, now=tx.now, customers=customers, ids=ids,
+        project_id=tx.project_id,
+        now=tx.now,
+        customers=customers,
+        ids=ids,
     )
     new = {row["app_user_id"] for row in rows}
     if late := [customer for customer, app_user_id in zip(customers, ids, strict=True) if app_user_id not in new]:
@@ -73,9 +79,7 @@ def _customer(row: Row) -> Customer:
 
 async def lock(tx: Tx, customer_ids: Sequence[CustomerId]) -> None:
     """Holds the customers until the transaction ends, in one order for everyone."""
-    await tx.fetch(
-        "SELECT FROM customer WHERE customer_id = ANY (%(ids)s::text[]) ORDER BY customer_id FOR UPDATE", ids=sorted(set(customer_ids))
-    )
+    await tx.fetch("SELECT FROM customer WHERE customer_id = ANY (%(ids)s::text[]) ORDER BY customer_id FOR UPDATE", ids=sorted(set(customer_ids)))
 
 
 async def lock_free(tx: Tx, customer_ids: Sequence[CustomerId]) -> set[CustomerId]:
@@ -97,7 +101,8 @@ async def bump(tx: Tx, tellings: Mapping[CustomerId, int]) -> dict[CustomerId, i
         WHERE c.customer_id = new.customer_id
         RETURNING c.customer_id, c.event_sequence - new.events AS before
         """,
-        ids=ids, events=[tellings[customer] for customer in ids],
+        ids=ids,
+        events=[tellings[customer] for customer in ids],
     )
     return {row["customer_id"]: row["before"] for row in rows}
 
@@ -105,8 +110,14 @@ async def bump(tx: Tx, tellings: Mapping[CustomerId, int]) -> dict[CustomerId, i
 async def add_alias(tx: Tx, app_user_id: str, customer_id: CustomerId) -> bool:
     """False where somebody else took the id meanwhile."""
     count = await tx.execute(
-        "INSERT INTO alias (project_id, app_user_id, customer_id, created_at) VALUES (%(project_id)s, %(app_user_id)s, %(customer_id)s, %(now)s) ON CONFLICT DO NOTHING",
-        project_id=tx.project_id, app_user_id=app_user_id, customer_id=customer_id, now=tx.now,
+        """
+        INSERT INTO alias (project_id, app_user_id, customer_id, created_at)
+        VALUES (%(project_id)s, %(app_user_id)s, %(customer_id)s, %(now)s) ON CONFLICT DO NOTHING
+        """,
+        project_id=tx.project_id,
+        app_user_id=app_user_id,
+        customer_id=customer_id,
+        now=tx.now,
     )
     return count == 1
 
@@ -119,9 +130,12 @@ async def move_aliases(tx: Tx, source: CustomerId, target: CustomerId) -> None:
           original_app_user_id = CASE WHEN s.first_seen_at < t.first_seen_at THEN s.original_app_user_id ELSE t.original_app_user_id END
         FROM customer s WHERE s.customer_id = %(source)s AND t.customer_id = %(target)s
         """,
-        source=source, target=target,
+        source=source,
+        target=target,
     )
-    await tx.execute("UPDATE customer SET merged_into = %(target)s WHERE customer_id = %(source)s OR merged_into = %(source)s", source=source, target=target)
+    await tx.execute(
+        "UPDATE customer SET merged_into = %(target)s WHERE customer_id = %(source)s OR merged_into = %(source)s", source=source, target=target
+    )
     await tx.execute("DELETE FROM customer_document WHERE customer_id = %(source)s", source=source)
 
 
@@ -133,10 +147,14 @@ async def save_attributes(tx: Tx, customer_id: CustomerId, attributes: Mapping[s
         SELECT %(project_id)s, %(customer_id)s, name, value, updated_at
         FROM unnest(%(names)s::text[], %(texts)s::text[], %(updated)s::timestamptz[]) AS new (name, value, updated_at)
         ON CONFLICT (project_id, customer_id, name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
-        WHERE attribute.updated_at < excluded.updated_at OR (attribute.updated_at = excluded.updated_at AND excluded.value IS DISTINCT FROM attribute.value)
+        WHERE attribute.updated_at < excluded.updated_at
+          OR (attribute.updated_at = excluded.updated_at AND excluded.value IS DISTINCT FROM attribute.value)
         """,
-        project_id=tx.project_id, customer_id=customer_id, names=names,
-        texts=[attributes[name].value for name in names], updated=[attributes[name].updated_at for name in names],
+        project_id=tx.project_id,
+        customer_id=customer_id,
+        names=names,
+        texts=[attributes[name].value for name in names],
+        updated=[attributes[name].updated_at for name in names],
     )
 
 
@@ -155,9 +173,12 @@ async def save_sightings(tx: Tx, sightings: Sequence[Sighting]) -> None:
           AS seen (customer_id, at, platform, platform_version, app_version, country)
         WHERE c.customer_id = seen.customer_id AND (c.last_seen_at IS NULL OR c.last_seen_at < seen.at)
         """,
-        ids=[row.customer_id for row in rows], at=[row.seen_at for row in rows],
-        platforms=[row.platform for row in rows], versions=[row.platform_version for row in rows],
-        apps=[row.app_version for row in rows], countries=[row.country for row in rows],
+        ids=[row.customer_id for row in rows],
+        at=[row.seen_at for row in rows],
+        platforms=[row.platform for row in rows],
+        versions=[row.platform_version for row in rows],
+        apps=[row.app_version for row in rows],
+        countries=[row.country for row in rows],
     )
 
 
@@ -171,7 +192,9 @@ async def page(tx: Tx, *, after: str | None, limit: int, search: str | None) -> 
         WHERE c.project_id = (SELECT %(project_id)s::text) AND c.merged_into IS NULL AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
         ORDER BY c.customer_id LIMIT %(limit)s
         """,
-        project_id=tx.project_id, after=after, limit=limit,
+        project_id=tx.project_id,
+        after=after,
+        limit=limit,
     )
     return [row["customer_id"] for row in rows]
 
@@ -187,7 +210,10 @@ async def _found(tx: Tx, *, after: str | None, limit: int, search: str) -> list[
         WHERE c.merged_into IS NULL AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
         ORDER BY c.customer_id LIMIT %(limit)s
         """,
-        project_id=tx.project_id, after=after, search=search, limit=limit,
+        project_id=tx.project_id,
+        after=after,
+        search=search,
+        limit=limit,
     )
     return [row["customer_id"] for row in rows]
 
@@ -200,6 +226,7 @@ async def merged_ids(tx: Tx, customer_id: CustomerId) -> list[CustomerId]:
 
 async def aliases(tx: Tx, customer_id: CustomerId) -> list[tuple[str, datetime]]:
     rows = await tx.fetch(
-        "SELECT app_user_id, created_at FROM alias WHERE customer_id = %(customer_id)s ORDER BY created_at, app_user_id LIMIT 1000", customer_id=customer_id
+        "SELECT app_user_id, created_at FROM alias WHERE customer_id = %(customer_id)s ORDER BY created_at, app_user_id LIMIT 1000",
+        customer_id=customer_id,
     )
     return [(row["app_user_id"], row["created_at"]) for row in rows]

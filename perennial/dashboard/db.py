@@ -35,7 +35,8 @@ async def lanes(tx: Tx, names: tuple[str, ...]) -> list[Lane]:
         FROM unnest(%(names)s::text[]) WITH ORDINALITY AS lane (name, place)
         LEFT JOIN waiting w ON w.lane = name LEFT JOIN parked p ON p.lane = name ORDER BY place
         """,
-        now=tx.now, names=list(names),
+        now=tx.now,
+        names=list(names),
     )
     return [Lane(**dict(row)) for row in rows]
 

@@ -63,9 +63,23 @@ async def _home(request: HttpRequest, *, moved: int | None = None, trouble: str 
     shown = [(one, by_app[one.app_id]) for one in around.apps if one.app_id in by_app]
     test_key = next((key for one, key in shown if one.store == "test_store"), shown[0][1] if shown else "")
     return page(
-        "home.html", status=status, here="/", around=around, trouble=trouble, moved=moved, version=__version__, lanes=lanes, seen=seen,
-        keys=shown, snippets=snippets(demo.base_url, test_key), database=_database(request, app), base_url=demo.base_url,
-        secret_at=path_of(app.settings), received=list(received_by(request))[:MOST_ON_HOME], wall=app.database.clock(), search="",
+        "home.html",
+        status=status,
+        here="/",
+        around=around,
+        trouble=trouble,
+        moved=moved,
+        version=__version__,
+        lanes=lanes,
+        seen=seen,
+        keys=shown,
+        snippets=snippets(demo.base_url, test_key),
+        database=_database(request, app),
+        base_url=demo.base_url,
+        secret_at=path_of(app.settings),
+        received=list(received_by(request))[:MOST_ON_HOME],
+        wall=app.database.clock(),
+        search="",
     )
 
 
@@ -170,8 +184,17 @@ async def _customer(
     newest_first = sorted((line for line in lines if line.held), key=lambda line: line.held[-1].purchase.purchased_at, reverse=True)
     views = [rules.show_line(line, products, around.now, is_simulated=line.app_id in simulated) for line in newest_first[:MOST_LISTED]]
     return page(
-        "customer.html", status=status, here=in_path(app_user_id), around=around, trouble=trouble, moved=moved, search="", who=who,
-        app_user_id=app_user_id, given=rules.entitlements(lines, products, around.now), lines=[view for view in views if view is not None],
+        "customer.html",
+        status=status,
+        here=in_path(app_user_id),
+        around=around,
+        trouble=trouble,
+        moved=moved,
+        search="",
+        who=who,
+        app_user_id=app_user_id,
+        given=rules.entitlements(lines, products, around.now),
+        lines=[view for view in views if view is not None],
         told=told[::-1],
         attributes=[(name, one) for name, one in sorted(who.attributes.items()) if one.value is not None][:MOST_LISTED],
     )

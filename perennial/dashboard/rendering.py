@@ -59,7 +59,14 @@ _ENVIRONMENT = Environment(
     loader=PackageLoader("perennial.dashboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
 _ENVIRONMENT.filters |= {
-    "day": day, "moment": moment, "clock": clock, "relative": relative, "price": price, "store": store, "words": words, "iso": iso,
+    "day": day,
+    "moment": moment,
+    "clock": clock,
+    "relative": relative,
+    "price": price,
+    "store": store,
+    "words": words,
+    "iso": iso,
     "customer_path": in_path,
 }
 

@@ -26,28 +26,63 @@ def snippets(base_url: str, key: str) -> list[Snippet]:
     base_url = base_url.rstrip("/")
     emulator = base_url.replace("127.0.0.1", "10.0.2.2").replace("localhost", "10.0.2.2")
     return [
-        Snippet(slug="js", name="JavaScript", package="@revenuecat/purchases-js", code=_JS.format(url=base_url, key=key), traps=(
-            "No slash at the end of proxyURL: the SDK refuses it.",
-            "eventsURL must be set too, or usage events go to the vendor. It works but is missing from the types: TypeScript wants a cast.",
-        )),
-        Snippet(slug="swift", name="Swift", package="purchases-ios", code=_SWIFT.format(url=base_url, key=key), traps=(
-            _NO_PATH, _UNVERIFIED,
-            "Plain http needs NSAppTransportSecurity → NSAllowsLocalNetworking in Info.plist. A release build refuses a test_ key.",
-        )),
-        Snippet(slug="kotlin", name="Kotlin", package="com.revenuecat.purchases:purchases", code=_KOTLIN.format(url=emulator, key=key), traps=(
-            "10.0.2.2 is this machine as the Android emulator sees it; on a phone: adb reverse, and 127.0.0.1.",
-            "Plain http needs android:usesCleartextTraffic=\"true\" in the debug manifest. A release build refuses a test_ key.",
-            _NO_PATH, _UNVERIFIED,
-        )),
-        Snippet(slug="flutter", name="Flutter", package="purchases_flutter", code=_FLUTTER.format(url=base_url, emulator=emulator, key=key), traps=(
-            "setProxyURL comes before configure, and is awaited.", _NO_PATH, _UNVERIFIED,
-            "Plain http: the same settings as for Swift and Kotlin.",
-        )),
-        Snippet(slug="react-native", name="React Native", package="react-native-purchases",
-                code=_REACT_NATIVE.format(url=base_url, emulator=emulator, key=key), traps=(
-            "setProxyURL comes before configure, and is awaited.", _NO_PATH, _UNVERIFIED,
-            "Plain http: the same settings as for Swift and Kotlin.",
-        )),
+        Snippet(
+            slug="js",
+            name="JavaScript",
+            package="@revenuecat/purchases-js",
+            code=_JS.format(url=base_url, key=key),
+            traps=(
+                "No slash at the end of proxyURL: the SDK refuses it.",
+                "eventsURL must be set too, or usage events go to the vendor. It works but is missing from the types: TypeScript wants a cast.",
+            ),
+        ),
+        Snippet(
+            slug="swift",
+            name="Swift",
+            package="purchases-ios",
+            code=_SWIFT.format(url=base_url, key=key),
+            traps=(
+                _NO_PATH,
+                _UNVERIFIED,
+                "Plain http needs NSAppTransportSecurity → NSAllowsLocalNetworking in Info.plist. A release build refuses a test_ key.",
+            ),
+        ),
+        Snippet(
+            slug="kotlin",
+            name="Kotlin",
+            package="com.revenuecat.purchases:purchases",
+            code=_KOTLIN.format(url=emulator, key=key),
+            traps=(
+                "10.0.2.2 is this machine as the Android emulator sees it; on a phone: adb reverse, and 127.0.0.1.",
+                'Plain http needs android:usesCleartextTraffic="true" in the debug manifest. A release build refuses a test_ key.',
+                _NO_PATH,
+                _UNVERIFIED,
+            ),
+        ),
+        Snippet(
+            slug="flutter",
+            name="Flutter",
+            package="purchases_flutter",
+            code=_FLUTTER.format(url=base_url, emulator=emulator, key=key),
+            traps=(
+                "setProxyURL comes before configure, and is awaited.",
+                _NO_PATH,
+                _UNVERIFIED,
+                "Plain http: the same settings as for Swift and Kotlin.",
+            ),
+        ),
+        Snippet(
+            slug="react-native",
+            name="React Native",
+            package="react-native-purchases",
+            code=_REACT_NATIVE.format(url=base_url, emulator=emulator, key=key),
+            traps=(
+                "setProxyURL comes before configure, and is awaited.",
+                _NO_PATH,
+                _UNVERIFIED,
+                "Plain http: the same settings as for Swift and Kotlin.",
+            ),
+        ),
     ]
 
 

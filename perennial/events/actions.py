@@ -153,8 +153,15 @@ def _log_failures(project_id: ProjectId, settled: Sequence[Settled]) -> None:
     for one in settled:
         if one.error is not None:
             _log.warning(
-                "webhook not delivered", project_id=project_id, endpoint_id=one.parcel.endpoint_id, event_id=one.parcel.event_id,
-                attempt=one.attempts, status=one.status, error=one.error, retry_at=one.wake_at, is_parked=one.parked_at is not None,
+                "webhook not delivered",
+                project_id=project_id,
+                endpoint_id=one.parcel.endpoint_id,
+                event_id=one.parcel.event_id,
+                attempt=one.attempts,
+                status=one.status,
+                error=one.error,
+                retry_at=one.wake_at,
+                is_parked=one.parked_at is not None,
             )
 
 
@@ -347,9 +354,7 @@ async def send_test(tx: Tx, endpoint_id: str) -> EventId:
 # The log --------------------------------------------------------------------------------------------------------------------------
 
 
-async def list_events(
-    tx: Tx, customer_ids: Sequence[CustomerId] | None = None, after: Place | None = None, limit: int = 100
-) -> list[RecordedEvent]:
+async def list_events(tx: Tx, customer_ids: Sequence[CustomerId] | None = None, after: Place | None = None, limit: int = 100) -> list[RecordedEvent]:
     """Reads on from a place (an event's `place`; None: the beginning), newest last, with each event's deliveries.
 
     Ordered by when the writing transaction began, so an event written by a long one can appear behind a place already passed.

@@ -61,9 +61,15 @@ async def insert_events(tx: Tx, events: Sequence[NewEvent]) -> list[Heading]:
         ON CONFLICT (project_id, customer_id, event_id) DO NOTHING
         RETURNING customer_id, event_id, sequence, type, app_id, environment
         """,
-        project_id=tx.project_id, now=tx.now, customers=[event.customer_id for event in events], ids=[event.event_id for event in events],
-        sequences=[event.sequence for event in events], types=[event.type for event in events], apps=[event.app_id for event in events],
-        environments=[event.environment for event in events], happened=[event.happened_at for event in events],
+        project_id=tx.project_id,
+        now=tx.now,
+        customers=[event.customer_id for event in events],
+        ids=[event.event_id for event in events],
+        sequences=[event.sequence for event in events],
+        types=[event.type for event in events],
+        apps=[event.app_id for event in events],
+        environments=[event.environment for event in events],
+        happened=[event.happened_at for event in events],
         bodies=[event.body for event in events],
     )
     return [Heading(**row) for row in rows]
@@ -85,9 +91,16 @@ async def open_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: Endpoi
         ORDER BY e.place, p.endpoint_id
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO NOTHING
         """,
-        project_id=tx.project_id, now=tx.now, customers=[event.customer_id for event in events], ids=[event.event_id for event in events],
-        sequences=[event.sequence for event in events], types=[event.type for event in events], apps=[event.app_id for event in events],
-        environments=[event.environment for event in events], endpoint_id=endpoint_id, opt_in=sorted(OPT_IN_TYPES),
+        project_id=tx.project_id,
+        now=tx.now,
+        customers=[event.customer_id for event in events],
+        ids=[event.event_id for event in events],
+        sequences=[event.sequence for event in events],
+        types=[event.type for event in events],
+        apps=[event.app_id for event in events],
+        environments=[event.environment for event in events],
+        endpoint_id=endpoint_id,
+        opt_in=sorted(OPT_IN_TYPES),
     )
 
 
@@ -104,7 +117,10 @@ async def reopen_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: Endp
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE
         SET attempts = 0, wake_at = %(now)s, delivered_at = NULL, parked_at = NULL
         """,
-        project_id=tx.project_id, now=tx.now, customers=[event.customer_id for event in events], ids=[event.event_id for event in events],
+        project_id=tx.project_id,
+        now=tx.now,
+        customers=[event.customer_id for event in events],
+        ids=[event.event_id for event in events],
         endpoint_id=endpoint_id,
     )
 
@@ -129,14 +145,24 @@ async def headings_after(tx: Tx, place: Place, *, until: datetime, limit: int) -
           AND (recorded_at, sequence, event_id) > (%(at)s, %(sequence)s, %(event_id)s) AND customer_id <> %(test_customer)s
         ORDER BY recorded_at, sequence, event_id LIMIT %(limit)s
         """,
-        project_id=tx.project_id, at=place[0], sequence=place[1], event_id=place[2], until=until, test_customer=TEST_CUSTOMER, limit=limit,
+        project_id=tx.project_id,
+        at=place[0],
+        sequence=place[1],
+        event_id=place[2],
+        until=until,
+        test_customer=TEST_CUSTOMER,
+        limit=limit,
     )
     return [(_heading(row), (row["recorded_at"], row["sequence"], row["event_id"])) for row in rows]
 
 
 def _heading(row: Row) -> Heading:
     return Heading(
-        customer_id=row["customer_id"], event_id=row["event_id"], sequence=row["sequence"], type=row["type"], app_id=row["app_id"],
+        customer_id=row["customer_id"],
+        event_id=row["event_id"],
+        sequence=row["sequence"],
+        type=row["type"],
+        app_id=row["app_id"],
         environment=row["environment"],
     )
 
@@ -150,7 +176,11 @@ async def events_after(tx: Tx, customer_ids: Sequence[CustomerId] | None, place:
           AND recorded_at >= %(at)s AND (recorded_at, sequence, event_id) > (%(at)s, %(sequence)s, %(event_id)s)
         ORDER BY recorded_at, sequence, event_id LIMIT %(limit)s
         """,
-        project_id=tx.project_id, customers=None if customer_ids is None else list(customer_ids), at=at, sequence=sequence, event_id=event_id,
+        project_id=tx.project_id,
+        customers=None if customer_ids is None else list(customer_ids),
+        at=at,
+        sequence=sequence,
+        event_id=event_id,
         limit=limit,
     )
 
@@ -165,7 +195,11 @@ async def events_before(tx: Tx, customer_ids: Sequence[CustomerId] | None, place
           AND recorded_at <= %(at)s AND (recorded_at, sequence, event_id) < (%(at)s, %(sequence)s, %(event_id)s)
         ORDER BY recorded_at DESC, sequence DESC, event_id DESC LIMIT %(limit)s
         """,
-        project_id=tx.project_id, customers=None if customer_ids is None else list(customer_ids), at=at, sequence=sequence, event_id=event_id,
+        project_id=tx.project_id,
+        customers=None if customer_ids is None else list(customer_ids),
+        at=at,
+        sequence=sequence,
+        event_id=event_id,
         limit=limit,
     )
 
@@ -182,7 +216,8 @@ async def with_deliveries(tx: Tx, rows: Sequence[Row]) -> list[RecordedEvent]:
           WHERE customer_id = shown.customer_id AND endpoint_id = p.endpoint_id AND event_id = shown.event_id LIMIT 1) d
         ORDER BY p.endpoint_id
         """,
-        customers=[row["customer_id"] for row in rows], ids=[row["event_id"] for row in rows],
+        customers=[row["customer_id"] for row in rows],
+        ids=[row["event_id"] for row in rows],
     )
     told: dict[tuple[str, str], list[Delivery]] = {}
     for row in deliveries:
@@ -201,8 +236,16 @@ async def insert_endpoint(tx: Tx, endpoint: Endpoint, *, authorization_header: b
         VALUES (%(project_id)s, %(endpoint_id)s, %(name)s, %(url)s, %(authorization_header)s, %(signing_secret)s, %(environment)s, %(app_id)s,
                 %(event_types)s, %(now)s)
         """,
-        project_id=tx.project_id, endpoint_id=endpoint.endpoint_id, name=endpoint.name, url=endpoint.url, authorization_header=authorization_header,
-        signing_secret=signing_secret, environment=endpoint.environment, app_id=endpoint.app_id, event_types=endpoint.event_types, now=tx.now,
+        project_id=tx.project_id,
+        endpoint_id=endpoint.endpoint_id,
+        name=endpoint.name,
+        url=endpoint.url,
+        authorization_header=authorization_header,
+        signing_secret=signing_secret,
+        environment=endpoint.environment,
+        app_id=endpoint.app_id,
+        event_types=endpoint.event_types,
+        now=tx.now,
     )
 
 
@@ -213,7 +256,11 @@ async def update_endpoint(tx: Tx, endpoint: Endpoint) -> None:
         UPDATE endpoint SET name = %(name)s, url = %(url)s, environment = %(environment)s, app_id = %(app_id)s, event_types = %(event_types)s
         WHERE endpoint_id = %(endpoint_id)s
         """,
-        endpoint_id=endpoint.endpoint_id, name=endpoint.name, url=endpoint.url, environment=endpoint.environment, app_id=endpoint.app_id,
+        endpoint_id=endpoint.endpoint_id,
+        name=endpoint.name,
+        url=endpoint.url,
+        environment=endpoint.environment,
+        app_id=endpoint.app_id,
         event_types=endpoint.event_types,
     )
 
@@ -221,7 +268,8 @@ async def update_endpoint(tx: Tx, endpoint: Endpoint) -> None:
 async def set_authorization(tx: Tx, endpoint_id: EndpointId, authorization_header: bytes | None) -> None:
     await tx.execute(
         "UPDATE endpoint SET authorization_header = %(header)s WHERE endpoint_id = %(endpoint_id)s",
-        header=authorization_header, endpoint_id=endpoint_id,
+        header=authorization_header,
+        endpoint_id=endpoint_id,
     )
 
 
@@ -241,7 +289,9 @@ async def page_endpoints(tx: Tx, *, after: str | None, limit: int) -> list[Endpo
         SELECT * FROM endpoint WHERE project_id = (SELECT %(project_id)s::text) AND (%(after)s::text IS NULL OR endpoint_id > %(after)s)
         ORDER BY endpoint_id LIMIT %(limit)s
         """,
-        project_id=tx.project_id, after=after, limit=limit,
+        project_id=tx.project_id,
+        after=after,
+        limit=limit,
     )
     return [_endpoint(row) for row in rows]
 
@@ -273,8 +323,11 @@ async def save_health(tx: Tx, lines: Sequence[Health]) -> None:
           AS new (endpoint_id, has_success, failures, last_error)
         WHERE p.endpoint_id = new.endpoint_id
         """,
-        now=tx.now, ids=[one.endpoint_id for one in lines], has_success=[one.has_success for one in lines],
-        failures=[one.failures for one in lines], errors=[one.last_error for one in lines],
+        now=tx.now,
+        ids=[one.endpoint_id for one in lines],
+        has_success=[one.has_success for one in lines],
+        failures=[one.failures for one in lines],
+        errors=[one.last_error for one in lines],
     )
 
 
@@ -305,7 +358,9 @@ async def lock_due(tx: Tx, limit: int) -> list[Due]:
         SELECT customer_id, endpoint_id, event_id, sequence, attempts FROM delivery
         WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         """,
-        project_id=tx.project_id, now=tx.now, limit=limit,
+        project_id=tx.project_id,
+        now=tx.now,
+        limit=limit,
     )
     return [Due(**row) for row in rows]
 
@@ -337,8 +392,13 @@ async def claim(tx: Tx, due: Sequence[Due], *, until: datetime) -> list[Parcel]:
           SELECT body FROM event WHERE customer_id = turn.customer_id AND event_id = turn.event_id LIMIT 1) e
         WHERE turn.is_head
         """,
-        project_id=tx.project_id, until=until, customers=[one.customer_id for one in due], endpoints=[one.endpoint_id for one in due],
-        ids=[one.event_id for one in due], sequences=[one.sequence for one in due], attempts=[one.attempts for one in due],
+        project_id=tx.project_id,
+        until=until,
+        customers=[one.customer_id for one in due],
+        endpoints=[one.endpoint_id for one in due],
+        ids=[one.event_id for one in due],
+        sequences=[one.sequence for one in due],
+        attempts=[one.attempts for one in due],
     )
     return [Parcel(**row) for row in rows]
 
@@ -376,10 +436,17 @@ async def save_settled(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
           last_status = excluded.last_status, last_error = excluded.last_error
         RETURNING customer_id, endpoint_id, event_id
         """,
-        project_id=tx.project_id, customers=[one.parcel.customer_id for one in settled], endpoints=[one.parcel.endpoint_id for one in settled],
-        ids=[one.parcel.event_id for one in settled], claimed=[one.parcel.attempts for one in settled], attempts=[one.attempts for one in settled],
-        wakes=[one.wake_at for one in settled], delivered=[one.delivered_at for one in settled], parked=[one.parked_at for one in settled],
-        statuses=[one.status for one in settled], errors=[one.error for one in settled],
+        project_id=tx.project_id,
+        customers=[one.parcel.customer_id for one in settled],
+        endpoints=[one.parcel.endpoint_id for one in settled],
+        ids=[one.parcel.event_id for one in settled],
+        claimed=[one.parcel.attempts for one in settled],
+        attempts=[one.attempts for one in settled],
+        wakes=[one.wake_at for one in settled],
+        delivered=[one.delivered_at for one in settled],
+        parked=[one.parked_at for one in settled],
+        statuses=[one.status for one in settled],
+        errors=[one.error for one in settled],
         tried=[one.was_tried for one in settled],
     )
     ours = {(row["customer_id"], row["endpoint_id"], row["event_id"]) for row in rows}
@@ -400,8 +467,11 @@ async def hold_followers(tx: Tx, failed: Sequence[Settled]) -> None:
           FOR UPDATE) d
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE SET wake_at = excluded.wake_at
         """,
-        project_id=tx.project_id, customers=[one.parcel.customer_id for one in failed], endpoints=[one.parcel.endpoint_id for one in failed],
-        sequences=[one.parcel.sequence for one in failed], wakes=[one.wake_at for one in failed],
+        project_id=tx.project_id,
+        customers=[one.parcel.customer_id for one in failed],
+        endpoints=[one.parcel.endpoint_id for one in failed],
+        sequences=[one.parcel.sequence for one in failed],
+        wakes=[one.wake_at for one in failed],
     )
 
 
@@ -423,7 +493,9 @@ async def wake_next(tx: Tx, closed: Sequence[Settled]) -> None:
         WHERE next.attempts = 0
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE SET wake_at = %(now)s
         """,
-        project_id=tx.project_id, now=tx.now, customers=[one.parcel.customer_id for one in closed],
+        project_id=tx.project_id,
+        now=tx.now,
+        customers=[one.parcel.customer_id for one in closed],
         endpoints=[one.parcel.endpoint_id for one in closed],
     )
 
@@ -444,7 +516,9 @@ async def park_waiting_tests(tx: Tx, endpoint_id: EndpointId) -> None:
         UPDATE delivery SET wake_at = NULL, parked_at = %(now)s
         WHERE customer_id = %(test_customer)s AND endpoint_id = %(endpoint_id)s AND wake_at IS NOT NULL
         """,
-        now=tx.now, test_customer=TEST_CUSTOMER, endpoint_id=endpoint_id,
+        now=tx.now,
+        test_customer=TEST_CUSTOMER,
+        endpoint_id=endpoint_id,
     )
 
 
@@ -454,6 +528,10 @@ async def insert_delivery(tx: Tx, event: NewEvent, endpoint_id: EndpointId) -> N
         INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, wake_at)
         VALUES (%(project_id)s, %(customer_id)s, %(endpoint_id)s, %(event_id)s, %(sequence)s, %(now)s)
         """,
-        project_id=tx.project_id, customer_id=event.customer_id, endpoint_id=endpoint_id, event_id=event.event_id, sequence=event.sequence,
+        project_id=tx.project_id,
+        customer_id=event.customer_id,
+        endpoint_id=endpoint_id,
+        event_id=event.event_id,
+        sequence=event.sequence,
         now=tx.now,
     )

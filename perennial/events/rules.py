@@ -136,6 +136,12 @@ def event_for_test(endpoint: Endpoint, *, event_id: EventId, sequence: int, now:
         "offer_code": None,
     }
     return NewEvent(
-        event_id=event_id, customer_id=TEST_CUSTOMER, sequence=sequence, type="TEST", app_id=endpoint.app_id, environment=environment,
-        happened_at=now, body=body,
+        event_id=event_id,
+        customer_id=TEST_CUSTOMER,
+        sequence=sequence,
+        type="TEST",
+        app_id=endpoint.app_id,
+        environment=environment,
+        happened_at=now,
+        body=body,
     )

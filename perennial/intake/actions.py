@@ -107,7 +107,9 @@ def _outcome(reading: Reading | Invalid) -> str:
     return reading.note or "recorded"
 
 
-async def _ask_where_told(tx: Tx, providers: Providers, apps: Mapping[str, StoreApp], batch: Sequence[Due], readings: Sequence[Reading | Invalid]) -> None:
+async def _ask_where_told(
+    tx: Tx, providers: Providers, apps: Mapping[str, StoreApp], batch: Sequence[Due], readings: Sequence[Reading | Invalid]
+) -> None:
     wanted = [
         (one.app_id, statement.environment, statement.line)
         for one, reading in zip(batch, readings, strict=True)

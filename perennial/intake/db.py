@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from perennial.base.db import Row, Tx
+from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.catalog import API_SECRET
-from perennial.base.secrets import Vault
 from perennial.intake.model import LEASE, Message, StoreApp
 from perennial.subscriptions.model import Environment
 
@@ -49,8 +49,14 @@ async def store_apps(tx: Tx, vault: Vault, app_ids: Sequence[str] | None = None)
 
 def _store_app(row: Row, vault: Vault) -> StoreApp:
     return StoreApp(
-        project_id=row["project_id"], app_id=row["app_id"], store=row["store"], bundle_id=row["bundle_id"], app_apple_id=row["app_apple_id"],
-        api_key_id=row["api_key_id"], api_issuer=row["api_issuer"], api_base_url=row["api_base_url"],
+        project_id=row["project_id"],
+        app_id=row["app_id"],
+        store=row["store"],
+        bundle_id=row["bundle_id"],
+        app_apple_id=row["app_apple_id"],
+        api_key_id=row["api_key_id"],
+        api_issuer=row["api_issuer"],
+        api_base_url=row["api_base_url"],
         api_private_key=vault.unseal(row["api_secret"], API_SECRET).decode() if row["api_secret"] else None,
         simulated_roots=(row["simulated_root"],) if row["simulated_root"] else (),
     )
@@ -67,8 +73,13 @@ async def keep(tx: Tx, messages: Sequence[Message]) -> None:
           AS new (app_id, message_id, kind, sent_at, body)
         ON CONFLICT DO NOTHING
         """,
-        project_id=tx.project_id, now=tx.now, apps=[row.app_id for row in rows], ids=[row.envelope.message_id for row in rows],
-        kinds=[row.envelope.kind for row in rows], sent=[row.envelope.sent_at for row in rows], bodies=[row.body for row in rows],
+        project_id=tx.project_id,
+        now=tx.now,
+        apps=[row.app_id for row in rows],
+        ids=[row.envelope.message_id for row in rows],
+        kinds=[row.envelope.kind for row in rows],
+        sent=[row.envelope.sent_at for row in rows],
+        bodies=[row.body for row in rows],
     )
 
 
@@ -78,7 +89,9 @@ async def due_messages(tx: Tx, limit: int) -> list[Due]:
         SELECT app_id, message_id, kind, body, attempts FROM notification
         WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         """,
-        project_id=tx.project_id, now=tx.now, limit=limit,
+        project_id=tx.project_id,
+        now=tx.now,
+        limit=limit,
     )
     return [Due(**row) for row in rows]
 
@@ -90,7 +103,10 @@ async def mark_digested(tx: Tx, messages: Sequence[Due], outcomes: Sequence[str]
         FROM unnest(%(apps)s::text[], %(ids)s::text[], %(outcomes)s::text[]) AS done (app_id, message_id, outcome)
         WHERE n.app_id = done.app_id AND n.message_id = done.message_id
         """,
-        now=tx.now, apps=[one.app_id for one in messages], ids=[one.message_id for one in messages], outcomes=list(outcomes),
+        now=tx.now,
+        apps=[one.app_id for one in messages],
+        ids=[one.message_id for one in messages],
+        outcomes=list(outcomes),
     )
 
 
@@ -101,7 +117,10 @@ async def step_aside(tx: Tx, message: Due, *, error: str, wake_at: datetime | No
         UPDATE notification SET attempts = attempts + 1, last_error = %(error)s, wake_at = %(wake_at)s
         WHERE app_id = %(app_id)s AND message_id = %(message_id)s
         """,
-        app_id=message.app_id, message_id=message.message_id, error=error[:1000], wake_at=wake_at,
+        app_id=message.app_id,
+        message_id=message.message_id,
+        error=error[:1000],
+        wake_at=wake_at,
     )
 
 
@@ -115,7 +134,11 @@ async def inquire(tx: Tx, wanted: Sequence[tuple[str, Environment, str]], reason
         FROM unnest(%(apps)s::text[], %(environments)s::text[], %(lines)s::text[]) AS new (app_id, environment, store_line)
         ON CONFLICT DO NOTHING
         """,
-        project_id=tx.project_id, now=tx.now, reason=reason, apps=[row[0] for row in rows], environments=[row[1] for row in rows],
+        project_id=tx.project_id,
+        now=tx.now,
+        reason=reason,
+        apps=[row[0] for row in rows],
+        environments=[row[1] for row in rows],
         lines=[row[2] for row in rows],
     )
 
@@ -131,7 +154,10 @@ async def claim_inquiries(tx: Tx, limit: int) -> list[Inquiry]:
         WHERE i.project_id = due.project_id AND i.app_id = due.app_id AND i.environment = due.environment AND i.store_line = due.store_line
         RETURNING i.app_id, i.environment, i.store_line, i.attempts
         """,
-        project_id=tx.project_id, now=tx.now, lease=tx.now + LEASE, limit=limit,
+        project_id=tx.project_id,
+        now=tx.now,
+        lease=tx.now + LEASE,
+        limit=limit,
     )
     return [Inquiry(**row) for row in rows]
 
@@ -139,7 +165,9 @@ async def claim_inquiries(tx: Tx, limit: int) -> list[Inquiry]:
 async def close_inquiry(tx: Tx, inquiry: Inquiry) -> None:
     await tx.execute(
         "DELETE FROM inquiry WHERE app_id = %(app_id)s AND environment = %(environment)s AND store_line = %(store_line)s",
-        app_id=inquiry.app_id, environment=inquiry.environment, store_line=inquiry.store_line,
+        app_id=inquiry.app_id,
+        environment=inquiry.environment,
+        store_line=inquiry.store_line,
     )
 
 
@@ -149,5 +177,9 @@ async def postpone_inquiry(tx: Tx, inquiry: Inquiry, *, error: str, wake_at: dat
         UPDATE inquiry SET last_error = %(error)s, wake_at = %(wake_at)s
         WHERE app_id = %(app_id)s AND environment = %(environment)s AND store_line = %(store_line)s
         """,
-        app_id=inquiry.app_id, environment=inquiry.environment, store_line=inquiry.store_line, error=error[:1000], wake_at=wake_at,
+        app_id=inquiry.app_id,
+        environment=inquiry.environment,
+        store_line=inquiry.store_line,
+        error=error[:1000],
+        wake_at=wake_at,
     )

@@ -48,7 +48,13 @@ class TestStore:
         last = line.held[-1].purchase
         is_on = not line.renewals or line.renewals[-1].auto_renew is not False
         if product is None or product.duration is None or not is_on or len(line.held) > MOST_RENEWALS:
-            end = Renewal(as_of=now, transaction=last.transaction, auto_renew=False, off_reason="unsubscribe", ended="unsubscribe" if _is_past(last, now) else None)
+            end = Renewal(
+                as_of=now,
+                transaction=last.transaction,
+                auto_renew=False,
+                off_reason="unsubscribe",
+                ended="unsubscribe" if _is_past(last, now) else None,
+            )
             return Reading(statements=(_statement(line.store_line, (), (end,)),))
         return Reading(statements=(_statement(line.store_line, (_next(line, product, now),), ()),))
 
@@ -62,7 +68,9 @@ class TestStore:
 
 def cancel(line: Line, now: datetime) -> Statement:
     """The customer turns auto-renew off."""
-    return _statement(line.store_line, (), (Renewal(as_of=now, transaction=line.held[-1].purchase.transaction, auto_renew=False, off_reason="unsubscribe"),))
+    return _statement(
+        line.store_line, (), (Renewal(as_of=now, transaction=line.held[-1].purchase.transaction, auto_renew=False, off_reason="unsubscribe"),)
+    )
 
 
 def _statement(token: str, purchases: tuple[Purchase, ...], renewals: tuple[Renewal, ...]) -> Statement:

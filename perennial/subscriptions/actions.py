@@ -69,7 +69,6 @@ async def wake(tx: Tx, limit: int) -> tuple[int, list[Line]]:
     return len(woken), [line for line in woken if (at := rules.ask_at(line)) is not None and at <= tx.now]
 
 
-
 async def find(tx: Tx, keys: Sequence[Key]) -> list[Line]:
     """The lines stores know by these keys, with everything they hold."""
     places = await db.find_places(tx, keys)
@@ -122,8 +121,14 @@ async def transfer(tx: Tx, source: CustomerId, target: CustomerId, line: Key, ap
         tx,
         [
             NewEvent(
-                event_id=event_id, customer_id=target, sequence=sequence, type="TRANSFER", app_id=app_id, environment=environment,
-                happened_at=tx.now, body=body,
+                event_id=event_id,
+                customer_id=target,
+                sequence=sequence,
+                type="TRANSFER",
+                app_id=app_id,
+                environment=environment,
+                happened_at=tx.now,
+                body=body,
             )
         ],
     )
@@ -199,8 +204,13 @@ async def _settle(tx: Tx, one: Said, owner: CustomerId, claimant: CustomerId) ->
 def _new_line(one: Said, place: Place, tx: Tx) -> Line:
     statement = one.statement
     return Line(
-        line_id=place.line_id, customer_id=place.customer_id, app_id=one.app_id, store=statement.store, environment=statement.environment,
-        store_line=statement.line, heard_at=tx.now,
+        line_id=place.line_id,
+        customer_id=place.customer_id,
+        app_id=one.app_id,
+        store=statement.store,
+        environment=statement.environment,
+        store_line=statement.line,
+        heard_at=tx.now,
     )
 
 
@@ -249,13 +259,24 @@ async def _append(tx: Tx, tellings: Sequence[tuple[Telling, Line]], numbers: dic
         numbers[line.customer_id] += 1
         event_id = told_id(tx.project_id, line.store, line.environment, line.store_line, telling.type, telling.key)
         body = wire.event_body(
-            telling, line, people[line.customer_id], products.get((line.app_id, telling.held.purchase.product)), event_id=event_id,
-            sequence=numbers[line.customer_id], now=tx.now,
+            telling,
+            line,
+            people[line.customer_id],
+            products.get((line.app_id, telling.held.purchase.product)),
+            event_id=event_id,
+            sequence=numbers[line.customer_id],
+            now=tx.now,
         )
         new.append(
             NewEvent(
-                event_id=event_id, customer_id=line.customer_id, sequence=numbers[line.customer_id], type=telling.type, app_id=line.app_id,
-                environment=line.environment, happened_at=telling.happened_at, body=body,
+                event_id=event_id,
+                customer_id=line.customer_id,
+                sequence=numbers[line.customer_id],
+                type=telling.type,
+                app_id=line.app_id,
+                environment=line.environment,
+                happened_at=telling.happened_at,
+                body=body,
             )
         )
     await events.append(tx, new)

@@ -43,11 +43,12 @@ async def find_places(tx: Tx, keys: Iterable[Key]) -> dict[Key, Place]:
           WHERE l.project_id = %(project_id)s AND l.store = wanted.store AND l.environment = wanted.environment AND l.store_line = wanted.store_line
           LIMIT 1) d
         """,
-        project_id=tx.project_id, stores=[key[0] for key in wanted], environments=[key[1] for key in wanted], lines=[key[2] for key in wanted],
+        project_id=tx.project_id,
+        stores=[key[0] for key in wanted],
+        environments=[key[1] for key in wanted],
+        lines=[key[2] for key in wanted],
     )
-    return {
-        (row["store"], row["environment"], row["store_line"]): Place(customer_id=row["customer_id"], line_id=row["line_id"]) for row in rows
-    }
+    return {(row["store"], row["environment"], row["store_line"]): Place(customer_id=row["customer_id"], line_id=row["line_id"]) for row in rows}
 
 
 async def insert_places(tx: Tx, places: dict[Key, Place]) -> None:
@@ -58,8 +59,12 @@ async def insert_places(tx: Tx, places: dict[Key, Place]) -> None:
         INSERT INTO line_directory (project_id, store, environment, store_line, customer_id, line_id)
         SELECT %(project_id)s, * FROM unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[], %(customers)s::text[], %(ids)s::text[])
         """,
-        project_id=tx.project_id, stores=[key[0] for key in keys], environments=[key[1] for key in keys], lines=[key[2] for key in keys],
-        customers=[places[key].customer_id for key in keys], ids=[places[key].line_id for key in keys],
+        project_id=tx.project_id,
+        stores=[key[0] for key in keys],
+        environments=[key[1] for key in keys],
+        lines=[key[2] for key in keys],
+        customers=[places[key].customer_id for key in keys],
+        ids=[places[key].line_id for key in keys],
     )
 
 
@@ -72,7 +77,9 @@ async def load(tx: Tx, places: Iterable[Place]) -> dict[LineId, Line]:
         CROSS JOIN LATERAL (
           SELECT * FROM line WHERE project_id = %(project_id)s AND customer_id = wanted.customer_id AND line_id = wanted.line_id LIMIT 1) l
         """,
-        project_id=tx.project_id, customers=[customer for customer, _ in wanted], ids=[line for _, line in wanted],
+        project_id=tx.project_id,
+        customers=[customer for customer, _ in wanted],
+        ids=[line for _, line in wanted],
     )
     return await _with_contents(tx, rows)
 
@@ -100,7 +107,9 @@ async def _with_contents(tx: Tx, rows: Sequence[Row]) -> dict[LineId, Line]:
           SELECT * FROM purchase WHERE project_id = %(project_id)s AND customer_id = wanted.customer_id AND line_id = wanted.line_id OFFSET 0) p
         ORDER BY p.line_id, p.purchased_at, p.transaction
         """,
-        project_id=tx.project_id, customers=customers, ids=ids,
+        project_id=tx.project_id,
+        customers=customers,
+        ids=ids,
     )
     renewals = await tx.fetch(
         """
@@ -109,7 +118,9 @@ async def _with_contents(tx: Tx, rows: Sequence[Row]) -> dict[LineId, Line]:
           SELECT * FROM renewal WHERE project_id = %(project_id)s AND customer_id = wanted.customer_id AND line_id = wanted.line_id OFFSET 0) r
         ORDER BY r.line_id, r.as_of
         """,
-        project_id=tx.project_id, customers=customers, ids=ids,
+        project_id=tx.project_id,
+        customers=customers,
+        ids=ids,
     )
     held: dict[str, list[Held]] = {}
     said: dict[str, list[Renewal]] = {}
@@ -127,7 +138,9 @@ async def due(tx: Tx, limit: int) -> list[Place]:
         SELECT customer_id, line_id FROM line WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s
         ORDER BY wake_at LIMIT %(limit)s
         """,
-        project_id=tx.project_id, now=tx.now, limit=limit,
+        project_id=tx.project_id,
+        now=tx.now,
+        limit=limit,
     )
     return [Place(**row) for row in rows]
 
@@ -154,9 +167,17 @@ def _said(line: Line | None) -> tuple[Renewal, ...]:
 async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
     rows = [
         {
-            "project_id": tx.project_id, "customer_id": line.customer_id, "line_id": line.line_id, "app_id": line.app_id, "store": line.store,
-            "environment": line.environment, "store_line": line.store_line, "told_auto_renew": line.told.auto_renew,
-            "told_next_product": line.told.next_product, "heard_at": line.heard_at, "wake_at": line.wake_at,
+            "project_id": tx.project_id,
+            "customer_id": line.customer_id,
+            "line_id": line.line_id,
+            "app_id": line.app_id,
+            "store": line.store,
+            "environment": line.environment,
+            "store_line": line.store_line,
+            "told_auto_renew": line.told.auto_renew,
+            "told_next_product": line.told.next_product,
+            "heard_at": line.heard_at,
+            "wake_at": line.wake_at,
         }
         for line in lines
     ]
@@ -209,7 +230,9 @@ async def move(tx: Tx, source: CustomerId, target: CustomerId, *, app_id: str | 
         UPDATE line SET customer_id = %(target)s WHERE customer_id = %(source)s AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)
         RETURNING line_id, store, environment, store_line
         """,
-        source=source, target=target, app_id=app_id,
+        source=source,
+        target=target,
+        app_id=app_id,
     )
     await tx.execute(
         """
@@ -217,7 +240,10 @@ async def move(tx: Tx, source: CustomerId, target: CustomerId, *, app_id: str | 
         FROM unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[]) AS moved (store, environment, store_line)
         WHERE d.project_id = %(project_id)s AND d.store = moved.store AND d.environment = moved.environment AND d.store_line = moved.store_line
         """,
-        project_id=tx.project_id, target=target, stores=[row["store"] for row in rows], environments=[row["environment"] for row in rows],
+        project_id=tx.project_id,
+        target=target,
+        stores=[row["store"] for row in rows],
+        environments=[row["environment"] for row in rows],
         lines=[row["store_line"] for row in rows],
     )
     return [row["line_id"] for row in rows]
@@ -228,8 +254,16 @@ async def move(tx: Tx, source: CustomerId, target: CustomerId, *, app_id: str | 
 
 def _line(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
     return Line(
-        line_id=row["line_id"], customer_id=row["customer_id"], app_id=row["app_id"], store=row["store"], environment=row["environment"],
-        store_line=row["store_line"], heard_at=row["heard_at"], held=tuple(held), renewals=tuple(renewals), wake_at=row["wake_at"],
+        line_id=row["line_id"],
+        customer_id=row["customer_id"],
+        app_id=row["app_id"],
+        store=row["store"],
+        environment=row["environment"],
+        store_line=row["store_line"],
+        heard_at=row["heard_at"],
+        held=tuple(held),
+        renewals=tuple(renewals),
+        wake_at=row["wake_at"],
         told=ToldLine(auto_renew=row["told_auto_renew"], next_product=row["told_next_product"]),
     )
 
@@ -237,15 +271,31 @@ def _line(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
 def _held(row: Row) -> Held:
     return Held(
         purchase=Purchase(
-            transaction=row["transaction"], product=row["product"], kind=row["kind"], purchased_at=row["purchased_at"], expires_at=row["expires_at"],
-            as_of=row["as_of"], is_first=row["is_first"], is_renewal=row["is_renewal"], period_type=row["period_type"], ownership=row["ownership"],
-            price=_price(row["price_amount"], row["price_currency"]), quantity=row["quantity"],
+            transaction=row["transaction"],
+            product=row["product"],
+            kind=row["kind"],
+            purchased_at=row["purchased_at"],
+            expires_at=row["expires_at"],
+            as_of=row["as_of"],
+            is_first=row["is_first"],
+            is_renewal=row["is_renewal"],
+            period_type=row["period_type"],
+            ownership=row["ownership"],
+            price=_price(row["price_amount"], row["price_currency"]),
+            quantity=row["quantity"],
             offer=Offer(kind=row["offer_kind"], identifier=row["offer_identifier"]) if row["offer_kind"] else None,
-            country=row["country"], revocation=_revocation(row), is_superseded=row["is_superseded"], is_summary=row["is_summary"],
+            country=row["country"],
+            revocation=_revocation(row),
+            is_superseded=row["is_superseded"],
+            is_summary=row["is_summary"],
         ),
         told=Told(
-            purchased=row["told_purchased"], expires_at=row["told_expires_at"], revoked_at=row["told_revoked_at"], expired=row["told_expired"],
-            reversals=row["told_reversals"], billing_issue=row["told_billing_issue"],
+            purchased=row["told_purchased"],
+            expires_at=row["told_expires_at"],
+            revoked_at=row["told_revoked_at"],
+            expired=row["told_expired"],
+            reversals=row["told_reversals"],
+            billing_issue=row["told_billing_issue"],
         ),
         presented_offering=row["presented_offering"],
     )
@@ -262,8 +312,14 @@ def _revocation(row: Row) -> Revocation | None:
 
 def _renewal(row: Row) -> Renewal:
     return Renewal(
-        as_of=row["as_of"], transaction=row["transaction"], auto_renew=row["auto_renew"], next_product=row["next_product"],
-        off_reason=row["off_reason"], in_billing_retry=row["in_billing_retry"], grace_until=row["grace_until"], ended=row["ended"],
+        as_of=row["as_of"],
+        transaction=row["transaction"],
+        auto_renew=row["auto_renew"],
+        next_product=row["next_product"],
+        off_reason=row["off_reason"],
+        in_billing_retry=row["in_billing_retry"],
+        grace_until=row["grace_until"],
+        ended=row["ended"],
         price_consent=row["price_consent"],
     )
 
@@ -272,24 +328,53 @@ def _purchase_row(line: Line, held: Held, tx: Tx) -> dict[str, Any]:
     purchase, told = held.purchase, held.told
     price, offer, revocation = purchase.price, purchase.offer, purchase.revocation
     return {
-        "project_id": tx.project_id, "customer_id": line.customer_id, "line_id": line.line_id, "recorded_at": tx.now,
-        "transaction": purchase.transaction, "product": purchase.product, "kind": purchase.kind, "purchased_at": purchase.purchased_at,
-        "expires_at": purchase.expires_at, "as_of": purchase.as_of, "is_first": purchase.is_first, "is_renewal": purchase.is_renewal,
-        "period_type": purchase.period_type, "ownership": purchase.ownership, "quantity": purchase.quantity, "country": purchase.country,
-        "price_amount": price.amount if price else None, "price_currency": price.currency if price else None,
-        "offer_kind": offer.kind if offer else None, "offer_identifier": offer.identifier if offer else None,
-        "revoked_at": revocation.at if revocation else None, "revoked_refunded": revocation.refunded if revocation else None,
-        "revoked_share_ppm": revocation.share_ppm if revocation else None, "is_superseded": purchase.is_superseded, "is_summary": purchase.is_summary,
-        "presented_offering": held.presented_offering, "told_purchased": told.purchased, "told_expires_at": told.expires_at,
-        "told_revoked_at": told.revoked_at, "told_expired": told.expired,
-        "told_reversals": told.reversals, "told_billing_issue": told.billing_issue,
+        "project_id": tx.project_id,
+        "customer_id": line.customer_id,
+        "line_id": line.line_id,
+        "recorded_at": tx.now,
+        "transaction": purchase.transaction,
+        "product": purchase.product,
+        "kind": purchase.kind,
+        "purchased_at": purchase.purchased_at,
+        "expires_at": purchase.expires_at,
+        "as_of": purchase.as_of,
+        "is_first": purchase.is_first,
+        "is_renewal": purchase.is_renewal,
+        "period_type": purchase.period_type,
+        "ownership": purchase.ownership,
+        "quantity": purchase.quantity,
+        "country": purchase.country,
+        "price_amount": price.amount if price else None,
+        "price_currency": price.currency if price else None,
+        "offer_kind": offer.kind if offer else None,
+        "offer_identifier": offer.identifier if offer else None,
+        "revoked_at": revocation.at if revocation else None,
+        "revoked_refunded": revocation.refunded if revocation else None,
+        "revoked_share_ppm": revocation.share_ppm if revocation else None,
+        "is_superseded": purchase.is_superseded,
+        "is_summary": purchase.is_summary,
+        "presented_offering": held.presented_offering,
+        "told_purchased": told.purchased,
+        "told_expires_at": told.expires_at,
+        "told_revoked_at": told.revoked_at,
+        "told_expired": told.expired,
+        "told_reversals": told.reversals,
+        "told_billing_issue": told.billing_issue,
     }
 
 
 def _renewal_row(line: Line, renewal: Renewal, tx: Tx) -> dict[str, Any]:
     return {
-        "project_id": tx.project_id, "customer_id": line.customer_id, "line_id": line.line_id, "as_of": renewal.as_of,
-        "transaction": renewal.transaction, "auto_renew": renewal.auto_renew, "next_product": renewal.next_product,
-        "off_reason": renewal.off_reason, "in_billing_retry": renewal.in_billing_retry, "grace_until": renewal.grace_until,
-        "ended": renewal.ended, "price_consent": renewal.price_consent,
+        "project_id": tx.project_id,
+        "customer_id": line.customer_id,
+        "line_id": line.line_id,
+        "as_of": renewal.as_of,
+        "transaction": renewal.transaction,
+        "auto_renew": renewal.auto_renew,
+        "next_product": renewal.next_product,
+        "off_reason": renewal.off_reason,
+        "in_billing_retry": renewal.in_billing_retry,
+        "grace_until": renewal.grace_until,
+        "ended": renewal.ended,
+        "price_consent": renewal.price_consent,
     }

@@ -7,9 +7,7 @@ from perennial.catalog.model import RestoreBehavior
 Settlement = Literal["join", "transfer", "refuse", "stay"]
 
 
-def settle(
-    behavior: RestoreBehavior, *, owner_is_anonymous: bool, owner_is_active: bool, is_restore: bool, is_known_to_claimant: bool
-) -> Settlement:
+def settle(behavior: RestoreBehavior, *, owner_is_anonymous: bool, owner_is_active: bool, is_restore: bool, is_known_to_claimant: bool) -> Settlement:
     """What becomes of a purchase `owner` holds and someone else claims.
 
     `is_known_to_claimant`: only the store's hint names the claimant; nobody posted it, so nobody can be refused and it stays instead.

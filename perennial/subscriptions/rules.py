@@ -40,7 +40,10 @@ def _merge_purchases(held: Sequence[Held], said: Sequence[Purchase]) -> tuple[He
 
 
 def newer(left: Purchase, right: Purchase) -> Purchase:
-    """The later word of the two, a full one before a summary. What it leaves open (old payloads have no price) is filled from the other: such facts do not change."""
+    """The later word of the two, a full one before a summary.
+
+    What it leaves open (old payloads have no price) is filled from the other: such facts do not change.
+    """
     first, last = sorted((left, right), key=lambda purchase: (not purchase.is_summary, purchase.as_of, repr(purchase)))
     return replace(
         last,

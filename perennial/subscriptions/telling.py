@@ -109,7 +109,9 @@ def _extensions(line: Line) -> list[Telling]:
             held=held,
         )
         for held in line.held
-        if held.told.expires_at is not None and held.purchase.expires_at is not None and held.purchase.expires_at > held.told.expires_at
+        if held.told.expires_at is not None
+        and held.purchase.expires_at is not None
+        and held.purchase.expires_at > held.told.expires_at
         and held.purchase.revocation is None
     ]
 
@@ -149,7 +151,9 @@ def _auto_renewal(line: Line, held: Held) -> list[Telling]:
     assert renewal is not None
     if off_at is not None and told_auto_renew(line):
         reason: EndReason = renewal.off_reason or "unsubscribe"
-        return [Telling(type="CANCELLATION", key=fact_key("off", off_at), happened_at=max(off_at, held.purchase.purchased_at), held=held, reason=reason)]
+        return [
+            Telling(type="CANCELLATION", key=fact_key("off", off_at), happened_at=max(off_at, held.purchase.purchased_at), held=held, reason=reason)
+        ]
     if renewal.auto_renew is True and not told_auto_renew(line):
         return [Telling(type="UNCANCELLATION", key=fact_key("on", renewal.as_of), happened_at=renewal.as_of, held=held)]
     return []

@@ -24,7 +24,9 @@ _REASONS = {
 }
 
 
-def event_body(telling: Telling, line: Line, customer: Customer, product: Product | None, *, event_id: EventId, sequence: int, now: datetime) -> dict[str, Any]:
+def event_body(
+    telling: Telling, line: Line, customer: Customer, product: Product | None, *, event_id: EventId, sequence: int, now: datetime
+) -> dict[str, Any]:
     """`product` is None where the catalog does not know it yet: then it gives no entitlement, and the purchase is told all the same."""
     body = {
         **_common(customer, line.app_id, event_id=event_id, now=now),
@@ -51,7 +53,9 @@ def event_body(telling: Telling, line: Line, customer: Customer, product: Produc
     return body
 
 
-def transfer_body(app_id: AppId, store: str, environment: str, *, source: Customer, target: Customer, event_id: EventId, sequence: int, now: datetime) -> dict[str, Any]:
+def transfer_body(
+    app_id: AppId, store: str, environment: str, *, source: Customer, target: Customer, event_id: EventId, sequence: int, now: datetime
+) -> dict[str, Any]:
     """A transfer names no app user id: it is told once, for the customer who now holds the purchases."""
     return {
         "app_id": app_id,

@@ -17,8 +17,16 @@ async def test_a_customer_object_has_every_required_key(world: World):
     body = answer.json()
     assert set(body) == {"request_date", "request_date_ms", "subscriber"}
     assert set(body["subscriber"]) == {
-        "original_app_user_id", "first_seen", "last_seen", "management_url", "original_application_version", "original_purchase_date",
-        "entitlements", "subscriptions", "non_subscriptions", "other_purchases",
+        "original_app_user_id",
+        "first_seen",
+        "last_seen",
+        "management_url",
+        "original_application_version",
+        "original_purchase_date",
+        "entitlements",
+        "subscriptions",
+        "non_subscriptions",
+        "other_purchases",
     }
     assert body["request_date"] == body["subscriber"]["last_seen"] == "2026-01-31T12:00:00Z"
     assert answer.headers["access-control-allow-origin"] == "*"
@@ -132,7 +140,8 @@ async def test_unknown_paths_are_json(world: World, path: str):
 
 async def test_a_browser_s_preflight_is_answered(world: World):
     answer = await world.http.options(
-        "/v1/receipts", headers={"Origin": "http://app.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-custom"}
+        "/v1/receipts",
+        headers={"Origin": "http://app.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-custom"},
     )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-headers"] == "x-custom"
@@ -164,8 +173,14 @@ async def test_answers_are_signed_as_the_native_sdks_check_them(world: World, pa
     key, days, by_root, salt, by_key = raw[:32], raw[32:36], raw[36:100], raw[100:116], raw[116:]
     root.verify(by_root, days + key)
     signed = Signed(
-        api_key=world.keys["test_store"], nonce=b"123456789abc", path=path, post_params_hash="", headers_hash="X-Is-Sandbox:sha256:00",
-        request_time=answer.headers["x-revenuecat-request-time"], etag=answer.headers["x-revenuecat-etag"], body=answer.content,
+        api_key=world.keys["test_store"],
+        nonce=b"123456789abc",
+        path=path,
+        post_params_hash="",
+        headers_hash="X-Is-Sandbox:sha256:00",
+        request_time=answer.headers["x-revenuecat-request-time"],
+        etag=answer.headers["x-revenuecat-etag"],
+        body=answer.content,
     )
     Ed25519PublicKey.from_public_bytes(key).verify(by_key, signed.message(salt))
 

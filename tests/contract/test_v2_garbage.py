@@ -27,31 +27,48 @@ WRONG: list[tuple[str, str, Any, str | None, str]] = [
     ("POST", "/apps", "text", None, "the body must be a JSON object"),
     ("POST", "/products", PRODUCT | {"type": "subscription"}, "subscription.duration", "subscription.duration is missing"),
     (
-        "POST", "/products", PRODUCT | {"type": "subscription", "subscription": {"duration": "1 month"}},
-        "duration", "duration: '1 month' is not an ISO 8601 duration",
+        "POST",
+        "/products",
+        PRODUCT | {"type": "subscription", "subscription": {"duration": "1 month"}},
+        "duration",
+        "duration: '1 month' is not an ISO 8601 duration",
     ),
     (
-        "POST", "/products", PRODUCT | {"prices": [{"currency": "usd", "amount_micros": 1}]},
-        "prices[0].currency", "prices[0].currency is not as documented",
+        "POST",
+        "/products",
+        PRODUCT | {"prices": [{"currency": "usd", "amount_micros": 1}]},
+        "prices[0].currency",
+        "prices[0].currency is not as documented",
     ),
     (
-        "POST", "/products", PRODUCT | {"prices": [{"currency": "USD", "amount_micros": 1}]},
-        "prices", "prices: 1 micros is not a whole number of USD's smallest unit",
+        "POST",
+        "/products",
+        PRODUCT | {"prices": [{"currency": "USD", "amount_micros": 1}]},
+        "prices",
+        "prices: 1 micros is not a whole number of USD's smallest unit",
     ),
     (
-        "POST", "/products",
+        "POST",
+        "/products",
         PRODUCT | {"prices": [{"currency": "USD", "amount_micros": 10_000}] * 2},
-        "prices", "prices has USD twice",
+        "prices",
+        "prices has USD twice",
     ),
     (
-        "POST", "/products", PRODUCT | {"app_id": "{app_store}", "prices": [{"currency": "USD", "amount_micros": 0}]},
-        "prices", "prices: those of app_store products come from the store",
+        "POST",
+        "/products",
+        PRODUCT | {"app_id": "{app_store}", "prices": [{"currency": "USD", "amount_micros": 0}]},
+        "prices",
+        "prices: those of app_store products come from the store",
     ),
     ("POST", "/entitlements", {"lookup_key": "   ", "display_name": "X"}, "lookup_key", "lookup_key must have 1 to 200 characters"),
     ("POST", "/entitlements", {"lookup_key": "x\x00", "display_name": "X"}, None, "the body has a NUL character"),
     ("POST", "/offerings/{offering_id}/packages", {"lookup_key": "x", "display_name": "X", "position": 0}, "position", "position must be at least 1"),
     (
-        "POST", "/offerings/{offering_id}/packages", {"lookup_key": "x", "display_name": "X", "position": 2**31}, "position",
+        "POST",
+        "/offerings/{offering_id}/packages",
+        {"lookup_key": "x", "display_name": "X", "position": 2**31},
+        "position",
         "position must be at most 2147483647",
     ),
     ("POST", "/packages/{package_id}/actions/attach_products", {"products": []}, "products", "products must have at least 1 item"),
@@ -118,16 +135,34 @@ async def test_a_body_that_is_not_called_json_is_refused(world: World) -> None:
 
 
 IDS = (
-    "app_id", "product_id", "entitlement_id", "offering_id", "package_id", "customer_id", "subscription_id", "purchase_id", "webhook_integration_id",
+    "app_id",
+    "product_id",
+    "entitlement_id",
+    "offering_id",
+    "package_id",
+    "customer_id",
+    "subscription_id",
+    "purchase_id",
+    "webhook_integration_id",
 )
 NO_JSON = (b"{", b"", b"\xff", b'{"name": "\\ud800"}', b"[" * 100_000, b'{"name":' * 10_000, b"null", b"1e999", b"NaN")
 NAMES = (
-    "limit", "starting_after", "expand", "app_id", "search", "environment", "customer_id", "start_date", "end_date",
-    "store_subscription_identifier", "store_purchase_identifier",
+    "limit",
+    "starting_after",
+    "expand",
+    "app_id",
+    "search",
+    "environment",
+    "customer_id",
+    "start_date",
+    "end_date",
+    "store_subscription_identifier",
+    "store_purchase_identifier",
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 

@@ -36,18 +36,40 @@ async def fill(v2: Caller, count: int) -> dict[str, str]:
         await world.buy("ada", "pro_monthly")
         await world.buy("ada", "coins")
     return {
-        "offering": offering["id"], "entitlement": entitlement["id"], "package": package["id"],
+        "offering": offering["id"],
+        "entitlement": entitlement["id"],
+        "package": package["id"],
         "subscription": (await v2.get("/customers/ada/subscriptions"))["items"][0]["id"],
     }
 
 
 LISTS = [
-    "/v2/projects", "/apps", "/products", "/products?expand=items.app", "/entitlements", "/entitlements?expand=items.product",
-    "/entitlements/{entitlement}/products", "/offerings", "/offerings?expand=items.package", "/offerings?expand=items.package.product",
-    "/offerings/{offering}/packages", "/offerings/{offering}/packages?expand=items.product", "/packages/{package}/products", "/customers",
-    "/customers/ada/aliases", "/customers/ada/attributes", "/customers/ada/active_entitlements", "/customers/ada/subscriptions",
-    "/customers/ada/purchases", "/subscriptions/{subscription}/transactions", "/subscriptions/{subscription}/entitlements",
-    "/integrations/webhooks", "/events", "/events?customer_id=ada", "/audit_logs", "/audit_logs?start_date=2026-01-01",
+    "/v2/projects",
+    "/apps",
+    "/products",
+    "/products?expand=items.app",
+    "/entitlements",
+    "/entitlements?expand=items.product",
+    "/entitlements/{entitlement}/products",
+    "/offerings",
+    "/offerings?expand=items.package",
+    "/offerings?expand=items.package.product",
+    "/offerings/{offering}/packages",
+    "/offerings/{offering}/packages?expand=items.product",
+    "/packages/{package}/products",
+    "/customers",
+    "/customers/ada/aliases",
+    "/customers/ada/attributes",
+    "/customers/ada/active_entitlements",
+    "/customers/ada/subscriptions",
+    "/customers/ada/purchases",
+    "/subscriptions/{subscription}/transactions",
+    "/subscriptions/{subscription}/entitlements",
+    "/integrations/webhooks",
+    "/events",
+    "/events?customer_id=ada",
+    "/audit_logs",
+    "/audit_logs?start_date=2026-01-01",
 ]
 
 

@@ -24,7 +24,8 @@ SHAPES: dict[str, tuple[str, str, str]] = {
     "package": ("object id lookup_key display_name position created_at", "products", ""),
     "customer": (
         "object id project_id first_seen_at last_seen_at last_seen_app_version last_seen_country last_seen_platform last_seen_platform_version",
-        "active_entitlements experiment attributes", "",
+        "active_entitlements experiment attributes",
+        "",
     ),
     "customer.active_entitlement": ("object entitlement_id expires_at", "", ""),
     "customer.alias": ("object id created_at", "", ""),
@@ -33,18 +34,18 @@ SHAPES: dict[str, tuple[str, str, str]] = {
         "object id customer_id original_customer_id product_id starts_at current_period_starts_at current_period_ends_at ends_at gives_access "
         "pending_payment auto_renewal_status status total_revenue_in_usd presented_offering_id entitlements environment store "
         "store_subscription_identifier ownership management_url",
-        "pending_changes country", "revenue",
+        "pending_changes country",
+        "revenue",
     ),
     "subscription_transaction": ("object id purchased_at", "product_store_identifier expiration_date effective_expiration_date", ""),
     "purchase": (
         "object id customer_id original_customer_id product_id purchased_at revenue_in_usd quantity status presented_offering_id entitlements "
         "environment store store_purchase_identifier ownership",
-        "country", "",
+        "country",
+        "",
     ),
     "webhook_integration": ("object id project_id name url environment event_types app_id created_at", "", "perennial signing_secret"),
-    "audit_log": (
-        "object id project_id action_type target_type target_identifier actor_type actor_identifier occurred_at additional_data", "", ""
-    ),
+    "audit_log": ("object id project_id action_type target_type target_identifier actor_type actor_identifier occurred_at additional_data", "", ""),
 }
 
 
@@ -86,15 +87,34 @@ async def test_every_list_and_everything_in_it_has_the_vendors_shape(world: Worl
     purchase = (await v2.get("/customers/ada/purchases"))["items"][0]
     app = world.app_ids["test_store"]
     paths = [
-        "/v2/projects", "/apps", f"/apps/{app}", f"/apps/{app}/public_api_keys", "/products?expand=items.app", "/entitlements?expand=items.product",
-        f"/entitlements/{entitlement['id']}?expand=product", f"/entitlements/{entitlement['id']}/products",
-        "/offerings?expand=items.package.product", f"/offerings/{offering['id']}?expand=package,package.product",
-        f"/offerings/{offering['id']}/packages?expand=items.product", f"/packages/{package['id']}?expand=product",
-        f"/packages/{package['id']}/products", "/customers", "/customers/ada?expand=attributes", "/customers/ada/aliases",
-        "/customers/ada/active_entitlements", "/customers/ada/attributes", "/customers/ada/subscriptions", "/customers/ada/purchases",
-        f"/subscriptions/{subscription['id']}", f"/subscriptions/{subscription['id']}/transactions",
-        f"/subscriptions/{subscription['id']}/entitlements", f"/purchases/{purchase['id']}", f"/purchases/{purchase['id']}/entitlements",
-        "/integrations/webhooks", f"/integrations/webhooks/{hook['id']}", "/audit_logs",
+        "/v2/projects",
+        "/apps",
+        f"/apps/{app}",
+        f"/apps/{app}/public_api_keys",
+        "/products?expand=items.app",
+        "/entitlements?expand=items.product",
+        f"/entitlements/{entitlement['id']}?expand=product",
+        f"/entitlements/{entitlement['id']}/products",
+        "/offerings?expand=items.package.product",
+        f"/offerings/{offering['id']}?expand=package,package.product",
+        f"/offerings/{offering['id']}/packages?expand=items.product",
+        f"/packages/{package['id']}?expand=product",
+        f"/packages/{package['id']}/products",
+        "/customers",
+        "/customers/ada?expand=attributes",
+        "/customers/ada/aliases",
+        "/customers/ada/active_entitlements",
+        "/customers/ada/attributes",
+        "/customers/ada/subscriptions",
+        "/customers/ada/purchases",
+        f"/subscriptions/{subscription['id']}",
+        f"/subscriptions/{subscription['id']}/transactions",
+        f"/subscriptions/{subscription['id']}/entitlements",
+        f"/purchases/{purchase['id']}",
+        f"/purchases/{purchase['id']}/entitlements",
+        "/integrations/webhooks",
+        f"/integrations/webhooks/{hook['id']}",
+        "/audit_logs",
     ]
     for path in paths:
         answer = await v2.get(path)
@@ -112,15 +132,35 @@ async def test_a_subscription_from_trial_to_end(world: World) -> None:
     product = next(one for one in (await v2.get("/products", app_id=world.app_ids["test_store"]))["items"] if one["store_identifier"] == "pro_annual")
     entitlement = (await v2.get("/entitlements"))["items"][0]
     assert trial == {
-        "object": "subscription", "id": trial["id"], "customer_id": "ada", "original_customer_id": "ada", "product_id": product["id"],
-        "starts_at": began, "current_period_starts_at": began, "current_period_ends_at": trial_ends, "ends_at": None, "gives_access": True,
-        "pending_payment": False, "auto_renewal_status": "will_renew", "status": "trialing",
-        "total_revenue_in_usd": {"currency": "USD", "gross": 0, "tax": 0, "proceeds": 0}, "revenue": [], "presented_offering_id": None,
+        "object": "subscription",
+        "id": trial["id"],
+        "customer_id": "ada",
+        "original_customer_id": "ada",
+        "product_id": product["id"],
+        "starts_at": began,
+        "current_period_starts_at": began,
+        "current_period_ends_at": trial_ends,
+        "ends_at": None,
+        "gives_access": True,
+        "pending_payment": False,
+        "auto_renewal_status": "will_renew",
+        "status": "trialing",
+        "total_revenue_in_usd": {"currency": "USD", "gross": 0, "tax": 0, "proceeds": 0},
+        "revenue": [],
+        "presented_offering_id": None,
         "entitlements": {
-            "object": "list", "items": [entitlement], "next_page": None, "url": v2.path(f"/subscriptions/{trial['id']}/entitlements"),
+            "object": "list",
+            "items": [entitlement],
+            "next_page": None,
+            "url": v2.path(f"/subscriptions/{trial['id']}/entitlements"),
         },
-        "environment": "sandbox", "store": "test_store", "store_subscription_identifier": "test_line_1", "ownership": "purchased",
-        "pending_changes": None, "country": None, "management_url": None,
+        "environment": "sandbox",
+        "store": "test_store",
+        "store_subscription_identifier": "test_line_1",
+        "ownership": "purchased",
+        "pending_changes": None,
+        "country": None,
+        "management_url": None,
     }
     await world.advance(days=8)
     paid = await v2.get(f"/subscriptions/{trial['id']}")
@@ -189,8 +229,13 @@ async def test_a_catalog_made_from_nothing(world: World) -> None:
     product = await v2.post(
         f"{at}/products",
         {
-            "store_identifier": "plus", "app_id": app["id"], "type": "subscription", "title": "Plus", "unknown": 1,
-            "subscription": {"duration": "P1M", "trial_duration": "P1W"}, "prices": [{"currency": "JPY", "amount_micros": 500_000_000}],
+            "store_identifier": "plus",
+            "app_id": app["id"],
+            "type": "subscription",
+            "title": "Plus",
+            "unknown": 1,
+            "subscription": {"duration": "P1M", "trial_duration": "P1W"},
+            "prices": [{"currency": "JPY", "amount_micros": 500_000_000}],
         },
         status=201,
     )
@@ -223,18 +268,38 @@ async def test_a_catalog_made_from_nothing(world: World) -> None:
     await v2.ask("PUT", f"{at}/placements", fewer)
     assert await v2.get(f"{at}/placements") == {"object": "placements", **fewer}
     actions = [one["action_type"] for one in await v2.all(f"{at}/audit_logs")]
-    assert sorted(actions) == sorted([
-        "placements.set", "placements.set", "entitlement.detach_products", "package.detach_products", "package.update", "package.attach_products",
-        "package.create", "offering.update", "offering.update", "offering.create", "offering.create", "entitlement.update",
-        "entitlement.attach_products", "entitlement.create", "product.create", "app.create", "project.create",
-    ])
+    assert sorted(actions) == sorted(
+        [
+            "placements.set",
+            "placements.set",
+            "entitlement.detach_products",
+            "package.detach_products",
+            "package.update",
+            "package.attach_products",
+            "package.create",
+            "offering.update",
+            "offering.update",
+            "offering.create",
+            "offering.create",
+            "entitlement.update",
+            "entitlement.attach_products",
+            "entitlement.create",
+            "product.create",
+            "app.create",
+            "project.create",
+        ]
+    )
 
 
 async def test_app_store_apps_take_their_key_whole(world: World, app_store_key: str) -> None:
     v2 = Caller.of(world)
     whole = {
-        "bundle_id": "com.example.cats", "app_apple_id": 1234567890, "subscription_private_key": app_store_key, "subscription_key_id": "ABC123DEFG",
-        "subscription_key_issuer": "57246542-96fe-1a63-e053-0824d011072a", "shared_secret": "0" * 32,
+        "bundle_id": "com.example.cats",
+        "app_apple_id": 1234567890,
+        "subscription_private_key": app_store_key,
+        "subscription_key_id": "ABC123DEFG",
+        "subscription_key_issuer": "57246542-96fe-1a63-e053-0824d011072a",
+        "shared_secret": "0" * 32,
     }
     made = await v2.post("/apps", {"name": "Cats", "type": "app_store", "app_store": whole}, status=201)
     assert made["app_store"] == {"bundle_id": "com.example.cats"}
@@ -256,7 +321,11 @@ async def test_webhooks_tell_their_secret_once(world: World) -> None:
     held = await v2.get(f"/integrations/webhooks/{made['id']}")
     assert "signing_secret" not in held and "s3cret" not in str(held)
     assert held["perennial"] == {
-        "last_success_at": None, "last_failure_at": None, "last_error": None, "failures": 0, "has_authorization_header": True,
+        "last_success_at": None,
+        "last_failure_at": None,
+        "last_error": None,
+        "failures": 0,
+        "has_authorization_header": True,
     }
     changed = await v2.post(f"/integrations/webhooks/{made['id']}", {"event_types": ["expiration", "initial_purchase"], "authorization_header": None})
     assert (changed["event_types"], changed["name"]) == (["expiration", "initial_purchase"], "Hook")

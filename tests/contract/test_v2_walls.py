@@ -9,17 +9,42 @@ from tests.world import World, make_world
 
 # Lists, and what is made in one's own project: they name nothing of another's.
 NAMES_NOTHING = {
-    "list-projects", "create-project", "list-apps", "create-app", "list-products", "list-entitlements", "create-entitlement", "list-offerings",
-    "create-offering", "get-placements", "list-customers", "create-customer", "list-webhook-integrations", "create-webhook-integration",
-    "search-subscriptions", "search-purchases", "list-audit-logs", "list-events", "get-clock", "advance-clock",
+    "list-projects",
+    "create-project",
+    "list-apps",
+    "create-app",
+    "list-products",
+    "list-entitlements",
+    "create-entitlement",
+    "list-offerings",
+    "create-offering",
+    "get-placements",
+    "list-customers",
+    "create-customer",
+    "list-webhook-integrations",
+    "create-webhook-integration",
+    "search-subscriptions",
+    "search-purchases",
+    "list-audit-logs",
+    "list-events",
+    "get-clock",
+    "advance-clock",
 }
 
 
 async def everything(world: World) -> list[Any]:
     caller = Caller.of(world)
     paths = (
-        "/apps", "/products", "/entitlements?expand=items.product", "/offerings?expand=items.package.product", "/placements", "/customers",
-        "/integrations/webhooks", "/events", "/clock", "/audit_logs",
+        "/apps",
+        "/products",
+        "/entitlements?expand=items.product",
+        "/offerings?expand=items.package.product",
+        "/placements",
+        "/customers",
+        "/integrations/webhooks",
+        "/events",
+        "/clock",
+        "/audit_logs",
     )
     return [await caller.get(path) for path in paths]
 

@@ -36,6 +36,8 @@ QUERIES: dict[str, dict[str, Any]] = {
     "search-subscriptions": {"store_subscription_identifier": "test_monthly"},
     "search-purchases": {"store_purchase_identifier": "test_for_good"},
 }
+
+
 def operations() -> list[tuple[str, str, str]]:
     """(operation, method, path)"""
     return sorted(

@@ -42,14 +42,17 @@ async def create_project(database: Database) -> ProjectId:
             INSERT INTO project (project_id, name, is_sandbox, clock_at, created_at)
             VALUES (%(project_id)s, 'A story', TRUE, %(noon)s, %(noon)s)
             """,
-            project_id=project_id, noon=NOON,
+            project_id=project_id,
+            noon=NOON,
         )
         await tx.execute(
             """
             INSERT INTO app (project_id, app_id, name, store, created_at)
             SELECT %(project_id)s, app_id, 'An app', 'app_store', %(now)s FROM unnest(%(apps)s::text[]) AS new (app_id)
             """,
-            project_id=project_id, apps=["ios", "mac"], now=tx.now,
+            project_id=project_id,
+            apps=["ios", "mac"],
+            now=tx.now,
         )
     return project_id
 
@@ -62,8 +65,14 @@ async def move_clock(database: Database, project_id: ProjectId, to: datetime) ->
 def event(customer: str = "cus_ada", sequence: int = 1, **fields: Any) -> NewEvent:
     event_id = EventId(new_uuid())
     plain = NewEvent(
-        event_id=event_id, customer_id=CustomerId(customer), sequence=sequence, type="RENEWAL", app_id=AppId("ios"), environment="production",
-        happened_at=NOON, body={"id": event_id, "type": "RENEWAL", "price": 4.99, "aliases": ["ada"], "offer_code": None},
+        event_id=event_id,
+        customer_id=CustomerId(customer),
+        sequence=sequence,
+        type="RENEWAL",
+        app_id=AppId("ios"),
+        environment="production",
+        happened_at=NOON,
+        body={"id": event_id, "type": "RENEWAL", "price": 4.99, "aliases": ["ada"], "offer_code": None},
     )
     return replace(plain, **fields)
 
@@ -173,7 +182,13 @@ async def test_another_project_hears_and_sees_nothing(database: Database, projec
 async def test_an_endpoint_from_its_making_to_its_end(database: Database, project_id: ProjectId) -> None:
     async with database.transaction(project_id) as tx:
         made, secret = await events.create_endpoint(
-            tx, VAULT, name="Hooks", url="https://example.com/hooks", authorization_header="Bearer 123", environment="production", app_id="ios",
+            tx,
+            VAULT,
+            name="Hooks",
+            url="https://example.com/hooks",
+            authorization_header="Bearer 123",
+            environment="production",
+            app_id="ios",
             event_types=["renewal", "cancellation", "renewal"],
         )
         assert await events.get_endpoint(tx, made.endpoint_id) == made
@@ -364,14 +379,16 @@ async def test_pages_and_claims_walk_an_index_in_its_order(database: Database, p
             EXPLAIN SELECT * FROM event WHERE project_id = (SELECT %(project_id)s::text) AND recorded_at >= %(now)s
             ORDER BY recorded_at LIMIT 10
             """,
-            project_id=project_id, now=tx.now,
+            project_id=project_id,
+            now=tx.now,
         )
         outbox = await tx.fetch(
             """
             EXPLAIN SELECT * FROM delivery WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s
             ORDER BY wake_at LIMIT 10 FOR UPDATE SKIP LOCKED
             """,
-            project_id=project_id, now=tx.now,
+            project_id=project_id,
+            now=tx.now,
         )
     for plan, index in ((log, "event_by_time"), (outbox, "delivery_wake")):
         text = "\n".join(row["QUERY PLAN"] for row in plan)

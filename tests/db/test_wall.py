@@ -38,7 +38,8 @@ async def test_one_project_cannot_see_or_write_another_s_rows(world: World):
         async with world.app.database.transaction(other.project_id) as tx:
             await tx.execute(
                 "INSERT INTO customer (project_id, customer_id, original_app_user_id, first_seen_at) VALUES (%(id)s, 'x', 'x', %(now)s)",
-                id=world.project_id, now=tx.now,
+                id=world.project_id,
+                now=tx.now,
             )
 
 
@@ -58,12 +59,16 @@ async def test_every_kind_on_the_agenda_has_its_handler(world: World):
     assert all(f"'{lane}'::text" in definition for lane in agenda.LANES)
 
 
+async def sleep_beyond_the_limit(database: Database) -> None:
+    async with database.transaction() as tx:
+        await tx.execute("SET LOCAL statement_timeout = '50ms'")
+        await tx.execute("SELECT pg_sleep(5)")
+
+
 async def test_a_statement_that_takes_too_long_is_our_trouble_not_the_caller_s(database_url: str):
     database = await Database.open(database_url, connections=1)
     try:
         with pytest.raises(Unavailable, match="in time"):
-            async with database.transaction() as tx:
-                await tx.execute("SET LOCAL statement_timeout = '50ms'")
-                await tx.execute("SELECT pg_sleep(5)")
+            await sleep_beyond_the_limit(database)
     finally:
         await database.close()

@@ -45,7 +45,9 @@ async def test_a_purchase_nobody_claims_waits_for_its_customer(world: World, pen
     life.subscribe()
     await hear(world, pen, life)
     jws = pen.sign(transaction(life.purchases[0], line="7000"))
-    answer = await world.http.post("/v1/receipts", headers=world.sdk("app_store", **{"X-Platform": "iOS"}), json={"app_user_id": "ada", "fetch_token": jws})
+    answer = await world.http.post(
+        "/v1/receipts", headers=world.sdk("app_store", **{"X-Platform": "iOS"}), json={"app_user_id": "ada", "fetch_token": jws}
+    )
     assert answer.status_code == 200, answer.text
     subscription = answer.json()["subscriber"]["subscriptions"]["pro_monthly"]
     assert (subscription["store"], subscription["is_sandbox"], subscription["store_transaction_id"]) == ("app_store", True, "7000")

@@ -106,8 +106,8 @@ async def test_the_first_page_says_what_runs_and_how_to_connect(desk: Desk):
     assert "ticking" in shown
     for key in desk.demo["public_keys"].values():
         assert key in answer.text
-    assert 'proxyURL: &#34;http://127.0.0.1:8080&#34;, eventsURL: &#34;http://127.0.0.1:8080&#34;' in answer.text
-    assert 'Purchases.proxyURL = URL(&#34;http://10.0.2.2:8080&#34;)' in answer.text
+    assert "proxyURL: &#34;http://127.0.0.1:8080&#34;, eventsURL: &#34;http://127.0.0.1:8080&#34;" in answer.text
+    assert "Purchases.proxyURL = URL(&#34;http://10.0.2.2:8080&#34;)" in answer.text
     assert str(desk.app.settings.home / "demo.json") in shown
 
 

@@ -32,7 +32,8 @@ async def test_a_trial_converts_by_itself(world: World):
     await world.advance(days=8)
     told = await world.bodies("ada")
     assert [(one["type"], one.get("is_trial_conversion"), one["price"]) for one in told] == [
-        ("INITIAL_PURCHASE", None, 0.0), ("RENEWAL", True, 59.99),
+        ("INITIAL_PURCHASE", None, 0.0),
+        ("RENEWAL", True, 59.99),
     ]
     assert told[1]["expiration_at_ms"] == told[0]["expiration_at_ms"] + 365 * 86_400_000
 
@@ -75,7 +76,8 @@ async def test_who_may_have_a_purchase_that_is_another_s(world: World, behavior:
     if status == 409:
         assert answer.json()["code"] == 7102
     assert {name: await world.entitled(name) for name in ("ada", "grace")} == {
-        "ada": ["pro"] if holder == "ada" else [], "grace": ["pro"] if holder == "grace" else [],
+        "ada": ["pro"] if holder == "ada" else [],
+        "grace": ["pro"] if holder == "grace" else [],
     }
     transfers = [body for body in await world.bodies() if body["type"] == "TRANSFER"]
     assert [(one["transferred_from"], one["transferred_to"], "app_user_id" in one) for one in transfers] == (

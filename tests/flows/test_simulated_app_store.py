@@ -263,7 +263,9 @@ async def test_a_downgrade_waits_for_the_renewal(town: Town) -> None:
     assert await town.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE"]
     await town.until("2025-02-28T10:00:01")
     assert [(body["type"], body["product_id"]) for body in await town.bodies()] == [
-        ("INITIAL_PURCHASE", "monthly_plus"), ("PRODUCT_CHANGE", "monthly_plus"), ("RENEWAL", "monthly"),
+        ("INITIAL_PURCHASE", "monthly_plus"),
+        ("PRODUCT_CHANGE", "monthly_plus"),
+        ("RENEWAL", "monthly"),
     ]
     await town.until("2025-03-31T10:00:01")
     assert await town.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL", "RENEWAL"]
@@ -409,7 +411,10 @@ async def test_a_refund_asked_for_and_declined(town: Town) -> None:
     await town.later(hours=12)
     await town.do(simulated.decline_refund, bought)
     assert await town.kinds() == [
-        "SUBSCRIBED/INITIAL_BUY", "DID_CHANGE_RENEWAL_STATUS/AUTO_RENEW_DISABLED", "CONSUMPTION_REQUEST", "REFUND_DECLINED",
+        "SUBSCRIBED/INITIAL_BUY",
+        "DID_CHANGE_RENEWAL_STATUS/AUTO_RENEW_DISABLED",
+        "CONSUMPTION_REQUEST",
+        "REFUND_DECLINED",
     ]
     assert await town.told() == ["INITIAL_PURCHASE", "CANCELLATION"]
     assert await town.is_entitled(bought)
@@ -471,7 +476,10 @@ async def test_mischief_on_the_way_changes_nothing_told(town: Town, delivery: De
     await town.do(simulated.cancel, bought)
     await town.until("2025-06-01T00:00:00")
     assert [kind for kind in await town.told() if kind in ("INITIAL_PURCHASE", "RENEWAL", "EXPIRATION")] == [
-        "INITIAL_PURCHASE", "RENEWAL", "RENEWAL", "EXPIRATION",
+        "INITIAL_PURCHASE",
+        "RENEWAL",
+        "RENEWAL",
+        "EXPIRATION",
     ]
     assert not await town.is_entitled(bought)
 
@@ -543,7 +551,10 @@ async def test_a_root_in_a_production_project_counts_for_nothing(app: App) -> No
     async with live.transaction() as tx:  # even where the row is there, by whatever way
         await tx.execute(
             "INSERT INTO simulated_store (project_id, app_id, pen, root) VALUES (%(project_id)s, %(app_id)s, %(pen)s, %(root)s)",
-            project_id=live.project_id, app_id=live.app_id, pen=b"", root=forged.root_der,
+            project_id=live.project_id,
+            app_id=live.app_id,
+            pen=b"",
+            root=forged.root_der,
         )
     ours = await the_store_app(live)
     assert ours.simulated_roots == ()

@@ -121,11 +121,10 @@ class Story:
                 INSERT INTO project (project_id, name, is_sandbox, clock_at, created_at)
                 VALUES (%(project_id)s, 'A story', TRUE, %(now)s, %(now)s)
                 """,
-                project_id=self.project_id, now=self.now,
+                project_id=self.project_id,
+                now=self.now,
             )
-            endpoint, self.secret = await events.create_endpoint(
-                tx, VAULT, name="Hooks", url=self.receiver.url, authorization_header=SECRET_HEADER
-            )
+            endpoint, self.secret = await events.create_endpoint(tx, VAULT, name="Hooks", url=self.receiver.url, authorization_header=SECRET_HEADER)
             self.endpoint_id = endpoint.endpoint_id
 
     async def add_endpoint(self, url: str) -> str:
@@ -173,8 +172,14 @@ def happening(customer: str, number: int) -> NewEvent:
     event_id = EventId(new_uuid())
     body = {"id": event_id, "type": "RENEWAL", "customer": customer, "number": number, "name": "Žofie ✓"}
     return NewEvent(
-        event_id=event_id, customer_id=CustomerId(customer), sequence=number, type="RENEWAL", app_id=None, environment="production",
-        happened_at=NOON, body=body,
+        event_id=event_id,
+        customer_id=CustomerId(customer),
+        sequence=number,
+        type="RENEWAL",
+        app_id=None,
+        environment="production",
+        happened_at=NOON,
+        body=body,
     )
 
 
@@ -214,7 +219,11 @@ def refuse(*keys: tuple[str, int], code: int = 500) -> Reply:
 
 def message(url: str, **fields: Any) -> Message:
     plain = Message(
-        message_id=new_uuid(), url=url, authorization_header=None, signing_secret="whsec_c2VjcmV0", sent_at=wall_clock(),
+        message_id=new_uuid(),
+        url=url,
+        authorization_header=None,
+        signing_secret="whsec_c2VjcmV0",
+        sent_at=wall_clock(),
         event={"customer": "cus_ada", "number": 1},
     )
     return replace(plain, **fields)

@@ -146,8 +146,13 @@ class Life:
 
 def new_line(heard_at: datetime = START) -> Line:
     return Line(
-        line_id=LineId("sub_1"), customer_id=CustomerId("cus_1"), app_id=AppId("app_1"), store="app_store", environment="production",
-        store_line="1000", heard_at=heard_at,
+        line_id=LineId("sub_1"),
+        customer_id=CustomerId("cus_1"),
+        app_id=AppId("app_1"),
+        store="app_store",
+        environment="production",
+        store_line="1000",
+        heard_at=heard_at,
     )
 
 

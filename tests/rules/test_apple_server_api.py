@@ -341,7 +341,11 @@ async def test_without_its_settings_the_store_cannot_be_asked(missing: str, appl
     assert apple.asked == []
 
 
-@pytest.mark.parametrize("key", ["hello", pem(generate_private_key(SECP384R1())), pem(KEY)[:100], "-----BEGIN PRIVATE KEY-----\n"], ids=["words", "another curve", "half of one", "only its first line"])
+@pytest.mark.parametrize(
+    "key",
+    ["hello", pem(generate_private_key(SECP384R1())), pem(KEY)[:100], "-----BEGIN PRIVATE KEY-----\n"],
+    ids=["words", "another curve", "half of one", "only its first line"],
+)
 async def test_a_key_that_is_none_is_named(key: str, app: StoreApp, store: AppStore) -> None:
     with pytest.raises(Invalid, match=r"paste the whole \.p8") as caught:
         await store.ask(replace(app, api_private_key=key), LINE, Posted(), NOW)

@@ -89,11 +89,26 @@ def test_the_first_notification_is_written_as_apple_writes_it() -> None:
     _, (draft,) = rules.advance(bought(app_account_token="2f0a2a5e-6b0c-4f4e-8f0e-000000000001"), START)
     assert (draft.type, draft.subtype, draft.status) == ("SUBSCRIBED", "INITIAL_BUY", 1)
     assert draft.transaction == {
-        "transactionId": LINE, "originalTransactionId": LINE, "appTransactionId": "7" + LINE[1:], "webOrderLineItemId": "1" + LINE[1:],
-        "productId": "basic", "subscriptionGroupIdentifier": "20000000", "purchaseDate": to_ms(START), "originalPurchaseDate": to_ms(START),
-        "expiresDate": to_ms(datetime(2024, 2, 29, 10, tzinfo=UTC)), "quantity": 1, "type": "Auto-Renewable Subscription",
-        "appAccountToken": "2f0a2a5e-6b0c-4f4e-8f0e-000000000001", "inAppOwnershipType": "PURCHASED", "signedDate": to_ms(START),
-        "environment": "Sandbox", "transactionReason": "PURCHASE", "storefront": "USA", "storefrontId": "143441", "price": 9990, "currency": "USD",
+        "transactionId": LINE,
+        "originalTransactionId": LINE,
+        "appTransactionId": "7" + LINE[1:],
+        "webOrderLineItemId": "1" + LINE[1:],
+        "productId": "basic",
+        "subscriptionGroupIdentifier": "20000000",
+        "purchaseDate": to_ms(START),
+        "originalPurchaseDate": to_ms(START),
+        "expiresDate": to_ms(datetime(2024, 2, 29, 10, tzinfo=UTC)),
+        "quantity": 1,
+        "type": "Auto-Renewable Subscription",
+        "appAccountToken": "2f0a2a5e-6b0c-4f4e-8f0e-000000000001",
+        "inAppOwnershipType": "PURCHASED",
+        "signedDate": to_ms(START),
+        "environment": "Sandbox",
+        "transactionReason": "PURCHASE",
+        "storefront": "USA",
+        "storefrontId": "143441",
+        "price": 9990,
+        "currency": "USD",
     }
     assert draft.renewal is not None
     assert (draft.renewal["autoRenewStatus"], draft.renewal["renewalPrice"], draft.renewal["autoRenewProductId"]) == (1, 9990, "basic")

@@ -49,7 +49,10 @@ def story(*verbs) -> list[str]:
 
 def test_a_purchase_renews_is_cancelled_and_ends():
     assert story(Life.subscribe, Life.renew, Life.cancel, Life.expire) == [
-        "INITIAL_PURCHASE", "RENEWAL", "CANCELLATION unsubscribe", "EXPIRATION",
+        "INITIAL_PURCHASE",
+        "RENEWAL",
+        "CANCELLATION unsubscribe",
+        "EXPIRATION",
     ]
 
 
@@ -75,13 +78,20 @@ def test_a_failed_charge_is_told_once_and_access_lasts_through_grace():
 
 def test_recovery_in_grace_leaves_no_gap_and_tells_no_expiry():
     assert story(Life.subscribe, Life.fail_in_grace, Life.recover_in_grace) == [
-        "INITIAL_PURCHASE", "BILLING_ISSUE", "CANCELLATION billing_error", "RENEWAL",
+        "INITIAL_PURCHASE",
+        "BILLING_ISSUE",
+        "CANCELLATION billing_error",
+        "RENEWAL",
     ]
 
 
 def test_grace_that_ends_expires_once_and_recovery_is_a_renewal():
     assert story(Life.subscribe, Life.fail_in_grace, Life.end_grace, Life.recover_late) == [
-        "INITIAL_PURCHASE", "BILLING_ISSUE", "CANCELLATION billing_error", "EXPIRATION", "RENEWAL",
+        "INITIAL_PURCHASE",
+        "BILLING_ISSUE",
+        "CANCELLATION billing_error",
+        "EXPIRATION",
+        "RENEWAL",
     ]
 
 
@@ -150,7 +160,12 @@ def test_a_reversed_refund_gives_access_back_and_its_end_is_told_again():
     life.expire()
     _, told = hear_in_time(life)
     assert types(told) == [
-        "INITIAL_PURCHASE", "CANCELLATION customer_support", "EXPIRATION", "REFUND_REVERSED", "CANCELLATION unsubscribe", "EXPIRATION",
+        "INITIAL_PURCHASE",
+        "CANCELLATION customer_support",
+        "EXPIRATION",
+        "REFUND_REVERSED",
+        "CANCELLATION unsubscribe",
+        "EXPIRATION",
     ]
     assert told[2].key != told[5].key
 
@@ -185,7 +200,11 @@ def test_a_refund_in_grace_ends_access_then():
     life.refund(life.last)
     line, told = hear_in_time(life)
     assert types(told) == [
-        "INITIAL_PURCHASE", "BILLING_ISSUE", "CANCELLATION billing_error", "CANCELLATION customer_support", "EXPIRATION",
+        "INITIAL_PURCHASE",
+        "BILLING_ISSUE",
+        "CANCELLATION billing_error",
+        "CANCELLATION customer_support",
+        "EXPIRATION",
     ]
     assert (told[-1].reason, told[-1].happened_at) == ("customer_support", access_until(line))
 
@@ -228,9 +247,7 @@ def test_a_cancelled_period_is_over_an_hour_after_its_end():
     assert types(told) == ["EXPIRATION"]
 
 
-lives = st.builds(
-    live, st.lists(st.sampled_from(CHAPTERS), max_size=4), st.sampled_from(ENDINGS), trial=st.booleans()
-)
+lives = st.builds(live, st.lists(st.sampled_from(CHAPTERS), max_size=4), st.sampled_from(ENDINGS), trial=st.booleans())
 
 
 def facts(told: list[Telling]) -> Counter:
@@ -263,8 +280,11 @@ def test_any_order_any_repetition_ends_in_the_same_state_and_tells_every_fact_on
 
 def _has_reversal(life: Life) -> bool:
     """A refund that was reversed before we heard of it may stay untold, and its expiry with it."""
-    return any(purchase.revocation is None and any(one.purchases[0].revocation for one in life.messages if one.purchases[0].transaction == purchase.transaction)
-               for purchase in life.purchases)
+    return any(
+        purchase.revocation is None
+        and any(one.purchases[0].revocation for one in life.messages if one.purchases[0].transaction == purchase.transaction)
+        for purchase in life.purchases
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -272,7 +292,7 @@ def _has_reversal(life: Life) -> bool:
 def test_standing_facts_are_never_told_out_of_order(life: Life, data):
     now = life.clock + timedelta(minutes=1)
     _, told = hear_at_once(data.draw(st.permutations(life.messages)), now)
-    moments = [one.happened_at for one in told if one.type in ("UNCANCELLATION",) or one.reason == "unsubscribe" and one.type == "CANCELLATION"]
+    moments = [one.happened_at for one in told if one.type in ("UNCANCELLATION",) or (one.reason == "unsubscribe" and one.type == "CANCELLATION")]
     assert moments == sorted(moments)
 
 

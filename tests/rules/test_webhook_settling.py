@@ -18,9 +18,7 @@ REFUSAL = Answer(status=500)
 
 
 def parcel(attempts: int, endpoint: str = "a") -> Parcel:
-    return Parcel(
-        customer_id=CustomerId("cus_1"), endpoint_id=EndpointId(endpoint), event_id=EventId("e"), sequence=1, attempts=attempts, body={}
-    )
+    return Parcel(customer_id=CustomerId("cus_1"), endpoint_id=EndpointId(endpoint), event_id=EventId("e"), sequence=1, attempts=attempts, body={})
 
 
 def endpoint() -> Endpoint:
@@ -93,9 +91,7 @@ def test_an_endpoint_that_may_not_be(change: dict[str, Any], param: str) -> None
 
 
 def test_a_test_event_has_the_vendors_shape() -> None:
-    event = event_for_test(
-        replace(endpoint(), environment="production", app_id=AppId("app_1")), event_id=EventId("5f0c"), sequence=7, now=NOW
-    )
+    event = event_for_test(replace(endpoint(), environment="production", app_id=AppId("app_1")), event_id=EventId("5f0c"), sequence=7, now=NOW)
     assert (event.type, event.customer_id, event.sequence, event.environment, event.app_id) == ("TEST", "test", 7, "production", "app_1")
     expected = {"type": "TEST", "id": "5f0c", "app_id": "app_1", "environment": "PRODUCTION", "event_timestamp_ms": 1903867200000}
     assert expected.items() <= event.body.items()

@@ -93,9 +93,11 @@ async def post(world: World, app_id: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_thousands_of_lives_in_a_bad_world(world: World, database_url: str, seed: int):
-    chance = random.Random(seed)  # noqa: S311
-    lives = {f"9{number:06d}": live(chance.choices(CHAPTERS, k=chance.randint(0, 3)), chance.choice(ENDINGS), trial=chance.random() < 0.3)
-             for number in range(LIVES)}
+    chance = random.Random(seed)
+    lives = {
+        f"9{number:06d}": live(chance.choices(CHAPTERS, k=chance.randint(0, 3)), chance.choice(ENDINGS), trial=chance.random() < 0.3)
+        for number in range(LIVES)
+    }
     end = max(life.clock for life in lives.values()) + timedelta(minutes=1)
     world = await make_world(world.app, world.http, clock_at=end)
     pen = SigningAuthority.create(lives["9000000"].messages[0].purchases[0].as_of)

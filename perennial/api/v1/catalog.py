@@ -67,7 +67,11 @@ async def get_products(request: HttpRequest, app_user_id: FromPath[str], currenc
 
 
 def _price(product: Product, currency: str | None) -> Money:
-    return next((price for price in product.prices if price.currency == currency), product.prices[0]) if product.prices else Money(amount=0, currency="USD")
+    return (
+        next((price for price in product.prices if price.currency == currency), product.prices[0])
+        if product.prices
+        else Money(amount=0, currency="USD")
+    )
 
 
 def _product(product: Product, price: Money) -> dict[str, Any]:

@@ -24,14 +24,19 @@ async def current(tx: Tx, customer_ids: Sequence[CustomerId]) -> dict[CustomerId
         """
         INSERT INTO customer_document (project_id, customer_id, version, catalog_version, fresh_until, body)
         SELECT %(project_id)s, customer_id, version, %(catalog_version)s, fresh_until, body
-        FROM unnest(%(ids)s::text[], %(versions)s::bigint[], %(fresh)s::timestamptz[], %(bodies)s::bytea[]) AS new (customer_id, version, fresh_until, body)
+        FROM unnest(%(ids)s::text[], %(versions)s::bigint[], %(fresh)s::timestamptz[], %(bodies)s::bytea[])
+          AS new (customer_id, version, fresh_until, body)
         ON CONFLICT (project_id, customer_id) DO UPDATE SET version = excluded.version, catalog_version = excluded.catalog_version,
           fresh_until = excluded.fresh_until, body = excluded.body
         WHERE (customer_document.version, customer_document.catalog_version, customer_document.fresh_until)
           IS DISTINCT FROM (excluded.version, excluded.catalog_version, excluded.fresh_until)
         """,
-        project_id=tx.project_id, catalog_version=catalog_version, ids=rows, versions=[people[one].version for one in rows],
-        fresh=[documents[one].fresh_until for one in rows], bodies=[documents[one].body for one in rows],
+        project_id=tx.project_id,
+        catalog_version=catalog_version,
+        ids=rows,
+        versions=[people[one].version for one in rows],
+        fresh=[documents[one].fresh_until for one in rows],
+        bodies=[documents[one].body for one in rows],
     )
     return documents
 
@@ -51,5 +56,6 @@ async def _render(tx: Tx, people: dict[CustomerId, Customer], *, with_attributes
     for line in lines:
         held[line.customer_id].append(line)
     return {
-        customer_id: render(customer, held[customer_id], products, tx.now, with_attributes=with_attributes) for customer_id, customer in people.items()
+        customer_id: render(customer, held[customer_id], products, tx.now, with_attributes=with_attributes)
+        for customer_id, customer in people.items()
     }

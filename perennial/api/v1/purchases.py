@@ -21,7 +21,14 @@ from perennial.catalog.model import Caller
 from perennial.customers.model import check_app_user_id
 from perennial.intake import Receipt
 
-_STORES = {"ios": "app_store", "macos": "mac_app_store", "uikitformac": "app_store", "tvos": "app_store", "watchos": "app_store", "visionos": "app_store"}
+_STORES = {
+    "ios": "app_store",
+    "macos": "mac_app_store",
+    "uikitformac": "app_store",
+    "tvos": "app_store",
+    "watchos": "app_store",
+    "visionos": "app_store",
+}
 
 
 @post("/v1/receipts", operation_id="post_receipt", summary="Record a purchase from a store's proof", status_code=200)

@@ -2,8 +2,8 @@
 
 Whatever requests wait at one moment go as one query through a door in the tenant wall that checks every key beside its row. A hit is
 the kept document; a miss (new customer, a write since, an access that ended) is rendered, in batches of their own, so that hits never wait
-for a rendering. Nothing is cached in this
-process: a write by anyone is seen by the very next read of everyone, because versions are compared in the query itself.
+for a rendering. Nothing is cached in this process: a write by anyone is seen by the very next read of everyone, because versions are
+compared in the query itself.
 """
 
 from collections import defaultdict

@@ -1,6 +1,5 @@
 """Apps: one per store and platform, each with its public SDK key."""
 
-
 from litestar.params import JSONBody
 
 from perennial import catalog
@@ -35,8 +34,15 @@ async def create_app(request: HttpRequest, project_id: PathId, data: JSONBody[wi
         raise Invalid(f"{data.type}.bundle_id is missing; it looks like com.example.app", param=f"{data.type}.bundle_id")
     async with entered(request, project_id) as entry:
         app, _ = await catalog.create_app(
-            entry.tx, entry.app.vault, name=data.name, store=data.type, bundle_id=settings.bundle_id, app_apple_id=settings.app_apple_id,
-            api_key_id=settings.subscription_key_id, api_issuer=settings.subscription_key_issuer, api_private_key=settings.subscription_private_key,
+            entry.tx,
+            entry.app.vault,
+            name=data.name,
+            store=data.type,
+            bundle_id=settings.bundle_id,
+            app_apple_id=settings.app_apple_id,
+            api_key_id=settings.subscription_key_id,
+            api_issuer=settings.subscription_key_issuer,
+            api_private_key=settings.subscription_private_key,
         )
         _check_whole(app)
         await entry.audit("app.create", app.app_id, {"name": app.name, "type": app.store})
@@ -56,8 +62,15 @@ async def update_app(request: HttpRequest, project_id: PathId, app_id: PathId, d
         before = await catalog.require_app(entry.tx, app_id)
         settings = _settings(data, before.store)
         app = await catalog.change_app(
-            entry.tx, entry.app.vault, app_id, name=data.name, bundle_id=settings.bundle_id, app_apple_id=settings.app_apple_id,
-            api_key_id=settings.subscription_key_id, api_issuer=settings.subscription_key_issuer, api_private_key=settings.subscription_private_key,
+            entry.tx,
+            entry.app.vault,
+            app_id,
+            name=data.name,
+            bundle_id=settings.bundle_id,
+            app_apple_id=settings.app_apple_id,
+            api_key_id=settings.subscription_key_id,
+            api_issuer=settings.subscription_key_issuer,
+            api_private_key=settings.subscription_private_key,
         )
         _check_whole(app)
         await entry.audit("app.update", app.app_id, {"name": app.name})
@@ -75,7 +88,11 @@ async def list_public_api_keys(request: HttpRequest, project_id: PathId, app_id:
 def show_app(app: App, project_id: str) -> wire.App:
     is_apple = app.store in ("app_store", "mac_app_store")
     shown = wire.App(
-        id=app.app_id, name=app.name, created_at=to_ms(app.created_at), type=app.store, project_id=project_id,
+        id=app.app_id,
+        name=app.name,
+        created_at=to_ms(app.created_at),
+        type=app.store,
+        project_id=project_id,
         perennial=wire.AppFacts(has_store_api_key=app.has_api_secret, notification_path=f"/hooks/app_store/{app.app_id}" if is_apple else None),
     )
     if app.store == "app_store":
@@ -87,7 +104,10 @@ def show_app(app: App, project_id: str) -> wire.App:
 
 def _show_key(key: ApiKey, app: App) -> wire.PublicApiKey:
     return wire.PublicApiKey(
-        id=key.key_id, key=key.public_key or "", environment="sandbox" if app.store == "test_store" else "production", app_id=app.app_id,
+        id=key.key_id,
+        key=key.public_key or "",
+        environment="sandbox" if app.store == "test_store" else "production",
+        app_id=app.app_id,
         created_at=to_ms(key.created_at),
     )
 

@@ -77,8 +77,10 @@ async def get_customer(request: HttpRequest, project_id: PathId, customer_id: Pa
 
 
 @get(
-    _ONE + "/active_entitlements", operation_id="list-customer-active-entitlements",
-    summary="List what a customer may use now", tags=_TAGS,
+    _ONE + "/active_entitlements",
+    operation_id="list-customer-active-entitlements",
+    summary="List what a customer may use now",
+    tags=_TAGS,
 )
 async def list_active_entitlements(
     request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage
@@ -111,8 +113,11 @@ async def list_attributes(request: HttpRequest, project_id: PathId, customer_id:
 
 
 @post(
-    _ONE + "/attributes", operation_id="set-customer-attributes", summary="Set attributes",
-    tags=_TAGS, status_code=200,
+    _ONE + "/attributes",
+    operation_id="set-customer-attributes",
+    summary="Set attributes",
+    tags=_TAGS,
+    status_code=200,
 )
 async def set_attributes(
     request: HttpRequest, project_id: PathId, customer_id: PathId, data: JSONBody[wire.AttributesSet]
@@ -141,8 +146,10 @@ def _attributes(customer: Customer) -> list[wire.CustomerAttribute]:
 
 
 @get(
-    _ONE + "/subscriptions", operation_id="list-customer-subscriptions",
-    summary="List a customer's subscriptions", tags=_TAGS,
+    _ONE + "/subscriptions",
+    operation_id="list-customer-subscriptions",
+    summary="List a customer's subscriptions",
+    tags=_TAGS,
 )
 async def list_subscriptions(
     request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage, environment: OfEnvironment = None
@@ -152,9 +159,7 @@ async def list_subscriptions(
     return page.part_of([line for line in lines if is_subscription(line)], lambda line: line.line_id, lambda line: show_subscription(line, around))
 
 
-@get(
-    _ONE + "/purchases", operation_id="list-purchases", summary="List a customer's purchases", tags=_TAGS
-)
+@get(_ONE + "/purchases", operation_id="list-purchases", summary="List a customer's purchases", tags=_TAGS)
 async def list_purchases(
     request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage, environment: OfEnvironment = None
 ) -> wire.ListOf[wire.Purchase]:
@@ -178,7 +183,11 @@ async def surroundings(
     products = await catalog.find_products(tx, product_keys(lines))
     originals: dict[str, str] = {key: customer.original_app_user_id for key, customer in people.items()}
     return Surroundings(
-        project_id=tx.project_id, now=tx.now, products=products, original_ids=originals, customer_ids={**originals, **(called or {})},
+        project_id=tx.project_id,
+        now=tx.now,
+        products=products,
+        original_ids=originals,
+        customer_ids={**originals, **(called or {})},
         entitlements={one.lookup_key: one for one in await catalog.get_entitlements(tx, limit=10_000)},
     )
 
@@ -193,9 +202,14 @@ def _show(
 ) -> wire.Customer:
     url = f"/v2/projects/{project_id}/customers/{quote(called, safe='')}"
     shown = wire.Customer(
-        id=called, project_id=project_id, first_seen_at=to_ms(customer.first_seen_at), last_seen_at=ms(customer.last_seen_at),
-        last_seen_app_version=customer.last_seen_app_version, last_seen_country=customer.last_seen_country,
-        last_seen_platform=customer.last_seen_platform, last_seen_platform_version=customer.last_seen_platform_version,
+        id=called,
+        project_id=project_id,
+        first_seen_at=to_ms(customer.first_seen_at),
+        last_seen_at=ms(customer.last_seen_at),
+        last_seen_app_version=customer.last_seen_app_version,
+        last_seen_country=customer.last_seen_country,
+        last_seen_platform=customer.last_seen_platform,
+        last_seen_platform_version=customer.last_seen_platform_version,
     )
     if entitlements is not None:
         shown.active_entitlements = whole(entitlements, f"{url}/active_entitlements")
@@ -205,6 +219,13 @@ def _show(
 
 
 HANDLERS = [
-    list_customers, create_customer, get_customer, list_active_entitlements, list_aliases, list_attributes, set_attributes, list_subscriptions,
+    list_customers,
+    create_customer,
+    get_customer,
+    list_active_entitlements,
+    list_aliases,
+    list_attributes,
+    set_attributes,
+    list_subscriptions,
     list_purchases,
 ]

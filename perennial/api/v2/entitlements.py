@@ -49,8 +49,11 @@ async def get_entitlement(request: HttpRequest, project_id: PathId, entitlement_
 
 
 @post(
-    _ONE, operation_id="update-entitlement", summary="Update an entitlement",
-    tags=_TAGS, status_code=200,
+    _ONE,
+    operation_id="update-entitlement",
+    summary="Update an entitlement",
+    tags=_TAGS,
+    status_code=200,
 )
 async def update_entitlement(
     request: HttpRequest, project_id: PathId, entitlement_id: PathId, data: JSONBody[wire.EntitlementUpdate]
@@ -62,8 +65,10 @@ async def update_entitlement(
 
 
 @get(
-    _ONE + "/products", operation_id="get-products-from-entitlement",
-    summary="List the products that give it", tags=_TAGS,
+    _ONE + "/products",
+    operation_id="get-products-from-entitlement",
+    summary="List the products that give it",
+    tags=_TAGS,
 )
 async def list_entitlement_products(request: HttpRequest, project_id: PathId, entitlement_id: PathId, page: AskedPage) -> wire.ListOf[wire.Product]:
     async with entered(request, project_id) as entry:
@@ -74,8 +79,11 @@ async def list_entitlement_products(request: HttpRequest, project_id: PathId, en
 
 
 @post(
-    _ONE + "/actions/attach_products", operation_id="attach-products-to-entitlement",
-    summary="Let products give it", tags=_TAGS, status_code=200,
+    _ONE + "/actions/attach_products",
+    operation_id="attach-products-to-entitlement",
+    summary="Let products give it",
+    tags=_TAGS,
+    status_code=200,
 )
 async def attach_products(request: HttpRequest, project_id: PathId, entitlement_id: PathId, data: JSONBody[wire.ProductsAttach]) -> wire.Entitlement:
     """Customers who hold one of them are entitled from now on."""
@@ -85,8 +93,11 @@ async def attach_products(request: HttpRequest, project_id: PathId, entitlement_
 
 
 @post(
-    _ONE + "/actions/detach_products", operation_id="detach-products-from-entitlement",
-    summary="Let products no longer give it", tags=_TAGS, status_code=200,
+    _ONE + "/actions/detach_products",
+    operation_id="detach-products-from-entitlement",
+    summary="Let products no longer give it",
+    tags=_TAGS,
+    status_code=200,
 )
 async def detach_products(request: HttpRequest, project_id: PathId, entitlement_id: PathId, data: JSONBody[wire.ProductsAttach]) -> wire.Entitlement:
     """Customers who hold it by these alone lose it at once."""

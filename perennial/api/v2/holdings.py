@@ -23,7 +23,11 @@ from perennial.subscriptions.model import Held, Line, Renewal
 
 _MANAGEMENT_URLS = {"app_store": "https://apps.apple.com/account/subscriptions", "mac_app_store": "https://apps.apple.com/account/subscriptions"}
 _STATUSES: dict[str, Literal["active", "expired", "in_grace_period", "in_billing_retry"]] = {
-    "active": "active", "in_grace_period": "in_grace_period", "in_billing_retry": "in_billing_retry", "expired": "expired", "revoked": "expired",
+    "active": "active",
+    "in_grace_period": "in_grace_period",
+    "in_billing_retry": "in_billing_retry",
+    "expired": "expired",
+    "revoked": "expired",
 }
 
 
@@ -144,8 +148,11 @@ def _pending(line: Line, held: Held, around: Surroundings) -> wire.PendingChange
 
 def show_transaction(line: Line, held: Held) -> wire.SubscriptionTransaction:
     return wire.SubscriptionTransaction(
-        id=held.purchase.transaction, purchased_at=to_ms(held.purchase.purchased_at), product_store_identifier=held.purchase.product,
-        expiration_date=ms(held.purchase.expires_at), effective_expiration_date=_end(access_end(line, held)),
+        id=held.purchase.transaction,
+        purchased_at=to_ms(held.purchase.purchased_at),
+        product_store_identifier=held.purchase.product,
+        expiration_date=ms(held.purchase.expires_at),
+        effective_expiration_date=_end(access_end(line, held)),
     )
 
 

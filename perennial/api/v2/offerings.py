@@ -25,9 +25,7 @@ async def list_offerings(request: HttpRequest, project_id: PathId, page: AskedPa
     async with entered(request, project_id) as entry:
         found = await catalog.get_offerings(entry.tx, after=page.after, limit=page.probe)
         products = await products_of(entry.tx, _packages(found)) if "items.package.product" in wanted else None
-    return page.of(
-        found, lambda one: one.offering_id, lambda one: show_offering(one, project_id, with_packages=bool(wanted), products=products)
-    )
+    return page.of(found, lambda one: one.offering_id, lambda one: show_offering(one, project_id, with_packages=bool(wanted), products=products))
 
 
 @post(_PATH, operation_id="create-offering", summary="Create an offering", tags=_TAGS)
@@ -49,9 +47,7 @@ async def get_offering(request: HttpRequest, project_id: PathId, offering_id: Pa
     return show_offering(offering, project_id, with_packages=bool(wanted), products=products)
 
 
-@post(
-    _ONE, operation_id="update-offering", summary="Update an offering", tags=_TAGS, status_code=200
-)
+@post(_ONE, operation_id="update-offering", summary="Update an offering", tags=_TAGS, status_code=200)
 async def update_offering(request: HttpRequest, project_id: PathId, offering_id: PathId, data: JSONBody[wire.OfferingUpdate]) -> wire.Offering:
     """What is left out stays. Making one current makes the others not. `metadata: null` removes it."""
     async with entered(request, project_id) as entry:
@@ -70,8 +66,13 @@ def show_offering(
     offering: Offering, project_id: str, *, with_packages: bool = False, products: Mapping[str, Product] | None = None
 ) -> wire.Offering:
     shown = wire.Offering(
-        id=offering.offering_id, lookup_key=offering.lookup_key, display_name=offering.display_name, is_current=offering.is_current,
-        created_at=to_ms(offering.created_at), project_id=project_id, metadata=offering.metadata,
+        id=offering.offering_id,
+        lookup_key=offering.lookup_key,
+        display_name=offering.display_name,
+        is_current=offering.is_current,
+        created_at=to_ms(offering.created_at),
+        project_id=project_id,
+        metadata=offering.metadata,
     )
     if with_packages:
         url = f"/v2/projects/{project_id}/offerings/{offering.offering_id}/packages"

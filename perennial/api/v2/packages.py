@@ -69,8 +69,11 @@ async def list_package_products(request: HttpRequest, project_id: PathId, packag
 
 
 @post(
-    _ONE + "/actions/attach_products", operation_id="attach-products-to-package",
-    summary="Put products in", tags=_TAGS, status_code=200,
+    _ONE + "/actions/attach_products",
+    operation_id="attach-products-to-package",
+    summary="Put products in",
+    tags=_TAGS,
+    status_code=200,
 )
 async def attach_products(request: HttpRequest, project_id: PathId, package_id: PathId, data: JSONBody[wire.PackageProductsAttach]) -> wire.Package:
     """One that is in already gets the new `eligibility_criteria`."""
@@ -81,8 +84,11 @@ async def attach_products(request: HttpRequest, project_id: PathId, package_id: 
 
 
 @post(
-    _ONE + "/actions/detach_products", operation_id="detach-products-from-package",
-    summary="Take products out", tags=_TAGS, status_code=200,
+    _ONE + "/actions/detach_products",
+    operation_id="detach-products-from-package",
+    summary="Take products out",
+    tags=_TAGS,
+    status_code=200,
 )
 async def detach_products(request: HttpRequest, project_id: PathId, package_id: PathId, data: JSONBody[wire.ProductsAttach]) -> wire.Package:
     async with entered(request, project_id) as entry:
@@ -104,7 +110,10 @@ async def products_of(tx: Tx, packages: Sequence[Package]) -> dict[str, Product]
 def show_package(package: Package, project_id: str, products: Mapping[str, Product] | None = None) -> wire.Package:
     """`products` None: not asked for, and so not shown."""
     shown = wire.Package(
-        id=package.package_id, lookup_key=package.lookup_key, display_name=package.display_name, position=package.position,
+        id=package.package_id,
+        lookup_key=package.lookup_key,
+        display_name=package.display_name,
+        position=package.position,
         created_at=to_ms(package.created_at),
     )
     if products is not None:
@@ -118,5 +127,11 @@ def _show_association(one: PackageProduct, products: Mapping[str, Product]) -> w
 
 
 HANDLERS = [
-    list_packages, create_package, get_package, update_package, list_package_products, attach_products, detach_products,
+    list_packages,
+    create_package,
+    get_package,
+    update_package,
+    list_package_products,
+    attach_products,
+    detach_products,
 ]

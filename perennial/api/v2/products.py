@@ -49,8 +49,13 @@ async def create_product(request: HttpRequest, project_id: PathId, data: JSONBod
         if data.type == "subscription" and subscription is None and app.store in _SOLD_BY_US:
             raise Invalid("subscription.duration is missing, such as P1M: we are the ones who renew it", param="subscription.duration")
         product = await catalog.create_product(
-            entry.tx, app_id=data.app_id, store_identifier=data.store_identifier, type=data.type, display_name=data.display_name or data.title,
-            duration=subscription.duration if subscription else None, trial_duration=subscription.trial_duration if subscription else None,
+            entry.tx,
+            app_id=data.app_id,
+            store_identifier=data.store_identifier,
+            type=data.type,
+            display_name=data.display_name or data.title,
+            duration=subscription.duration if subscription else None,
+            trial_duration=subscription.trial_duration if subscription else None,
             prices=[money_of(price) for price in data.prices or ()],
         )
         await entry.audit("product.create", product.product_id, {"store_identifier": product.store_identifier, "app_id": product.app_id})
@@ -79,8 +84,12 @@ def money_of(price: wire.Price) -> Money:
 
 def show_product(product: Product, app: App | None = None, project_id: str = "") -> wire.Product:
     shown = wire.Product(
-        id=product.product_id, store_identifier=product.store_identifier, type=product.type, created_at=to_ms(product.created_at),
-        app_id=product.app_id, display_name=product.display_name,
+        id=product.product_id,
+        store_identifier=product.store_identifier,
+        type=product.type,
+        created_at=to_ms(product.created_at),
+        app_id=product.app_id,
+        display_name=product.display_name,
     )
     if product.type == "subscription":
         shown.subscription = wire.SubscriptionProduct(duration=product.duration, trial_duration=product.trial_duration)

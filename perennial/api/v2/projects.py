@@ -48,7 +48,9 @@ async def create_project(request: HttpRequest, data: JSONBody[wire.ProjectCreate
 
 def show_project(project: Project) -> wire.Project:
     return wire.Project(
-        id=project.project_id, name=project.name, created_at=to_ms(project.created_at),
+        id=project.project_id,
+        name=project.name,
+        created_at=to_ms(project.created_at),
         perennial=wire.ProjectFacts(is_sandbox=project.is_sandbox, restore_behavior=project.restore_behavior),
     )
 
@@ -71,8 +73,15 @@ async def list_audit_logs(
 
 def _show_audit(one: AuditEntry, project_id: str) -> wire.AuditLog:
     return wire.AuditLog(
-        id=one.audit_id, project_id=project_id, action_type=one.action, target_type=one.action.split(".")[0], target_identifier=one.target,
-        actor_type=_actor_type(one.actor), actor_identifier=one.actor, occurred_at=to_ms(one.at), additional_data=one.data,
+        id=one.audit_id,
+        project_id=project_id,
+        action_type=one.action,
+        target_type=one.action.split(".")[0],
+        target_identifier=one.target,
+        actor_type=_actor_type(one.actor),
+        actor_identifier=one.actor,
+        occurred_at=to_ms(one.at),
+        additional_data=one.data,
     )
 
 
@@ -90,7 +99,10 @@ async def get_clock(request: HttpRequest, project_id: PathId) -> wire.Clock:
 
 
 @post(
-    "/projects/{project_id:str}/clock/actions/advance", operation_id="advance-clock", summary="Move a sandbox's clock", tags=["Clock"],
+    "/projects/{project_id:str}/clock/actions/advance",
+    operation_id="advance-clock",
+    summary="Move a sandbox's clock",
+    tags=["Clock"],
     status_code=200,
 )
 async def advance_clock(request: HttpRequest, project_id: PathId, data: JSONBody[wire.ClockAdvance]) -> wire.AdvancedClock:

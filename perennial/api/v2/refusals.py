@@ -10,7 +10,13 @@ from perennial.api.auth import HttpRequest
 from perennial.api.errors import v2_error
 
 _KINDS = {
-    "str": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "array": "a list", "object": "an object", "null": "null",
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "null": "null",
 }
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]+)`")
 _MISSING_QUERY = re.compile(r"Missing required query parameter '(?P<field>[^']+)'")

@@ -48,8 +48,10 @@ async def get_subscription(request: HttpRequest, project_id: PathId, subscriptio
 
 
 @get(
-    _SUBSCRIPTION + "/transactions", operation_id="get-subscription-transactions",
-    summary="List its periods", tags=["Subscriptions"],
+    _SUBSCRIPTION + "/transactions",
+    operation_id="get-subscription-transactions",
+    summary="List its periods",
+    tags=["Subscriptions"],
 )
 async def list_transactions(
     request: HttpRequest, project_id: PathId, subscription_id: PathId, page: AskedPage
@@ -60,8 +62,10 @@ async def list_transactions(
 
 
 @get(
-    _SUBSCRIPTION + "/entitlements", operation_id="list-subscription-entitlements",
-    summary="List what it gives", tags=["Subscriptions"],
+    _SUBSCRIPTION + "/entitlements",
+    operation_id="list-subscription-entitlements",
+    summary="List what it gives",
+    tags=["Subscriptions"],
 )
 async def list_subscription_entitlements(
     request: HttpRequest, project_id: PathId, subscription_id: PathId, page: AskedPage
@@ -82,7 +86,9 @@ async def get_purchase(request: HttpRequest, project_id: PathId, purchase_id: Pa
 
 
 @get(
-    _PURCHASE + "/entitlements", operation_id="list-purchase-entitlements", summary="List what it gives",
+    _PURCHASE + "/entitlements",
+    operation_id="list-purchase-entitlements",
+    summary="List what it gives",
     tags=["Purchases"],
 )
 async def list_purchase_entitlements(request: HttpRequest, project_id: PathId, purchase_id: PathId, page: AskedPage) -> wire.ListOf[wire.Entitlement]:

@@ -35,8 +35,14 @@ async def create_webhook(request: HttpRequest, project_id: PathId, data: JSONBod
     """The answer has the `signing_secret`, this once: messages are signed with it as Standard Webhooks says."""
     async with entered(request, project_id) as entry:
         endpoint, secret = await events.create_endpoint(
-            entry.tx, entry.app.vault, name=data.name, url=data.url, authorization_header=data.authorization_header,
-            environment=data.environment, app_id=data.app_id, event_types=data.event_types,
+            entry.tx,
+            entry.app.vault,
+            name=data.name,
+            url=data.url,
+            authorization_header=data.authorization_header,
+            environment=data.environment,
+            app_id=data.app_id,
+            event_types=data.event_types,
         )
         await entry.audit("webhook_integration.create", endpoint.endpoint_id, {"name": endpoint.name})
     shown = _show(endpoint, project_id)
@@ -57,8 +63,15 @@ async def update_webhook(
     """What is left out stays; null means all, or none in the case of the header."""
     async with entered(request, project_id) as entry:
         endpoint = await events.update_endpoint(
-            entry.tx, entry.app.vault, webhook_integration_id, name=data.name, url=data.url, authorization_header=data.authorization_header,
-            environment=data.environment, app_id=data.app_id, event_types=data.event_types,
+            entry.tx,
+            entry.app.vault,
+            webhook_integration_id,
+            name=data.name,
+            url=data.url,
+            authorization_header=data.authorization_header,
+            environment=data.environment,
+            app_id=data.app_id,
+            event_types=data.event_types,
         )
         await entry.audit("webhook_integration.update", webhook_integration_id, {"name": endpoint.name})
     return _show(endpoint, project_id)
@@ -98,13 +111,20 @@ async def replay_webhook(
 
 def _show(endpoint: Endpoint, project_id: str) -> wire.WebhookIntegration:
     return wire.WebhookIntegration(
-        id=endpoint.endpoint_id, project_id=project_id, name=endpoint.name, url=endpoint.url,
+        id=endpoint.endpoint_id,
+        project_id=project_id,
+        name=endpoint.name,
+        url=endpoint.url,
         environment=endpoint.environment,  # type: ignore[arg-type]
-        event_types=None if endpoint.event_types is None else list(endpoint.event_types), app_id=endpoint.app_id,
+        event_types=None if endpoint.event_types is None else list(endpoint.event_types),
+        app_id=endpoint.app_id,
         created_at=to_ms(endpoint.created_at),
         perennial=wire.WebhookHealth(
-            last_success_at=ms(endpoint.last_success_at), last_failure_at=ms(endpoint.last_failure_at), last_error=endpoint.last_error,
-            failures=endpoint.failures, has_authorization_header=endpoint.has_authorization,
+            last_success_at=ms(endpoint.last_success_at),
+            last_failure_at=ms(endpoint.last_failure_at),
+            last_error=endpoint.last_error,
+            failures=endpoint.failures,
+            has_authorization_header=endpoint.has_authorization,
         ),
     )
 
@@ -151,20 +171,40 @@ def _place(cursor: str) -> Place:
 
 def _show_event(event: RecordedEvent) -> wire.Event:
     return wire.Event(
-        id=event.event_id, cursor=_cursor(event), type=event.type, app_id=event.app_id, environment=event.environment, sequence=event.sequence,
-        happened_at=to_ms(event.happened_at), recorded_at=to_ms(event.recorded_at), body=event.body,
+        id=event.event_id,
+        cursor=_cursor(event),
+        type=event.type,
+        app_id=event.app_id,
+        environment=event.environment,
+        sequence=event.sequence,
+        happened_at=to_ms(event.happened_at),
+        recorded_at=to_ms(event.recorded_at),
+        body=event.body,
         deliveries=[_show_delivery(one) for one in event.deliveries],
     )
 
 
 def _show_delivery(one: Delivery) -> wire.Delivery:
     return wire.Delivery(
-        webhook_integration_id=one.endpoint_id, webhook_integration_name=one.endpoint_name, state=one.state, attempts=one.attempts,
-        next_attempt_at=ms(one.wake_at), delivered_at=ms(one.delivered_at), parked_at=ms(one.parked_at), last_status=one.last_status,
+        webhook_integration_id=one.endpoint_id,
+        webhook_integration_name=one.endpoint_name,
+        state=one.state,
+        attempts=one.attempts,
+        next_attempt_at=ms(one.wake_at),
+        delivered_at=ms(one.delivered_at),
+        parked_at=ms(one.parked_at),
+        last_status=one.last_status,
         last_error=one.last_error,
     )
 
 
 HANDLERS = [
-    list_webhooks, create_webhook, get_webhook, update_webhook, delete_webhook, test_webhook, replay_webhook, list_events,
+    list_webhooks,
+    create_webhook,
+    get_webhook,
+    update_webhook,
+    delete_webhook,
+    test_webhook,
+    replay_webhook,
+    list_events,
 ]

@@ -142,8 +142,16 @@ async def buy(
     delivery = (await db.find_desk(tx, app_id)).outbox.delivery
     for _ in range(_MOST_DRAWS):
         line = rules.buy(
-            app_id=sold.app_id, store_line=_draw(), type=_TYPES.get(sold.type, "Non-Consumable"), plan=_plan(sold, price), now=tx.now,
-            offer=_offer(offer, sold), app_account_token=app_account_token, storefront=storefront, is_family_shared=family_shared, delivery=delivery,
+            app_id=sold.app_id,
+            store_line=_draw(),
+            type=_TYPES.get(sold.type, "Non-Consumable"),
+            plan=_plan(sold, price),
+            now=tx.now,
+            offer=_offer(offer, sold),
+            app_account_token=app_account_token,
+            storefront=storefront,
+            is_family_shared=family_shared,
+            delivery=delivery,
         )
         if await db.insert(tx, line, rules.next_moment(line)):
             return await _bought(tx, vault, pen, line)
@@ -400,9 +408,7 @@ async def _play(tx: Tx, vault: Vault, providers: intake.Providers, due: Sequence
     await _save(tx, *played)
 
 
-def _play_one(
-    tx: Tx, providers: intake.Providers, app: StoreApp, pen: Pen, desk: Desk, one: Kept
-) -> tuple[Subscription | Desk, list[Message]]:
+def _play_one(tx: Tx, providers: intake.Providers, app: StoreApp, pen: Pen, desk: Desk, one: Kept) -> tuple[Subscription | Desk, list[Message]]:
     sender: Subscription | Desk
     if one.store_line == DESK:
         sender, drafts = rules.take_due(desk, tx.now)

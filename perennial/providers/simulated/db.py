@@ -24,7 +24,10 @@ async def insert_store(tx: Tx, app_id: str, *, pen: bytes, root: bytes) -> None:
     """The first to opt in wins; later ones find it."""
     await tx.execute(
         "INSERT INTO simulated_store (project_id, app_id, pen, root) VALUES (%(project_id)s, %(app_id)s, %(pen)s, %(root)s) ON CONFLICT DO NOTHING",
-        project_id=tx.project_id, app_id=app_id, pen=pen, root=root,
+        project_id=tx.project_id,
+        app_id=app_id,
+        pen=pen,
+        root=root,
     )
 
 
@@ -43,7 +46,11 @@ async def insert(tx: Tx, line: Subscription, wake_at: datetime | None) -> bool:
         WHERE NOT EXISTS (SELECT FROM simulated_subscription WHERE store_line = %(line)s)
         ON CONFLICT DO NOTHING
         """,
-        project_id=tx.project_id, app_id=line.app_id, line=line.store_line, state=line, wake_at=wake_at,
+        project_id=tx.project_id,
+        app_id=line.app_id,
+        line=line.store_line,
+        state=line,
+        wake_at=wake_at,
     )
     return inserted == 1
 
@@ -52,7 +59,9 @@ async def lock_line(tx: Tx, app_id: str, store_line: str) -> Subscription | None
     """The line, ours until the transaction ends, delivering as its store's desk says."""
     state = await tx.fetch_value(
         "SELECT state FROM simulated_subscription WHERE app_id = %(app_id)s AND store_line = %(line)s AND store_line <> %(desk)s FOR UPDATE",
-        app_id=app_id, line=store_line, desk=DESK,
+        app_id=app_id,
+        line=store_line,
+        desk=DESK,
     )
     return None if state is None else under(await find_desk(tx, app_id), line_of(state))
 
@@ -71,7 +80,10 @@ async def lock_desk(tx: Tx, app_id: str) -> Desk:
         INSERT INTO simulated_subscription (project_id, app_id, store_line, state)
         VALUES (%(project_id)s, %(app_id)s, %(desk)s, %(state)s) ON CONFLICT DO NOTHING
         """,
-        project_id=tx.project_id, app_id=app_id, desk=DESK, state=Desk(app_id=AppId(app_id)),
+        project_id=tx.project_id,
+        app_id=app_id,
+        desk=DESK,
+        state=Desk(app_id=AppId(app_id)),
     )
     state = await tx.fetch_value(
         "SELECT state FROM simulated_subscription WHERE app_id = %(app_id)s AND store_line = %(desk)s FOR UPDATE", app_id=app_id, desk=DESK
@@ -86,7 +98,10 @@ async def all_lines(tx: Tx, app_id: str, *, after: str = "", limit: int = 100) -
         SELECT state FROM simulated_subscription
         WHERE app_id = %(app_id)s AND store_line > %(after)s AND store_line <> %(desk)s ORDER BY store_line LIMIT %(limit)s
         """,
-        app_id=app_id, after=after, desk=DESK, limit=limit,
+        app_id=app_id,
+        after=after,
+        desk=DESK,
+        limit=limit,
     )
     return [line_of(row["state"]) for row in rows]
 
@@ -97,7 +112,8 @@ async def claim_due(tx: Tx, limit: int) -> list[Kept]:
         SELECT app_id, store_line, state FROM simulated_subscription
         WHERE wake_at <= %(now)s ORDER BY wake_at, store_line LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         """,
-        now=tx.now, limit=limit,
+        now=tx.now,
+        limit=limit,
     )
     return [Kept(**row) for row in rows]
 
@@ -109,7 +125,10 @@ async def save(tx: Tx, senders: Sequence[Subscription | Desk], wakes: Sequence[d
         FROM unnest(%(apps)s::text[], %(lines)s::text[], %(states)s::jsonb[], %(wakes)s::timestamptz[]) AS new (app_id, store_line, state, wake_at)
         WHERE s.app_id = new.app_id AND s.store_line = new.store_line
         """,
-        apps=[one.app_id for one in senders], lines=[key_of(one) for one in senders], states=list(senders), wakes=list(wakes),
+        apps=[one.app_id for one in senders],
+        lines=[key_of(one) for one in senders],
+        states=list(senders),
+        wakes=list(wakes),
     )
 
 
@@ -117,7 +136,9 @@ async def postpone(tx: Tx, one: Kept, wake_at: datetime) -> None:
     """Lets others pass."""
     await tx.execute(
         "UPDATE simulated_subscription SET wake_at = %(wake_at)s WHERE app_id = %(app_id)s AND store_line = %(line)s",
-        wake_at=wake_at, app_id=one.app_id, line=one.store_line,
+        wake_at=wake_at,
+        app_id=one.app_id,
+        line=one.store_line,
     )
 
 

@@ -133,9 +133,7 @@ def _offer_of_renewal(line: Subscription) -> tuple[Offer | None, int]:
     return None, 0
 
 
-def _charge(
-    line: Subscription, plan: Plan, offer: Offer | None, at: datetime, *, is_renewal: bool, offer_periods_left: int = 0
-) -> Subscription:
+def _charge(line: Subscription, plan: Plan, offer: Offer | None, at: datetime, *, is_renewal: bool, offer_periods_left: int = 0) -> Subscription:
     if len(line.charges) >= MOST_CHARGES:
         raise Conflict(f"the simulated subscription has {MOST_CHARGES} transactions, and takes no more; buy anew")
     anchor, months, end = _period(line, plan, offer, at)
@@ -242,8 +240,18 @@ def buy(
     """A new line with its first charge."""
     at = whole(now)
     empty = Subscription(
-        app_id=app_id, store_line=store_line, type=type, plan=plan, charges=(), anchor=at, months=0, run_started_at=at, storefront=storefront,
-        app_account_token=app_account_token, is_family_shared=is_family_shared, outbox=Outbox(delivery=delivery or Delivery()),
+        app_id=app_id,
+        store_line=store_line,
+        type=type,
+        plan=plan,
+        charges=(),
+        anchor=at,
+        months=0,
+        run_started_at=at,
+        storefront=storefront,
+        app_account_token=app_account_token,
+        is_family_shared=is_family_shared,
+        outbox=Outbox(delivery=delivery or Delivery()),
         auto_renew=type == "Auto-Renewable Subscription",
     )
     line = _charge(empty, plan, offer, at, is_renewal=False, offer_periods_left=offer.periods - 1 if offer else 0)
@@ -261,8 +269,18 @@ def resubscribe(line: Subscription, plan: Plan, now: datetime, *, offer: Offer |
     lapsed = at - (current(line).expires_at or at)
     started = at if lapsed >= timedelta(days=RETRY_DAYS) else line.run_started_at
     again = replace(
-        line, plan=plan, anchor=at, months=0, run_started_at=started, auto_renew=True, next_plan=None, next_offer=None, failure=None, trouble=None,
-        price_notice=None, ending=None,
+        line,
+        plan=plan,
+        anchor=at,
+        months=0,
+        run_started_at=started,
+        auto_renew=True,
+        next_plan=None,
+        next_offer=None,
+        failure=None,
+        trouble=None,
+        price_notice=None,
+        ending=None,
     )
     again = _charge(again, plan, offer, at, is_renewal=False, offer_periods_left=offer.periods - 1 if offer else 0)
     return _announce(again, "SUBSCRIBED", "RESUBSCRIBE", now)

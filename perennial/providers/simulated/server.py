@@ -92,7 +92,10 @@ class StoreApi:
         if found is None or body is None:
             return await _send(send, Answer(status=404 if found is None else 413))
         request = Request(
-            method=scope["method"], call=found["call"], query=dict(parse_qsl(scope["query_string"].decode("ascii", "replace"))), body=body,
+            method=scope["method"],
+            call=found["call"],
+            query=dict(parse_qsl(scope["query_string"].decode("ascii", "replace"))),
+            body=body,
             authorization=headers.get(b"authorization", b"").decode("ascii", "replace"),
         )
         await _send(send, await answer(self._database, self._vault, found["app_id"], request))
