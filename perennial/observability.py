@@ -45,6 +45,16 @@ def _configure_traces(settings: Settings) -> None:
     trace.set_tracer_provider(provider)
 
 
+def flush_traces() -> None:
+    """Sends what is still waiting, before the process ends."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, TracerProvider):
+        provider.shutdown()
+
+
 def trace_asgi(front: Callable[..., Any], settings: Settings) -> Callable[..., Any]:
     """One span per request, continuing the caller's trace; the application itself where tracing is not configured."""
     if not settings.otlp_endpoint:

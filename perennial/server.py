@@ -21,7 +21,7 @@ from perennial.api.hooks import Inbox
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
-from perennial.observability import configure, trace_asgi
+from perennial.observability import configure, flush_traces, trace_asgi
 from perennial.providers import simulated
 from perennial.settings import Settings
 
@@ -97,6 +97,8 @@ class Application:
     async def _open(self) -> Any:
         settings = Settings.read()
         configure(settings)
+        if settings.otlp_endpoint:
+            self._stack.callback(flush_traces)
         app = await self._stack.enter_async_context(open_app(settings, application="perennial api"))
         front: Front = await self._stack.enter_async_context(open_front(app))
         return trace_asgi(front, settings)
