@@ -44,7 +44,9 @@ class Client:
 def client_of(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
     return _client(
-        get(b"x-platform", b"")[:_LONGEST], get(b"x-platform-version", b"")[:_LONGEST], get(b"x-client-version", b"")[:_LONGEST],
+        get(b"x-platform", b"")[:_LONGEST],
+        get(b"x-platform-version", b"")[:_LONGEST],
+        get(b"x-client-version", b"")[:_LONGEST],
         get(b"x-storefront", b"")[:_LONGEST],
     )
 

@@ -107,8 +107,12 @@ class CustomerRead:
     def _note(self, headers: dict[bytes, bytes], found: Found) -> None:
         client = client_of(headers)
         sighting = Sighting(
-            customer_id=found.customer_id, seen_at=found.now, platform=client.platform, platform_version=client.platform_version,
-            app_version=client.app_version, country=client.country,
+            customer_id=found.customer_id,
+            seen_at=found.now,
+            platform=client.platform,
+            platform_version=client.platform_version,
+            app_version=client.app_version,
+            country=client.country,
         )
         self._sightings.note(found.project_id, sighting)
 
@@ -157,9 +161,14 @@ def signed_of(raw_path: bytes, headers: dict[bytes, bytes], request_time: bytes,
         return headers.get(name, b"").decode("latin-1")
 
     return Signed(
-        api_key=key_of(text(b"authorization")), nonce=decode_nonce(text(b"x-nonce")), path=raw_path.decode("latin-1"),
-        post_params_hash=text(b"x-post-params-hash"), headers_hash=text(b"x-headers-hash"), request_time=request_time.decode(),
-        etag=etag.decode(), body=body,
+        api_key=key_of(text(b"authorization")),
+        nonce=decode_nonce(text(b"x-nonce")),
+        path=raw_path.decode("latin-1"),
+        post_params_hash=text(b"x-post-params-hash"),
+        headers_hash=text(b"x-headers-hash"),
+        request_time=request_time.decode(),
+        etag=etag.decode(),
+        body=body,
     )
 
 
