@@ -126,14 +126,14 @@ $$;
 -- Name: read_customers(bytea[], text[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.read_customers(hashes bytea[], app_user_ids text[]) RETURNS TABLE(place bigint, project_id text, kind text, clock_at timestamp with time zone, clock_started_at timestamp with time zone, customer_id text, fresh_until timestamp with time zone, body bytea)
+CREATE FUNCTION public.read_customers(hashes bytea[], app_user_ids text[]) RETURNS TABLE(place bigint, project_id text, kind text, clock_at timestamp with time zone, clock_started_at timestamp with time zone, customer_id text, fresh_until timestamp with time zone, body bytea, last_seen_at timestamp with time zone)
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-    SELECT r.place, k.project_id, k.kind, p.clock_at, p.clock_started_at, a.customer_id, d.fresh_until, d.body
+    SELECT r.place, k.project_id, k.kind, p.clock_at, p.clock_started_at, a.customer_id, d.fresh_until, d.body, c.last_seen_at
     FROM unnest(hashes, app_user_ids) WITH ORDINALITY AS r (hash, app_user_id, place)
     JOIN api_key k ON k.hash = r.hash AND k.revoked_at IS NULL
     JOIN project p ON p.project_id = k.project_id
@@ -623,7 +623,7 @@ CREATE TABLE public.simulated_store (
 --
 
 ALTER TABLE ONLY public.alias
-    ADD CONSTRAINT alias_pkey PRIMARY KEY (project_id, app_user_id);
+    ADD CONSTRAINT alias_pkey PRIMARY KEY (project_id, app_user_id) INCLUDE (customer_id);
 
 --
 -- Name: api_key api_key_pkey; Type: CONSTRAINT; Schema: public; Owner: -

@@ -196,7 +196,7 @@ CREATE TABLE alias ( -- the directory: every app user id, and whose it is
   app_user_id text NOT NULL,
   customer_id text NOT NULL,
   created_at  timestamptz NOT NULL,
-  PRIMARY KEY (project_id, app_user_id),
+  PRIMARY KEY (project_id, app_user_id) INCLUDE (customer_id), -- the entitlement read needs no more of it
   FOREIGN KEY (project_id, customer_id) REFERENCES customer ON DELETE CASCADE
 );
 CREATE INDEX alias_by_customer ON alias (project_id, customer_id);
@@ -493,12 +493,13 @@ CREATE INDEX app_directory ON app (app_id);
 
 -- The entitlement read: many callers at once, each behind their own key. `body` is null where it must be rendered anew.
 CREATE FUNCTION read_customers(hashes bytea[], app_user_ids text[])
-RETURNS TABLE (place bigint, project_id text, kind text, clock_at timestamptz, clock_started_at timestamptz, customer_id text, fresh_until timestamptz, body bytea)
+RETURNS TABLE (place bigint, project_id text, kind text, clock_at timestamptz, clock_started_at timestamptz, customer_id text, fresh_until timestamptz, body bytea,
+  last_seen_at timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
   RETURN QUERY
-    SELECT r.place, k.project_id, k.kind, p.clock_at, p.clock_started_at, a.customer_id, d.fresh_until, d.body
+    SELECT r.place, k.project_id, k.kind, p.clock_at, p.clock_started_at, a.customer_id, d.fresh_until, d.body, c.last_seen_at
     FROM unnest(hashes, app_user_ids) WITH ORDINALITY AS r (hash, app_user_id, place)
     JOIN api_key k ON k.hash = r.hash AND k.revoked_at IS NULL
     JOIN project p ON p.project_id = k.project_id

@@ -1,5 +1,6 @@
 """Serves the API with Granian: `perennial serve`. Each process opens the house for itself; none holds anything the others need."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -101,6 +102,8 @@ class Application:
             self._stack.callback(flush_traces)
         app = await self._stack.enter_async_context(open_app(settings, application="perennial api"))
         front: Front = await self._stack.enter_async_context(open_front(app))
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is never looked through again: the longest answers get shorter
         return trace_asgi(front, settings)
 
 

@@ -18,6 +18,8 @@ from perennial.customers.model import Sighting
 log = structlog.get_logger("perennial.api")
 
 FLUSH_EVERY = 2.0  # seconds
+CHUNK = 100  # rows a transaction: a few milliseconds of the database, so that no read waits long behind one
+PAUSE = 0.02  # seconds between chunks while the server is busy
 MOST_KEPT = 100_000
 
 
@@ -35,21 +37,22 @@ class Sightings:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        await self.flush()
+        await self.flush(pause=0)
 
     def note(self, project_id: ProjectId, sighting: Sighting) -> None:
         if len(self._seen) < MOST_KEPT:
             self._seen[project_id, sighting.customer_id] = sighting
 
-    async def flush(self) -> None:
+    async def flush(self, *, pause: float = PAUSE) -> None:
         seen, self._seen = self._seen, {}
         by_project: dict[ProjectId, list[Sighting]] = defaultdict(list)
         for (project_id, _), sighting in seen.items():
             by_project[project_id].append(sighting)
         for project_id, sightings in by_project.items():
-            for start in range(0, len(sightings), 1000):
+            for start in range(0, len(sightings), CHUNK):
                 async with self._database.transaction(project_id) as tx:
-                    await customers.save_sightings(tx, sightings[start : start + 1000])
+                    await customers.save_sightings(tx, sightings[start : start + CHUNK])
+                await asyncio.sleep(pause)
 
     async def _run(self) -> None:
         while True:

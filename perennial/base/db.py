@@ -107,6 +107,7 @@ class Database:
                 min_size=1,
                 max_size=connections,
                 init=_prepare_connection,
+                reset=_leave_as_it_is,
                 command_timeout=60,
                 server_settings={
                     "application_name": application,
@@ -154,6 +155,10 @@ class Database:
 async def _prepare_connection(connection: Any) -> None:
     await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=_encode_json, decoder=msgspec.json.decode, format="text")
     await connection.execute("SET ROLE perennial_app")
+
+
+async def _leave_as_it_is(connection: Any) -> None:
+    """What we set is local to a transaction, locks too, so there is nothing to reset; asking the server to would cost as much as a read."""
 
 
 def _encode_json(document: Any) -> str:

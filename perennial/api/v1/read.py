@@ -8,7 +8,7 @@ compared in the query itself.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -34,7 +34,10 @@ PREFIX = b"/v1/subscribers/"
 
 Asked = tuple[bytes, str]  # hash of the key, app user id
 
-_QUERY = "SELECT place, project_id, kind, clock_at, clock_started_at, customer_id, fresh_until, body FROM read_customers($1, $2)"
+_QUERY = "SELECT place, project_id, kind, clock_at, clock_started_at, customer_id, fresh_until, body, last_seen_at FROM read_customers($1, $2)"
+
+# Who was seen so lately need not be written down again.
+SEEN_LATELY = timedelta(minutes=10)
 
 
 class Found(NamedTuple):
@@ -46,6 +49,7 @@ class Found(NamedTuple):
     now: datetime
     is_new: bool = False
     is_secret: bool = False
+    last_seen_at: datetime | None = None
 
 
 class Missed(NamedTuple):
@@ -86,7 +90,7 @@ class CustomerRead:
 
     async def _answer(self, scope: Any, send: Any, headers: dict[bytes, bytes], found: Found) -> None:
         platform = headers.get(b"x-platform")
-        if platform is not None:
+        if platform is not None and (found.last_seen_at is None or found.now - found.last_seen_at > SEEN_LATELY):
             self._note(headers, found)
         begins, request_time = _of_moment(found.now)
         body = begins + found.body if not found.is_secret else await self._with_attributes(found, is_seen=bool(platform))
@@ -130,10 +134,10 @@ class CustomerRead:
         OBSERVED.read_batches.inc()
         results: list[Found | Missed | Exception] = [_unknown_key() for _ in asked] if len(rows) < len(asked) else [_PLACE] * len(asked)
         for row in rows:
-            place, project_id, kind, clock_at, clock_started_at, customer_id, fresh_until, body = row.values()
+            place, project_id, kind, clock_at, clock_started_at, customer_id, fresh_until, body, last_seen_at = row.values()
             now = wall if clock_at is None else _project_now(clock_at, clock_started_at, wall)
             if body is not None and now < fresh_until:
-                results[place - 1] = Found(project_id, customer_id, body, now, False, kind == "secret")
+                results[place - 1] = Found(project_id, customer_id, body, now, False, kind == "secret", last_seen_at)
             else:
                 results[place - 1] = Missed(project_id, asked[place - 1][1], kind == "secret")
         return results
