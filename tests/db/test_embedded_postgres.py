@@ -101,8 +101,10 @@ async def test_what_was_written_is_there_after_a_restart(home: Path) -> None:
 
 async def test_it_is_a_database_as_we_want_it(home: Path) -> None:
     async with await EmbeddedPostgres.start(home) as postgres:
-        asked = "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name = ANY('{fsync,listen_addresses,shared_buffers,TimeZone}')"
-        assert await ask(postgres.url, asked) == "UTC on 127.0.0.1 32768"
+        asked = "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name = ANY('{fsync,listen_addresses,TimeZone}')"
+        assert await ask(postgres.url, asked) == "UTC on 127.0.0.1"
+        pages = int(await ask(postgres.url, "SELECT setting FROM pg_settings WHERE name = 'shared_buffers'"))
+        assert pages * 8192 == min(max(psutil.virtual_memory().total // 8, 128 << 20), 2 << 30) >> 20 << 20, "an eighth of the machine, within bounds"
         locale = (
             "SELECT datlocprovider::text || ' ' || datlocale || ' ' || pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'perennial'"
         )

@@ -28,7 +28,7 @@ from perennial.base.errors import Invalid, PerennialError, Unauthorized
 from perennial.base.ids import CustomerId, ProjectId
 from perennial.base.secrets import hash_key
 from perennial.base.time import to_ms
-from perennial.customers.model import Sighting, check_app_user_id
+from perennial.customers.model import check_app_user_id
 
 PREFIX = b"/v1/subscribers/"
 
@@ -91,7 +91,7 @@ class CustomerRead:
     async def _answer(self, scope: Any, send: Any, headers: dict[bytes, bytes], found: Found) -> None:
         platform = headers.get(b"x-platform")
         if platform is not None and (found.last_seen_at is None or found.now - found.last_seen_at > SEEN_LATELY):
-            self._note(headers, found)
+            self._sightings.note(found.project_id, found.customer_id, found.now, client_of(headers))
         begins, request_time = _of_moment(found.now)
         body = begins + found.body if not found.is_secret else await self._with_attributes(found, is_seen=bool(platform))
         answer = [JSON, CORS, request_time]
@@ -107,18 +107,6 @@ class CustomerRead:
         answer += ((b"content-length", b"%d" % len(body)), (b"x-request-id", new_request_id().encode()))
         await send({"type": "http.response.start", "status": status, "headers": answer})
         await send({"type": "http.response.body", "body": body})
-
-    def _note(self, headers: dict[bytes, bytes], found: Found) -> None:
-        client = client_of(headers)
-        sighting = Sighting(
-            customer_id=found.customer_id,
-            seen_at=found.now,
-            platform=client.platform,
-            platform_version=client.platform_version,
-            app_version=client.app_version,
-            country=client.country,
-        )
-        self._sightings.note(found.project_id, sighting)
 
     async def _with_attributes(self, found: Found, *, is_seen: bool) -> bytes:
         async with self._app.database.transaction(found.project_id) as tx:
@@ -191,7 +179,7 @@ def _hash_of(authorization: bytes) -> bytes:
 
 def _app_user_id(escaped: bytes) -> str:
     try:
-        return check_app_user_id(unquote_to_bytes(escaped).decode())
+        return check_app_user_id((unquote_to_bytes(escaped) if b"%" in escaped else escaped).decode())
     except UnicodeDecodeError as error:
         raise Invalid("the app user id in the path is not UTF-8", param="app_user_id", code=7256) from error
 
