@@ -17,6 +17,7 @@ from perennial.postgres import find_binaries
 
 ROUNDS = 8
 SECONDS = 1.5
+CROWD = 128  # connections
 _ANSWER = '"original_app_user_id":"user-'
 _PGBENCH = r"""
 \set n random({first}, {last})
@@ -32,6 +33,7 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
         rounds = await _alternate(house, progress, ports, shop, crowd)
         rates = {name: Rounds(values=tuple(one.rate for one in outcomes)) for name, outcomes in rounds.items()}
         half = await _at_half_load(house, progress, ports["product"], shop, crowd, rates["product"].middle / 2)
+        many = await _crowded(progress, ports["product"], shop, crowd)
     two = await _two_workers(house, progress, shop, crowd)
     pgbench, clients = await _pgbench(house, progress, shop, crowd)
     cost = min(one.cost_us for one in rounds["constant"])
@@ -58,17 +60,18 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
         ),
         Figure(
             name="read.of_pgbench",
-            value=two["product"],
+            value=many.middle,
             unit="reads/s",
-            ceiling=f"pgbench -M prepared -c {clients} -j 2, the body by primary key; two workers of ours, so that both may use both processors",
+            ceiling=f"pgbench -M prepared -c {clients} -j 2, the body by primary key",
             ceiling_value=pgbench,
             target=">= 0.30",
+            note=f"one worker, {CROWD} connections, {many.spread}",
         ),
         Figure(
-            name="read.of_pgbench_one_worker",
+            name="read.of_pgbench_at_32",
             value=product.middle,
             unit="reads/s",
-            ceiling="the same pgbench, one worker of ours",
+            ceiling="the same pgbench; 32 connections to ours",
             ceiling_value=pgbench,
         ),
         Figure(name="read.p50_at_half_load", value=half.p50_ms, unit="ms", note=f"open loop at {half.rate:,.0f} reads/s"),
@@ -148,6 +151,18 @@ async def _alternate(house: House, progress: Progress, ports: Mapping[str, int],
     await connection.close()
     progress.remove_task(task)
     return outcomes
+
+
+async def _crowded(progress: Progress, port: int, shop: Shop, crowd: People) -> Rounds:
+    """With as many connections as a busy server has: pgbench, too, is asked with the number of clients it likes best."""
+    task = progress.add_task("reads by many", total=None)
+    rates = []
+    for number in range(3):
+        plan = _plan(port, shop, crowd, 200 + number)
+        plan.connections = CROWD
+        rates.append((await measure(plan)).rate)
+    progress.remove_task(task)
+    return Rounds(values=tuple(rates))
 
 
 async def _at_half_load(house: House, progress: Progress, port: int, shop: Shop, crowd: People, rate: float) -> Outcome:

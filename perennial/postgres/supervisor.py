@@ -32,7 +32,7 @@ HOST = "127.0.0.1"
 
 # Written into postgresql.conf once; theirs to change afterwards.
 _INITIAL_SETTINGS = {
-    "shared_buffers": f"{min(max(psutil.virtual_memory().total // 8, 128 << 20), 2 << 30) >> 20}MB",  # an eighth of the machine, at most 2 GB
+    "shared_buffers": f"{min(max(psutil.virtual_memory().total // 4, 128 << 20), 4 << 30) >> 20}MB",  # a quarter of the machine, at most 4 GB
     "max_connections": "100",
     "max_wal_size": "2GB",
     "random_page_cost": "1.1",  # there are no more spinning disks

@@ -104,7 +104,7 @@ async def test_it_is_a_database_as_we_want_it(home: Path) -> None:
         asked = "SELECT string_agg(setting, ' ' ORDER BY name) FROM pg_settings WHERE name = ANY('{fsync,listen_addresses,TimeZone}')"
         assert await ask(postgres.url, asked) == "UTC on 127.0.0.1"
         pages = int(await ask(postgres.url, "SELECT setting FROM pg_settings WHERE name = 'shared_buffers'"))
-        assert pages * 8192 == min(max(psutil.virtual_memory().total // 8, 128 << 20), 2 << 30) >> 20 << 20, "an eighth of the machine, within bounds"
+        assert pages * 8192 == min(max(psutil.virtual_memory().total // 4, 128 << 20), 4 << 30) >> 20 << 20, "a quarter of the machine, within bounds"
         locale = (
             "SELECT datlocprovider::text || ' ' || datlocale || ' ' || pg_encoding_to_char(encoding) FROM pg_database WHERE datname = 'perennial'"
         )
