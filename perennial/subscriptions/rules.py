@@ -81,15 +81,16 @@ def grace_until(line: Line, held: Held) -> datetime | None:
 
 
 def superseded_at(line: Line, held: Held) -> datetime | None:
-    """When another purchase took this one's place: an upgrade, said by the store or plain from its successor beginning within the period."""
+    """When another purchase took this one's place: an upgrade, said by the store or plain from its successor beginning within the period.
+
+    None while the successor is not known: until it is, the upgraded purchase speaks for the line.
+    """
     purchase = held.purchase
     later = [one.purchase for one in line.held if one.purchase.purchased_at > purchase.purchased_at]
     for successor in later:
         if not successor.is_renewal and purchase.expires_at is not None and successor.purchased_at < purchase.expires_at:
             return successor.purchased_at
-    if purchase.is_superseded:
-        return later[0].purchased_at if later else purchase.expires_at
-    return None
+    return later[0].purchased_at if purchase.is_superseded and later else None
 
 
 def natural_end(line: Line, held: Held) -> datetime:

@@ -129,7 +129,7 @@ def _standing(line: Line, now: datetime) -> list[Telling]:
         tellings += _billing_issue(line, held)
     if about_this_period and (renewal.ended is None or over_at(line, held) > now) and not was_cut_short(line, held):
         tellings += _auto_renewal(line, held)
-    if renewal.next_product is not None and renewal.next_product not in (line.told.next_product, held.purchase.product):
+    if about_this_period and renewal.next_product not in (None, line.told.next_product, held.purchase.product):
         scheduled = fact_key("scheduled", renewal.next_product, renewal.as_of)
         tellings.append(Telling(type="PRODUCT_CHANGE", key=scheduled, happened_at=renewal.as_of, held=held, new_product=renewal.next_product))
     return tellings

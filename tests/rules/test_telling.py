@@ -192,6 +192,18 @@ def test_an_upgrade_from_a_longer_plan_ends_it_even_if_the_store_never_says_so()
     assert access_until(line) == life.last.expires_at
 
 
+def test_an_upgraded_purchase_whose_successor_never_comes_still_ends():
+    life = Life()
+    life.subscribe()
+    life.upgrade()
+    only_the_old = [message for message in life.messages if message.purchases[0].is_superseded]
+    line, told = hear_at_once(only_the_old, life.clock)
+    assert types(told) == ["INITIAL_PURCHASE"]
+    assert line.wake_at is not None
+    _, told = tell(line, line.held[0].purchase.expires_at + timedelta(hours=24))
+    assert types(told) == ["EXPIRATION"]
+
+
 def test_a_refund_in_grace_ends_access_then():
     life = Life()
     life.subscribe()
