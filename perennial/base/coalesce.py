@@ -59,8 +59,9 @@ class Coalescer(Generic[Item, Result]):
         try:
             results = await self._work([item for item, _ in batch])
         except Exception as error:
-            if len(batch) == 1:
-                _settle(batch[0][1], error)
+            if len(batch) == 1 or isinstance(error, Unavailable):  # nobody's own fault: asking one by one would only keep the others waiting
+                for _, future in batch:
+                    _settle(future, error)
                 return
             for pair in batch:
                 await self._run_batch([pair])
