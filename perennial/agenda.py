@@ -6,7 +6,7 @@ The same code runs both, so a year in a test is a year. Work is taken in batches
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from perennial import catalog, events, intake, subscriptions
+from perennial import catalog, events, intake, subscriptions, telemetry
 from perennial.app import App
 from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import ProjectId
@@ -34,8 +34,17 @@ async def _ask_stores(app: App, project_id: ProjectId) -> int:
     return await intake.ask_due(app.database, app.vault, app.providers, project_id)
 
 
+async def _act_at_stores(app: App, project_id: ProjectId) -> int:
+    return await intake.perform_due(app.database, app.vault, app.providers, project_id)
+
+
 async def _deliver(app: App, project_id: ProjectId) -> int:
     return await events.deliver_due(app.database, project_id, app.vault, app.sender)
+
+
+async def _forget_sdk_events(app: App, project_id: ProjectId) -> int:
+    async with app.database.transaction(project_id) as tx:
+        return await telemetry.forget_due(tx)
 
 
 async def _play(app: App, project_id: ProjectId) -> int:
@@ -45,8 +54,8 @@ async def _play(app: App, project_id: ProjectId) -> int:
 # The view `agenda` names these kinds: tests hold the two lists against each other.
 HANDLERS: dict[str, dict[str, Handler]] = {
     "simulation": {"simulated_subscription": _play},
-    "money": {"notification": _digest, "line": _wake_lines, "inquiry": _ask_stores},
-    "telling": {"delivery": _deliver},
+    "money": {"notification": _digest, "line": _wake_lines, "inquiry": _ask_stores, "store_act": _act_at_stores},
+    "telling": {"delivery": _deliver, "sdk_event_shelf": _forget_sdk_events},
 }
 
 

@@ -143,27 +143,29 @@ INVARIANTS: tuple[Invariant, ...] = (
         name="a-purchase-is-told-once",
         sentence="Every purchase marked as told has exactly one event of its purchase, and one not marked has none.",
         query="""
-            SELECT l.line_id || ' ' || h.transaction AS key FROM purchase h
-            JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
+            SELECT h.store || ' ' || h.transaction AS key FROM (
+              SELECT l.project_id, l.store, l.environment, h.transaction, sum(h.told_purchased::integer) AS told
+              FROM purchase h JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
+              GROUP BY 1, 2, 3, 4) h
             LEFT JOIN (
-              SELECT body->>'store' AS store, lower(environment) AS environment, body->>'original_transaction_id' AS store_line,
-                     body->>'transaction_id' AS transaction, count(*) AS told
+              SELECT project_id, body->>'store' AS store, lower(environment) AS environment, body->>'transaction_id' AS transaction, count(*) AS told
               FROM event WHERE type IN ('INITIAL_PURCHASE', 'RENEWAL', 'NON_RENEWING_PURCHASE') GROUP BY 1, 2, 3, 4) e
-              ON e.store = upper(l.store) AND e.environment = l.environment AND e.store_line = l.store_line AND e.transaction = h.transaction
-            WHERE coalesce(e.told, 0) <> h.told_purchased::integer""",
+              ON e.project_id = h.project_id AND e.store = upper(h.store) AND e.environment = h.environment AND e.transaction = h.transaction
+            WHERE coalesce(e.told, 0) <> h.told""",
     ),
     Invariant(
         name="an-expiry-is-told-once",
         sentence="A period told to be over has its EXPIRATION: one, and one more for each time that a refund was taken back.",
         query="""
-            SELECT l.line_id || ' ' || h.transaction AS key FROM purchase h
-            JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
+            SELECT h.store || ' ' || h.transaction AS key FROM (
+              SELECT l.project_id, l.store, l.environment, h.transaction, sum(h.told_expired::integer) AS told, sum(h.told_reversals) AS reversed
+              FROM purchase h JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
+              GROUP BY 1, 2, 3, 4) h
             LEFT JOIN (
-              SELECT body->>'store' AS store, lower(environment) AS environment, body->>'original_transaction_id' AS store_line,
-                     body->>'transaction_id' AS transaction, count(*) AS told
+              SELECT project_id, body->>'store' AS store, lower(environment) AS environment, body->>'transaction_id' AS transaction, count(*) AS told
               FROM event WHERE type = 'EXPIRATION' GROUP BY 1, 2, 3, 4) e
-              ON e.store = upper(l.store) AND e.environment = l.environment AND e.store_line = l.store_line AND e.transaction = h.transaction
-            WHERE coalesce(e.told, 0) NOT BETWEEN h.told_expired::integer AND h.told_expired::integer + h.told_reversals""",
+              ON e.project_id = h.project_id AND e.store = upper(h.store) AND e.environment = h.environment AND e.transaction = h.transaction
+            WHERE coalesce(e.told, 0) NOT BETWEEN h.told AND h.told + h.reversed""",
     ),
     Invariant(
         name="events-are-numbered",

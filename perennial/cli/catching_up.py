@@ -39,8 +39,8 @@ def catch_up(
         with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console(), transient=True) as progress:
             task = progress.add_task("asking the store")
             async for read in intake.catch_up(house.database, house.vault, house.providers, chosen.project_id, AppId(app), moment, environment):
-                progress.update(task, description=f"read {read} notifications")
+                progress.update(task, description=f"read {read} of its answers")
         return read, await agenda.run_due(house, chosen.project_id, ["money"])
 
     read, handled = run(work)
-    done(f"the store sent {read} notifications since then; {handled} of them, or things that followed, were news to us")
+    done(f"the store told {read} things of that time; {handled} of them, or things that followed, were news to us")

@@ -22,7 +22,6 @@ from perennial.base.secrets import Vault
 from perennial.base.time import iso
 from perennial.cli.desk import ProjectOption, choose_project, run
 from perennial.providers import simulated
-from perennial.providers.apple import AppStore
 from perennial.providers.simulated import Bought, Subscription, payloads
 
 simulate = typer.Typer(name="simulate", help="A simulated App Store for sandbox projects: buy, renew, fail, refund.", no_args_is_help=True)
@@ -65,28 +64,30 @@ async def _app_of(tx: Tx, app_id: str | None) -> str:
 # Commands ---------------------------------------------------------------------------------------------------------------------
 
 
-def _do(project: str | None, app: str | None, work: Callable[[Tx, Vault, str], Awaitable[T]]) -> T:
-    """Runs one act, and what it sends at once: rehearsing should not wait for a worker."""
+Afterwards = Callable[[App, ProjectId, T], Awaitable[None]]
+
+
+def _do(project: str | None, app: str | None, work: Callable[[Tx, Vault, str], Awaitable[T]], afterwards: Afterwards[T] | None = None) -> T:
+    """Runs one act, what the customer's app does afterwards, and what follows at once: rehearsing should not wait for a worker."""
 
     async def inside(house: App) -> T:
         chosen = await choose_project(house, project)
         result = await act(house.database, chosen.project_id, app, lambda tx, app_id: work(tx, house.vault, app_id))
+        if afterwards is not None:
+            await afterwards(house, chosen.project_id, result)
         await run_due(house, chosen.project_id, ["simulation", "money"])
         return result
 
     return run(inside)
 
 
-async def _post(tx: Tx, vault: Vault, app_id: AppId, bought: Bought, customer: str) -> None:
+async def _post(house: App, project_id: ProjectId, app_id: AppId, bought: Bought, customer: str) -> None:
     """What the customer's SDK does after a purchase."""
-    store = AppStore()
-    try:
-        receipt = intake.Receipt(token=bought.signed_transaction)
-        reading = await intake.read_receipt(tx, vault, {"app_store": store, "mac_app_store": store}, app_id, receipt)
+    receipt = intake.Receipt(token=bought.signed_transaction)
+    reading = await intake.read_receipt(house.database, house.vault, house.providers, project_id, app_id, receipt)
+    async with house.database.transaction(project_id) as tx:
         ids, _ = await customers.ensure(tx, [customer])
-        await intake.record_receipt(tx, app_id, receipt, reading, ids[customer])
-    finally:
-        await store.close()
+        await intake.record_receipt(tx, house.vault, house.providers, app_id, receipt, reading, ids[customer])
 
 
 def _money(price: str | None, currency: str) -> Money | None:
@@ -134,7 +135,7 @@ def buy(
     """A customer buys a product."""
     charged = _money(price, currency)
 
-    async def work(tx: Tx, vault: Vault, app_id: str) -> Bought:
+    async def work(tx: Tx, vault: Vault, app_id: str) -> tuple[AppId, Bought]:
         bought = await simulated.buy(
             tx,
             vault,
@@ -146,11 +147,13 @@ def buy(
             storefront=storefront,
             family_shared=family_shared,
         )
-        if customer is not None:
-            await _post(tx, vault, AppId(app_id), bought, customer)
-        return bought
+        return AppId(app_id), bought
 
-    bought = _do(project, app, work)
+    async def post(house: App, project_id: ProjectId, result: tuple[AppId, Bought]) -> None:
+        if customer is not None:
+            await _post(house, project_id, *result, customer)
+
+    _, bought = _do(project, app, work, post)
     _say_bought(bought)
     if show_signed:
         console.print(bought.signed_transaction, soft_wrap=True)

@@ -30,9 +30,10 @@ async def buy(app: App, project_id: ProjectId, app_user_id: str, product_id: str
     async with app.database.transaction(project_id) as tx:
         product = await catalog.require_product(tx, product_id)
         proof = await _proof(app, tx, product)
-        reading = await intake.read_receipt(tx, app.vault, app.providers, product.app_id, proof)
+    reading = await intake.read_receipt(app.database, app.vault, app.providers, project_id, product.app_id, proof)
+    async with app.database.transaction(project_id) as tx:
         ids, _ = await customers.ensure(tx, [app_user_id])
-        await intake.record_receipt(tx, product.app_id, proof, reading, ids[app_user_id])
+        await intake.record_receipt(tx, app.vault, app.providers, product.app_id, proof, reading, ids[app_user_id])
     await agenda.run_due(app, project_id, _AT_ONCE)
 
 

@@ -9,18 +9,22 @@ from perennial import catalog, subscriptions
 from perennial.base.db import Database, Tx
 from perennial.base.errors import Invalid, PerennialError, Unavailable
 from perennial.base.ids import AppId, CustomerId, ProjectId
+from perennial.base.money import Money
 from perennial.base.secrets import Vault
-from perennial.base.value import value
+from perennial.base.value import replace, value
+from perennial.catalog.model import Product
 from perennial.intake import db
 from perennial.intake.db import Due, Inquiry
-from perennial.intake.model import RETRY_AFTER, Message, Posted, Provider, Reading, StoreApp
+from perennial.intake.model import LEASE, RETRY_AFTER, Act, CannotAct, Caught, Message, Posted, Provider, Question, Reading, StoreApp
 from perennial.subscriptions import Said
-from perennial.subscriptions.model import Environment, Line
+from perennial.subscriptions.model import Environment, Line, Store
 
 log = structlog.get_logger("perennial.intake")
 
 Providers = Mapping[str, Provider]  # by store
 CATCH_UP_BATCH = 100
+MOST_PRODUCTS = 1000  # of an app's catalog, handed to a provider
+_ENVIRONMENTS: tuple[Environment, ...] = ("production", "sandbox")
 
 
 @value
@@ -31,6 +35,8 @@ class Receipt:
     product_ids: tuple[str, ...] = ()
     is_restore: bool = False
     presented_offering: str | None = None
+    store_user_id: str | None = None
+    price: Money | None = None
 
 
 async def receive(tx: Tx, messages: Sequence[Message]) -> None:
@@ -88,7 +94,8 @@ async def _digest(tx: Tx, vault: Vault, providers: Providers, batch: Sequence[Du
     ]
     if said:
         await subscriptions.record(tx, said)
-    await _ask_where_told(tx, providers, apps, batch, readings)
+    understood = [(one.app_id, reading) for one, reading in zip(batch, readings, strict=True) if isinstance(reading, Reading)]
+    await _follow(tx, providers, apps, understood)
     await db.mark_digested(tx, batch, [_outcome(reading) for reading in readings])
 
 
@@ -107,34 +114,51 @@ def _outcome(reading: Reading | Invalid) -> str:
     return reading.note or "recorded"
 
 
-async def _ask_where_told(
-    tx: Tx, providers: Providers, apps: Mapping[str, StoreApp], batch: Sequence[Due], readings: Sequence[Reading | Invalid]
-) -> None:
-    wanted = [
-        (one.app_id, statement.environment, statement.line)
-        for one, reading in zip(batch, readings, strict=True)
-        if isinstance(reading, Reading) and reading.should_ask_store and providers[apps[one.app_id].store].can_ask(apps[one.app_id])
-        for statement in reading.statements
-    ]
-    if wanted:
-        await db.inquire(tx, wanted, "a notification said to look again")
+async def _follow(tx: Tx, providers: Providers, apps: Mapping[str, StoreApp], readings: Sequence[tuple[AppId, Reading]]) -> None:
+    """Puts what readings want to know and to have done on our lists, where the store can be asked."""
+    asked = [(app_id, reading) for app_id, reading in readings if providers[apps[app_id].store].can_ask(apps[app_id])]
+    questions = [(app_id, question) for app_id, reading in asked for question in reading.questions]
+    acts = [(app_id, act) for app_id, reading in asked for act in reading.acts]
+    if questions:
+        await db.inquire(tx, questions, "a message said to look")
+    if acts:
+        await db.want_acts(tx, acts, tx.now)
 
 
-async def read_receipt(tx: Tx, vault: Vault, providers: Providers, app_id: AppId, receipt: Receipt) -> Reading:
-    """Verifies a posted proof of purchase. Raises `Invalid` (7103) where it proves nothing."""
-    app = (await db.store_apps(tx, vault, [app_id]))[app_id]
-    if app.store not in providers:
-        raise Invalid(f"apps of {app.store} take no receipts here", param="fetch_token", code=7103)
-    products = await catalog.find_products(tx, [(app_id, product) for product in receipt.product_ids])
-    known = await subscriptions.find(tx, [("test_store", "sandbox", receipt.token)]) if app.store == "test_store" else []
-    posted = Posted(products=tuple(products.values()), line=known[0] if known else None)
+# What apps post ---------------------------------------------------------------------------------------------------------------
+
+
+async def read_receipt(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, app_id: AppId, receipt: Receipt) -> Reading:
+    """Verifies a posted proof of purchase, asking its store where it must be. Raises `Invalid` (7103) where it proves nothing.
+
+    Outside any transaction: record it with `record_receipt`.
+    """
+    async with database.transaction(project_id) as tx:
+        app = (await db.store_apps(tx, vault, [app_id]))[app_id]
+        if app.store not in providers:
+            raise Invalid(f"apps of {app.store} take no receipts here", param="fetch_token", code=7103)
+        posted, now = await _posted(tx, app, receipt), tx.now
     try:
-        return providers[app.store].read_receipt(app, receipt.token, posted, tx.now)
+        return await providers[app.store].read_receipt(app, posted, now)
     except Invalid as error:
-        raise Invalid(error.message, param=error.param or "fetch_token", code=error.code or 7103) from error
+        raise type(error)(error.message, param=error.param or "fetch_token", code=error.code or 7103) from error
 
 
-async def record_receipt(tx: Tx, app_id: AppId, receipt: Receipt, reading: Reading, buyer: CustomerId) -> None:
+async def _posted(tx: Tx, app: StoreApp, receipt: Receipt) -> Posted:
+    products = await catalog.find_products(tx, [(app.app_id, product) for product in receipt.product_ids])
+    known = await subscriptions.find(tx, [(app.store, environment, receipt.token) for environment in _ENVIRONMENTS])
+    return Posted(
+        token=receipt.token,
+        product_ids=receipt.product_ids,
+        store_user_id=receipt.store_user_id,
+        price=receipt.price,
+        is_restore=receipt.is_restore,
+        products=tuple(products.values()),
+        line=known[0] if known else None,
+    )
+
+
+async def record_receipt(tx: Tx, vault: Vault, providers: Providers, app_id: AppId, receipt: Receipt, reading: Reading, buyer: CustomerId) -> None:
     """Records what a verified receipt states, as bought by `buyer`."""
     await subscriptions.record(
         tx,
@@ -143,34 +167,153 @@ async def record_receipt(tx: Tx, app_id: AppId, receipt: Receipt, reading: Readi
             for statement in reading.statements
         ],
     )
+    if reading.questions or reading.acts:
+        await _follow(tx, providers, await db.store_apps(tx, vault, [app_id]), [(app_id, reading)])
+
+
+# What we ask ------------------------------------------------------------------------------------------------------------------
 
 
 async def ask_about(tx: Tx, vault: Vault, providers: Providers, lines: Sequence[Line]) -> None:
     """Puts lines that should have spoken on the list of questions to their stores, where the store can be asked."""
     if not lines:
         return
-    apps = await db.store_apps(tx, vault, sorted({line.app_id for line in lines}))
+    apps = await db.store_apps(tx, vault, sorted({line.app_id for line in lines if line.app_id is not None}))
     wanted = [
-        (line.app_id, line.environment, line.store_line)
+        (line.app_id, Question(environment=line.environment, subject=line.subject))
         for line in lines
-        if line.store in providers and providers[line.store].can_ask(apps[line.app_id])
+        if line.app_id is not None and line.store in providers and providers[line.store].can_ask(apps[line.app_id])
     ]
     if wanted:
         await db.inquire(tx, wanted, "a period ended and the store was silent")
 
 
 async def ask_due(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 20) -> int:
-    """Asks stores about lines: claimed and committed first, asked outside any transaction, then recorded. Returns how many were asked."""
+    """Asks stores what is on our list: claimed and committed first, asked outside any transaction, then recorded. Returns how many were asked."""
     async with database.transaction(project_id) as tx:
         claimed = await db.claim_inquiries(tx, limit)
-        apps = await db.store_apps(tx, vault, sorted({one.app_id for one in claimed})) if claimed else {}
-        lines = await _lines_of(tx, apps, claimed)
-        posted = await _products_of(tx, list(lines.values()))
+        asked = await _beside(tx, vault, [(one.app_id, one.environment, one.subject) for one in claimed])
         now = tx.now
-    for inquiry in claimed:
-        line = lines.get((inquiry.environment, inquiry.store_line))
-        await _ask(database, providers, project_id, apps[inquiry.app_id], inquiry, line, posted, now)
+    for inquiry, (app, posted) in zip(claimed, asked, strict=True):
+        await _ask(database, providers, project_id, app, inquiry, posted, now)
     return len(claimed)
+
+
+async def _ask(
+    database: Database, providers: Providers, project_id: ProjectId, app: StoreApp, inquiry: Inquiry, posted: Posted, now: datetime
+) -> None:
+    try:
+        reading = await providers[app.store].ask(app, inquiry.question, posted, now)
+    except PerennialError as error:
+        async with database.transaction(project_id) as tx:
+            await db.postpone_inquiry(tx, inquiry, error=error.message, wake_at=_later(tx.now, inquiry.attempts - 1))
+        log.warning("a store did not answer", app_id=app.app_id, subject=inquiry.subject, error=error.message)
+        return
+    async with database.transaction(project_id) as tx:
+        await _record(tx, providers, app, reading)
+        await db.close_inquiry(tx, inquiry)
+
+
+async def _record(tx: Tx, providers: Providers, app: StoreApp, reading: Reading) -> None:
+    await subscriptions.record(tx, [Said(app_id=app.app_id, statement=statement) for statement in reading.statements])
+    await _follow(tx, providers, {app.app_id: app}, [(app.app_id, reading)])
+
+
+async def _beside(tx: Tx, vault: Vault, subjects: Sequence[tuple[AppId, Environment, str]]) -> list[tuple[StoreApp, Posted]]:
+    """For each subject its app, the line it is, and the products it may be about: those of the line, else all of the app."""
+    if not subjects:
+        return []
+    apps = await db.store_apps(tx, vault, sorted({app_id for app_id, _, _ in subjects}))
+    lines = await subscriptions.find_by_keys(
+        tx, [key for app_id, environment, subject in subjects for key in _either(apps[app_id].store, environment, subject)]
+    )
+    known = await catalog.find_products(tx, [pair for line in lines.values() for pair in _products_of(line)])
+    of_app: dict[AppId, tuple[Product, ...]] = {}
+    beside: list[tuple[StoreApp, Posted]] = []
+    for app_id, environment, subject in subjects:
+        line = next((lines[key] for key in _either(apps[app_id].store, environment, subject) if key in lines), None)
+        if line is None and app_id not in of_app:
+            of_app[app_id] = tuple(await catalog.get_products(tx, app_id=app_id, limit=MOST_PRODUCTS))
+        products = of_app[app_id] if line is None else tuple(known[pair] for pair in _products_of(line) if pair in known)
+        beside.append((apps[app_id], Posted(token=subject, products=products, line=line)))
+    return beside
+
+
+def _either(store: Store, environment: Environment, subject: str) -> list[tuple[Store, Environment, str]]:
+    """A question may name the wrong environment, where only the answer tells it."""
+    other: Environment = "sandbox" if environment == "production" else "production"
+    return [(store, environment, subject), (store, other, subject)]
+
+
+def _products_of(line: Line) -> list[tuple[AppId, str]]:
+    return [] if line.app_id is None else sorted({(line.app_id, held.purchase.product) for held in line.held})
+
+
+# What we do -------------------------------------------------------------------------------------------------------------------
+
+
+async def perform(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, app_id: AppId, act: Act) -> None:
+    """Does something at a store for a caller who waits, and records what the store says afterwards.
+
+    Committed before it is asked for: if we die on the way it is done all the same, once. Raises `CannotAct` where the store refuses for good,
+    `Unavailable` where it did not answer: then it stays on the list and is tried again.
+    """
+    async with database.transaction(project_id) as tx:
+        await db.want_acts(tx, [(app_id, act)], tx.now + LEASE)
+        ((app, posted),) = await _beside(tx, vault, [(app_id, act.environment, act.subject)])
+        now = tx.now
+    if app.store not in providers or not providers[app.store].can_ask(app):
+        await _refused(database, project_id, app_id, act, "this app has no credentials for its store's API")
+        raise CannotAct("this app has no credentials for its store's API; add them to the app first", param="app_id")
+    for question in await _do(database, providers, project_id, app, act, posted, now, attempts=1):
+        reading = await providers[app.store].ask(app, question, posted, now)
+        async with database.transaction(project_id) as tx:
+            await _record(tx, providers, app, reading)
+
+
+async def perform_due(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 20) -> int:
+    """Does what is on our list at stores. Returns how many acts were tried."""
+    async with database.transaction(project_id) as tx:
+        claimed = await db.claim_acts(tx, limit)
+        beside = await _beside(tx, vault, [(one.app_id, one.act.environment, one.act.subject) for one in claimed])
+        now = tx.now
+    for wanted, (app, posted) in zip(claimed, beside, strict=True):
+        try:
+            questions = await _do(database, providers, project_id, app, wanted.act, posted, now, attempts=wanted.attempts)
+        except PerennialError as error:
+            log.warning("an act at a store was not done", app_id=app.app_id, act=wanted.act.kind, subject=wanted.act.subject, error=error.message)
+            continue
+        async with database.transaction(project_id) as tx:
+            await _follow(tx, providers, {app.app_id: app}, [(app.app_id, Reading(questions=questions))])
+    return len(claimed)
+
+
+async def _do(
+    database: Database, providers: Providers, project_id: ProjectId, app: StoreApp, act: Act, posted: Posted, now: datetime, *, attempts: int
+) -> tuple[Question, ...]:
+    """Does it and records that it is done; what is to be asked next is for the caller."""
+    try:
+        reading = await providers[app.store].act(app, act, posted, now)
+    except CannotAct as error:
+        await _refused(database, project_id, app.app_id, act, error.message)
+        raise
+    except PerennialError as error:
+        async with database.transaction(project_id) as tx:
+            await db.postpone_act(tx, app.app_id, act.act_id, error=error.message, wake_at=_later(tx.now, attempts - 1))
+        raise
+    async with database.transaction(project_id) as tx:
+        await _record(tx, providers, app, replace(reading, questions=()))
+        await db.close_act(tx, app.app_id, act.act_id)
+    return reading.questions
+
+
+async def _refused(database: Database, project_id: ProjectId, app_id: AppId, act: Act, why: str) -> None:
+    """Parks it, with the store's reason, for a person to see."""
+    async with database.transaction(project_id) as tx:
+        await db.postpone_act(tx, app_id, act.act_id, error=why, wake_at=None)
+
+
+# Catching up ------------------------------------------------------------------------------------------------------------------
 
 
 async def catch_up(
@@ -188,48 +331,27 @@ async def catch_up(
     app = apps[app_id]
     provider, read = providers[app.store], 0
     if not provider.can_ask(app):
-        raise Invalid("this app has no credentials for its store's API: bundle id, key id, issuer and private key", param="app")
-    batch: list[Message] = []
-    async for body in provider.sent_notifications(app, since, now, environment, now):
-        batch.append(Message(app_id=app_id, envelope=provider.open(app, body, now), body=body))
+        raise Invalid("this app has no credentials for its store's API", param="app")
+    batch: list[Caught | Question] = []
+    async for one in provider.missed(app, since, now, environment, now):
+        batch.append(one)
         read += 1
         if len(batch) == CATCH_UP_BATCH:
-            await _keep(database, project_id, batch)
+            await _keep(database, project_id, app_id, batch)
             batch = []
             yield read
-    await _keep(database, project_id, batch)
+    await _keep(database, project_id, app_id, batch)
     yield read
 
 
-async def _keep(database: Database, project_id: ProjectId, batch: Sequence[Message]) -> None:
+async def _keep(database: Database, project_id: ProjectId, app_id: AppId, batch: Sequence[Caught | Question]) -> None:
+    messages = [Message(app_id=app_id, envelope=one.envelope, body=one.body) for one in batch if isinstance(one, Caught)]
+    questions = [(app_id, one) for one in batch if isinstance(one, Question)]
     if batch:
         async with database.transaction(project_id) as tx:
-            await db.keep(tx, batch)
-
-
-async def _ask(
-    database: Database, providers: Providers, project_id: ProjectId, app: StoreApp, inquiry: Inquiry, line: Line | None, posted: Posted, now: datetime
-) -> None:
-    try:
-        reading = await providers[app.store].ask(app, line, posted, now) if line is not None else Reading()
-    except PerennialError as error:
-        async with database.transaction(project_id) as tx:
-            await db.postpone_inquiry(tx, inquiry, error=error.message, wake_at=_later(tx.now, inquiry.attempts - 1))
-        log.warning("a store did not answer", app_id=app.app_id, store_line=inquiry.store_line, error=error.message)
-        return
-    async with database.transaction(project_id) as tx:
-        await subscriptions.record(tx, [Said(app_id=app.app_id, statement=statement) for statement in reading.statements])
-        await db.close_inquiry(tx, inquiry)
-
-
-async def _lines_of(tx: Tx, apps: Mapping[str, StoreApp], inquiries: Sequence[Inquiry]) -> dict[tuple[str, str], Line]:
-    found = await subscriptions.find(tx, [(apps[one.app_id].store, one.environment, one.store_line) for one in inquiries])
-    return {(line.environment, line.store_line): line for line in found}
-
-
-async def _products_of(tx: Tx, lines: Sequence[Line]) -> Posted:
-    products = await catalog.find_products(tx, [(line.app_id, held.purchase.product) for line in lines for held in line.held])
-    return Posted(products=tuple(products.values()))
+            await db.keep(tx, messages)
+            if questions:
+                await db.inquire(tx, questions, "catching up")
 
 
 def _later(now: datetime, attempts: int) -> datetime | None:

@@ -6,11 +6,14 @@ Walks in the order of an index say `project_id = (SELECT ...)` beside the wall, 
 from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
 from perennial.base.db import Row, Tx
+from perennial.base.ids import AppId
 from perennial.base.secrets import Vault
 from perennial.base.value import value
-from perennial.catalog import API_SECRET
-from perennial.intake.model import LEASE, Message, StoreApp
+from perennial.catalog import API_SECRET, STORE_SECRETS
+from perennial.intake.model import LEASE, Act, Message, Question, StoreApp
 from perennial.subscriptions.model import Environment
 
 
@@ -18,7 +21,7 @@ from perennial.subscriptions.model import Environment
 class Due:
     """A kept message whose turn it is."""
 
-    app_id: str
+    app_id: AppId
     message_id: str
     kind: str
     body: bytes
@@ -27,9 +30,26 @@ class Due:
 
 @value
 class Inquiry:
-    app_id: str
+    """A question on our list, claimed. `times_wanted` is how often it had been put when it was: once more since, and it stays open."""
+
+    app_id: AppId
     environment: Environment
-    store_line: str
+    subject: str
+    hint: str
+    attempts: int
+    times_wanted: int
+
+    @property
+    def question(self) -> Question:
+        return Question(environment=self.environment, subject=self.subject, hint=self.hint)
+
+
+@value
+class WantedAct:
+    """An act on our list, claimed."""
+
+    app_id: AppId
+    act: Act
     attempts: int
 
 
@@ -58,6 +78,8 @@ def _store_app(row: Row, vault: Vault) -> StoreApp:
         api_issuer=row["api_issuer"],
         api_base_url=row["api_base_url"],
         api_private_key=vault.unseal(row["api_secret"], API_SECRET).decode() if row["api_secret"] else None,
+        settings=row["settings"],
+        secrets=msgspec.json.decode(vault.unseal(row["secrets"], STORE_SECRETS)) if row["secrets"] else {},
         simulated_roots=(row["simulated_root"],) if row["simulated_root"] else (),
     )
 
@@ -124,22 +146,26 @@ async def step_aside(tx: Tx, message: Due, *, error: str, wake_at: datetime | No
     )
 
 
-async def inquire(tx: Tx, wanted: Sequence[tuple[str, Environment, str]], reason: str) -> None:
-    """Asks about each (app, environment, line) soon; one open question per line is enough."""
-    rows = sorted(set(wanted))
+async def inquire(tx: Tx, wanted: Sequence[tuple[AppId, Question]], reason: str) -> None:
+    """Puts each question soon; one open question per subject is enough. One being answered at this moment is answered once more."""
+    rows = {(app_id, question.environment, question.subject): question.hint for app_id, question in sorted(wanted, key=lambda one: one[1].hint)}
+    keys = sorted(rows)
     await tx.execute(
         """
-        INSERT INTO inquiry (project_id, app_id, environment, store_line, reason, wake_at)
-        SELECT %(project_id)s, app_id, environment, store_line, %(reason)s, %(now)s
-        FROM unnest(%(apps)s::text[], %(environments)s::text[], %(lines)s::text[]) AS new (app_id, environment, store_line)
-        ON CONFLICT DO NOTHING
+        INSERT INTO inquiry (project_id, app_id, environment, subject, hint, reason, wake_at)
+        SELECT %(project_id)s, app_id, environment, subject, hint, %(reason)s, %(now)s
+        FROM unnest(%(apps)s::text[], %(environments)s::text[], %(subjects)s::text[], %(hints)s::text[]) AS new (app_id, environment, subject, hint)
+        ON CONFLICT (project_id, app_id, environment, subject) DO UPDATE
+          SET times_wanted = inquiry.times_wanted + 1, attempts = 0, hint = coalesce(nullif(excluded.hint, ''), inquiry.hint),
+              wake_at = least(coalesce(inquiry.wake_at, excluded.wake_at), excluded.wake_at)
         """,
         project_id=tx.project_id,
         now=tx.now,
         reason=reason,
-        apps=[row[0] for row in rows],
-        environments=[row[1] for row in rows],
-        lines=[row[2] for row in rows],
+        apps=[key[0] for key in keys],
+        environments=[key[1] for key in keys],
+        subjects=[key[2] for key in keys],
+        hints=[rows[key] for key in keys],
     )
 
 
@@ -148,11 +174,11 @@ async def claim_inquiries(tx: Tx, limit: int) -> list[Inquiry]:
     rows = await tx.fetch(
         """
         WITH due AS (
-          SELECT project_id, app_id, environment, store_line FROM inquiry
+          SELECT project_id, app_id, environment, subject FROM inquiry
           WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
         UPDATE inquiry i SET wake_at = %(lease)s, attempts = attempts + 1 FROM due
-        WHERE i.project_id = due.project_id AND i.app_id = due.app_id AND i.environment = due.environment AND i.store_line = due.store_line
-        RETURNING i.app_id, i.environment, i.store_line, i.attempts
+        WHERE i.project_id = due.project_id AND i.app_id = due.app_id AND i.environment = due.environment AND i.subject = due.subject
+        RETURNING i.app_id, i.environment, i.subject, i.hint, i.attempts, i.times_wanted
         """,
         project_id=tx.project_id,
         now=tx.now,
@@ -163,11 +189,20 @@ async def claim_inquiries(tx: Tx, limit: int) -> list[Inquiry]:
 
 
 async def close_inquiry(tx: Tx, inquiry: Inquiry) -> None:
+    """Answered. One that was put again while it was being answered is due at once: its answer may be older than what made us ask."""
     await tx.execute(
-        "DELETE FROM inquiry WHERE app_id = %(app_id)s AND environment = %(environment)s AND store_line = %(store_line)s",
+        """
+        WITH again AS (
+          UPDATE inquiry SET wake_at = %(now)s, attempts = 0
+          WHERE app_id = %(app_id)s AND environment = %(environment)s AND subject = %(subject)s AND times_wanted > %(times_wanted)s)
+        DELETE FROM inquiry
+        WHERE app_id = %(app_id)s AND environment = %(environment)s AND subject = %(subject)s AND times_wanted = %(times_wanted)s
+        """,
+        now=tx.now,
         app_id=inquiry.app_id,
         environment=inquiry.environment,
-        store_line=inquiry.store_line,
+        subject=inquiry.subject,
+        times_wanted=inquiry.times_wanted,
     )
 
 
@@ -175,11 +210,88 @@ async def postpone_inquiry(tx: Tx, inquiry: Inquiry, *, error: str, wake_at: dat
     await tx.execute(
         """
         UPDATE inquiry SET last_error = %(error)s, wake_at = %(wake_at)s
-        WHERE app_id = %(app_id)s AND environment = %(environment)s AND store_line = %(store_line)s
+        WHERE app_id = %(app_id)s AND environment = %(environment)s AND subject = %(subject)s
         """,
         app_id=inquiry.app_id,
         environment=inquiry.environment,
-        store_line=inquiry.store_line,
+        subject=inquiry.subject,
+        error=error[:1000],
+        wake_at=wake_at,
+    )
+
+
+# What we want done at stores --------------------------------------------------------------------------------------------------
+
+
+async def want_acts(tx: Tx, acts: Sequence[tuple[AppId, Act]], wake_at: datetime) -> None:
+    """Onto the list, once each: an act wanted again is the same act."""
+    rows = {(app_id, act.act_id): act for app_id, act in acts}
+    keys = sorted(rows)
+    await tx.execute(
+        """
+        INSERT INTO store_act (project_id, app_id, act_id, kind, environment, subject, details, wanted_at, wake_at)
+        SELECT %(project_id)s, app_id, act_id, kind, environment, subject, details, %(now)s, %(wake_at)s
+        FROM jsonb_to_recordset(%(rows)s) AS new (app_id text, act_id text, kind text, environment text, subject text, details jsonb)
+        ON CONFLICT DO NOTHING
+        """,
+        project_id=tx.project_id,
+        now=tx.now,
+        wake_at=wake_at,
+        rows=[
+            {
+                "app_id": app_id,
+                "act_id": act_id,
+                "kind": rows[app_id, act_id].kind,
+                "environment": rows[app_id, act_id].environment,
+                "subject": rows[app_id, act_id].subject,
+                "details": dict(rows[app_id, act_id].details),
+            }
+            for app_id, act_id in keys
+        ],
+    )
+
+
+async def claim_acts(tx: Tx, limit: int) -> list[WantedAct]:
+    """Takes due ones under a lease: if we die, they wake again."""
+    rows = await tx.fetch(
+        """
+        WITH due AS (
+          SELECT project_id, app_id, act_id FROM store_act
+          WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        UPDATE store_act s SET wake_at = %(lease)s, attempts = attempts + 1 FROM due
+        WHERE s.project_id = due.project_id AND s.app_id = due.app_id AND s.act_id = due.act_id
+        RETURNING s.app_id, s.act_id, s.kind, s.environment, s.subject, s.details, s.attempts
+        """,
+        project_id=tx.project_id,
+        now=tx.now,
+        lease=tx.now + LEASE,
+        limit=limit,
+    )
+    return [
+        WantedAct(
+            app_id=row["app_id"],
+            attempts=row["attempts"],
+            act=Act(act_id=row["act_id"], kind=row["kind"], environment=row["environment"], subject=row["subject"], details=row["details"]),
+        )
+        for row in rows
+    ]
+
+
+async def close_act(tx: Tx, app_id: AppId, act_id: str) -> None:
+    await tx.execute(
+        "UPDATE store_act SET done_at = %(now)s, wake_at = NULL, last_error = NULL WHERE app_id = %(app_id)s AND act_id = %(act_id)s",
+        now=tx.now,
+        app_id=app_id,
+        act_id=act_id,
+    )
+
+
+async def postpone_act(tx: Tx, app_id: AppId, act_id: str, *, error: str, wake_at: datetime | None) -> None:
+    """Null parks it for a person to see."""
+    await tx.execute(
+        "UPDATE store_act SET last_error = %(error)s, wake_at = %(wake_at)s WHERE app_id = %(app_id)s AND act_id = %(act_id)s",
+        app_id=app_id,
+        act_id=act_id,
         error=error[:1000],
         wake_at=wake_at,
     )

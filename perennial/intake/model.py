@@ -1,11 +1,13 @@
 """What stores send us, and what we need of the outside to read it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import AppId, ProjectId
+from perennial.base.money import Money
 from perennial.base.value import value
 from perennial.catalog.model import Product
 from perennial.subscriptions.model import Environment, Line, Statement, Store
@@ -17,18 +19,32 @@ class Untrusted(Invalid):
 
 @value
 class StoreApp:
-    """What a provider must know of an app to read and call its store. Secrets are already decrypted and never logged."""
+    """What a provider must know of an app to read and call its store. Secrets are already decrypted and never logged.
+
+    `settings` and `secrets` are named by each provider (`providers/<store>` says which it takes); the App Store's have fields of their own.
+    """
 
     project_id: ProjectId
     app_id: AppId
     store: Store
-    bundle_id: str | None
+    bundle_id: str | None  # the app's identifier in its store: bundle id, package name
     app_apple_id: int | None = None
     api_key_id: str | None = None
     api_issuer: str | None = None
     api_private_key: str | None = None  # PEM, the in-app purchase .p8
     api_base_url: str | None = None  # another address for the store's API: the simulated store's
+    settings: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
     simulated_roots: tuple[bytes, ...] = ()  # DER certificates of simulated stores a sandbox project opted in to
+
+
+@value
+class Reply:
+    """What a store wants to hear when its notification was kept, where a bare 200 is not enough."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "text/plain"
 
 
 @value
@@ -38,50 +54,118 @@ class Envelope:
     message_id: str  # the store's own id of the message: its duplicates carry the same
     kind: str  # type and subtype as the store spells them, for people
     sent_at: datetime
+    reply: Reply | None = None
+
+
+@value
+class Question:
+    """Something the store's API should be asked about. `subject` is the store's own key (a purchase token, a subscription's id, an order).
+
+    What a provider may be asked by name beside lines, it spells with a prefix of its own (`order:GPA.1`). `hint` is what made us ask, in the
+    store's words, where the answer alone does not tell it (Google: notification type 11, a pause was scheduled).
+    """
+
+    environment: Environment
+    subject: str
+    hint: str = ""
+
+
+ActKind = Literal["acknowledge", "cancel", "refund", "revoke", "extend", "defer"]
+
+
+@value
+class Act:
+    """Something to do at a store. `subject` is the store's key it is done to; our `act_id` is the store's idempotency key where it takes one.
+
+    `details` by kind. cancel: none (at the period's end). refund: `transaction`, and `amount` in minor units where it is partial. revoke:
+    `transaction`; access ends now and the last payment is given back. extend: `days`, `reason_code` (0-3, Apple's). defer: `expires_at_ms`.
+    """
+
+    act_id: str
+    kind: ActKind
+    environment: Environment
+    subject: str
+    details: Mapping[str, str | int] = field(default_factory=dict)
+
+
+class CannotAct(Conflict):
+    """The store offers no such act, or refuses it for good: asking again changes nothing. The message says why, in the store's words."""
 
 
 @value
 class Reading:
-    """What a message says: statements, or nothing that changes what a customer holds, with the reason."""
+    """What a message says: statements, what to ask the store beyond it, what to do there; or nothing, with the reason in `note`."""
 
     statements: tuple[Statement, ...] = ()
     note: str | None = None
-    should_ask_store: bool = False  # the store's API knows more than this message tells
+    questions: tuple[Question, ...] = ()
+    acts: tuple[Act, ...] = ()  # done soon, durably, retried: acknowledging a purchase. `act_id` derives from what it is done to
 
 
 @value
 class Posted:
-    """What we know beside a proof of purchase. For the Test Store, which has no memory of its own: real stores sign what they know."""
+    """A proof of purchase as an app posts it, and what we know beside it (for stores with no memory of their own)."""
 
-    products: tuple[Product, ...] = ()
-    line: Line | None = None  # what an earlier post of the same token made
+    token: str = ""
+    product_ids: tuple[str, ...] = ()  # as posted: not believed, only used where the store needs them to look up the token
+    store_user_id: str | None = None  # Amazon
+    price: Money | None = None  # as posted by the app: for stores that tell no price
+    is_restore: bool = False
+    products: tuple[Product, ...] = ()  # of our catalog: those posted, or those of the line
+    line: Line | None = None  # what the token's line is already known to hold
+
+
+@value
+class Caught:
+    """A notification the store says it sent: as good as one that was posted and opened."""
+
+    envelope: Envelope
+    body: bytes
 
 
 class Provider(Protocol):
-    """A store as `intake` needs it. Times are arguments; nothing here reads a clock or a database."""
+    """A store as `intake` needs it. Times are arguments; nothing here reads a clock or a database.
 
-    def open(self, app: StoreApp, body: bytes, now: datetime) -> Envelope:
-        """Verify the outer signature of a notification. Raises `Untrusted` or `Invalid`."""
+    A notification goes `prepare` -> `open` (in the request) -> kept -> `read` (digested later). What an app posts goes through `read_receipt`,
+    what we want to know ourselves through `ask`, what we want done through `act`. None of the awaited is called within a transaction.
+    """
+
+    async def prepare(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Fetch what `open` needs to judge this message: the store's public keys. Cached. Raises `Unavailable`; trusts nothing in the message."""
+        ...
+
+    def open(self, app: StoreApp, body: bytes, headers: Mapping[str, str], now: datetime) -> Envelope:
+        """Verify who sent a notification, and to whom. `headers` have lower-case names. Raises `Untrusted` or `Invalid`.
+
+        What is truly the store's but cannot be understood is kept, not refused: `read` will say so.
+        """
         ...
 
     def read(self, app: StoreApp, body: bytes, now: datetime) -> Reading:
-        """Verify everything inside a notification and say what it states. Raises `Untrusted` or `Invalid`."""
+        """What a notification that `open` accepted states. Raises `Untrusted` or `Invalid`: it is kept, marked unreadable, and holds nobody up."""
         ...
 
-    def read_receipt(self, app: StoreApp, token: str, posted: Posted, now: datetime) -> Reading:
-        """Verify what an app posted as proof of purchase. Raises `Untrusted` or `Invalid`."""
+    async def read_receipt(self, app: StoreApp, posted: Posted, now: datetime) -> Reading:
+        """Verify what an app posted as proof of purchase, asking the store where it must be. Raises `Untrusted`, `Invalid` or `Unavailable`."""
         ...
 
     def can_ask(self, app: StoreApp) -> bool:
         """Whether the store's API can be asked: its credentials are there."""
         ...
 
-    async def ask(self, app: StoreApp, line: Line, posted: Posted, now: datetime) -> Reading:
-        """Ask the store for the present state and history of a line. Raises `Unavailable` when it cannot answer."""
+    async def ask(self, app: StoreApp, question: Question, posted: Posted, now: datetime) -> Reading:
+        """Ask the store for the present state and history of a subject; `posted.line` is what we know of it.
+
+        Raises `Unavailable` when it cannot answer.
+        """
         ...
 
-    def sent_notifications(self, app: StoreApp, since: datetime, until: datetime, environment: Environment, now: datetime) -> AsyncIterator[bytes]:
-        """The bodies of notifications the store sent in the span, as it would post them again."""
+    def missed(self, app: StoreApp, since: datetime, until: datetime, environment: Environment, now: datetime) -> AsyncIterator[Caught | Question]:
+        """What the store remembers of the span: notifications it sent, or subjects to ask about. Oldest first, as far as the store orders them."""
+        ...
+
+    async def act(self, app: StoreApp, act: Act, posted: Posted, now: datetime) -> Reading:
+        """Do something at the store; twice does no harm. Raises `CannotAct` for good, `Unavailable` for now. The reading says what to ask next."""
         ...
 
 

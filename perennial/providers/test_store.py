@@ -5,14 +5,16 @@ ends, like a real one, and stops after a year's worth of renewals, so that a for
 """
 
 import re
-from collections.abc import AsyncIterator
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime, timedelta
 
 from perennial.base.errors import Invalid
-from perennial.base.time import add, parse_duration
+from perennial.base.money import Money
+from perennial.base.time import add, from_ms, parse_duration
+from perennial.base.value import replace
 from perennial.catalog.model import Product
-from perennial.intake.model import Envelope, Posted, Reading, StoreApp
-from perennial.subscriptions.model import Environment, Line, Purchase, Renewal, Statement
+from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
+from perennial.subscriptions.model import Environment, Line, Purchase, Refund, Renewal, Revocation, Statement
 
 MOST_RENEWALS = 12
 
@@ -23,14 +25,18 @@ _KINDS = {"subscription": "subscription", "consumable": "consumable", "non_renew
 class TestStore:
     __test__ = False  # a store, not a test case
 
-    def open(self, app: StoreApp, body: bytes, now: datetime) -> Envelope:
+    async def prepare(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Nothing is sent, so nothing is checked."""
+
+    def open(self, app: StoreApp, body: bytes, headers: Mapping[str, str], now: datetime) -> Envelope:
         raise Invalid("the Test Store sends no notifications")
 
     def read(self, app: StoreApp, body: bytes, now: datetime) -> Reading:
         raise Invalid("the Test Store sends no notifications")
 
-    def read_receipt(self, app: StoreApp, token: str, posted: Posted, now: datetime) -> Reading:
+    async def read_receipt(self, app: StoreApp, posted: Posted, now: datetime) -> Reading:
         """Believes the token; the product must be in our catalog."""
+        token = posted.token
         if _TOKEN.fullmatch(token) is None:
             raise Invalid("a Test Store token looks like test_1700000000000_...; the SDK makes it", param="fetch_token")
         if posted.line is not None:
@@ -42,8 +48,11 @@ class TestStore:
     def can_ask(self, app: StoreApp) -> bool:
         return True
 
-    async def ask(self, app: StoreApp, line: Line, posted: Posted, now: datetime) -> Reading:
+    async def ask(self, app: StoreApp, question: Question, posted: Posted, now: datetime) -> Reading:
         """Plays the store's part: the next period where the subscription goes on, the end where it does not."""
+        line = posted.line
+        if line is None:
+            return Reading(note=f"nobody has bought {question.subject} in the Test Store")
         product = next((one for one in posted.products if one.store_identifier == line.held[-1].purchase.product), None)
         last = line.held[-1].purchase
         is_on = not line.renewals or line.renewals[-1].auto_renew is not False
@@ -58,12 +67,27 @@ class TestStore:
             return Reading(statements=(_statement(line.store_line, (), (end,)),))
         return Reading(statements=(_statement(line.store_line, (_next(line, product, now),), ()),))
 
-    async def sent_notifications(
+    async def missed(
         self, app: StoreApp, since: datetime, until: datetime, environment: Environment, now: datetime
-    ) -> AsyncIterator[bytes]:
-        nothing: tuple[bytes, ...] = ()
-        for body in nothing:
-            yield body
+    ) -> AsyncIterator[Caught | Question]:
+        nothing: tuple[Question, ...] = ()
+        for question in nothing:
+            yield question
+
+    async def act(self, app: StoreApp, act: Act, posted: Posted, now: datetime) -> Reading:
+        """Does to its own lines whatever a store can do."""
+        line = posted.line
+        if line is None:
+            raise CannotAct(f"nobody has bought {act.subject} in the Test Store")
+        match act.kind:
+            case "cancel":
+                return Reading(statements=(cancel(line, now),))
+            case "refund" | "revoke":
+                return Reading(statements=(_refund(line, act, now),))
+            case "extend" | "defer":
+                return Reading(statements=(_extend(line, act, now),))
+            case "acknowledge":
+                return Reading(note="the Test Store needs no acknowledgement")
 
 
 def cancel(line: Line, now: datetime) -> Statement:
@@ -71,6 +95,30 @@ def cancel(line: Line, now: datetime) -> Statement:
     return _statement(
         line.store_line, (), (Renewal(as_of=now, transaction=line.held[-1].purchase.transaction, auto_renew=False, off_reason="unsubscribe"),)
     )
+
+
+def _refund(line: Line, act: Act, now: datetime) -> Statement:
+    """The whole of one charge, or of the last one. `revoke` ends access with it, `refund` is money alone."""
+    wanted = act.details.get("transaction", line.held[-1].purchase.transaction)
+    purchase = next((held.purchase for held in line.held if held.purchase.transaction == wanted), None)
+    if purchase is None:
+        raise CannotAct(f"no charge {wanted!r} on this purchase", param="transaction")
+    if act.kind == "revoke" or purchase.price is None:
+        return _statement(line.store_line, (replace(purchase, as_of=now, revocation=Revocation(at=now, refunded=True)),), ())
+    amount = Money(amount=int(act.details.get("amount", purchase.price.amount)), currency=purchase.price.currency)
+    refund = Refund(identifier=act.act_id, at=now, amount=amount)
+    return _statement(line.store_line, (replace(purchase, as_of=now, refunds=(*purchase.refunds, refund)),), ())
+
+
+def _extend(line: Line, act: Act, now: datetime) -> Statement:
+    last = line.held[-1].purchase
+    if last.expires_at is None:
+        raise CannotAct("what does not end cannot be extended")
+    is_deferred = act.kind == "defer"
+    expires_at = from_ms(int(act.details["expires_at_ms"])) if is_deferred else last.expires_at + timedelta(days=int(act.details["days"]))
+    if expires_at <= last.expires_at:
+        raise CannotAct("a subscription can only be made longer; name a later end", param="expires_at_ms")
+    return _statement(line.store_line, (replace(last, as_of=now, expires_at=expires_at),), ())
 
 
 def _statement(token: str, purchases: tuple[Purchase, ...], renewals: tuple[Renewal, ...]) -> Statement:

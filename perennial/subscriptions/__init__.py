@@ -1,8 +1,31 @@
 """What customers hold, whoever sold it: lines of stores, their purchases, what was told of them."""
 
-from perennial.subscriptions.actions import ReceiptInUse, Said, find, identify, join, record, wake
-from perennial.subscriptions.db import load_by_ids, load_of_customers
-from perennial.subscriptions.rules import access_end, access_until, auto_renew_off_at, billing_issue_at, grace_until, is_entitled, latest, status
+from perennial.subscriptions.actions import (
+    ReceiptInUse,
+    Said,
+    find,
+    find_by_keys,
+    grant,
+    identify,
+    join,
+    record,
+    revoke_grants,
+    transfer,
+    wake,
+)
+from perennial.subscriptions.db import load_by_ids, load_of_customers, was_sold
+from perennial.subscriptions.rules import (
+    access_end,
+    access_until,
+    auto_renew_off_at,
+    billing_issue_at,
+    grace_until,
+    is_entitled,
+    is_grant,
+    latest,
+    newer,
+    status,
+)
 
 __all__ = [
     "ReceiptInUse",
@@ -12,14 +35,21 @@ __all__ = [
     "auto_renew_off_at",
     "billing_issue_at",
     "find",
+    "find_by_keys",
     "grace_until",
+    "grant",
     "identify",
     "is_entitled",
+    "is_grant",
     "join",
     "latest",
     "load_by_ids",
     "load_of_customers",
+    "newer",
     "record",
+    "revoke_grants",
     "status",
+    "transfer",
     "wake",
+    "was_sold",
 ]

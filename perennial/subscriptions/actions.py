@@ -1,16 +1,18 @@
 """The verbs: record what stores say, tell what follows, join and transfer what customers hold."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from perennial import catalog, customers, events
 from perennial.base.db import Tx
 from perennial.base.errors import Conflict
 from perennial.base.ids import AppId, CustomerId, LineId, anonymous_app_user_id, told_id
+from perennial.base.time import EPOCH
 from perennial.base.value import replace, value
 from perennial.catalog.model import RestoreBehavior
-from perennial.customers.model import is_anonymous
+from perennial.customers.model import is_anonymous, is_sha256
 from perennial.events.model import NewEvent
-from perennial.subscriptions import db, ownership, rules, wire
+from perennial.subscriptions import db, grants, ownership, rules, wire
 from perennial.subscriptions.db import Key, Place
 from perennial.subscriptions.model import Held, Line, Statement, Telling
 from perennial.subscriptions.telling import tell
@@ -27,7 +29,7 @@ class ReceiptInUse(Conflict):
 class Said:
     """A statement as it reached us: of which app, from whom, and where the app presented what was bought."""
 
-    app_id: AppId
+    app_id: AppId | None  # None for what was granted by hand
     statement: Statement
     buyer: CustomerId | None = None  # who posted it; None for a store's notification
     is_restore: bool = False
@@ -37,6 +39,11 @@ class Said:
     def key(self) -> Key:
         return (self.statement.store, self.statement.environment, self.statement.line)
 
+    @property
+    def keys(self) -> list[Key]:
+        """All the store's keys for this line that the statement knows of, its own first."""
+        return [self.key, *((self.statement.store, self.statement.environment, also) for also in self.statement.also)]
+
 
 async def record(tx: Tx, said: Sequence[Said]) -> list[LineId]:
     """Merges statements into what we know, tells what follows, and returns the lines, one per statement.
@@ -45,7 +52,7 @@ async def record(tx: Tx, said: Sequence[Said]) -> list[LineId]:
     """
     if not said:
         return []
-    await db.hold(tx, [one.key for one in said])
+    await db.hold(tx, [key for one in said for key in one.keys])
     places = await _places(tx, said)
     places = await _settle_owners(tx, said, places)
     await customers.lock(tx, [place.customer_id for place in places.values()])
@@ -73,6 +80,13 @@ async def find(tx: Tx, keys: Sequence[Key]) -> list[Line]:
     """The lines stores know by these keys, with everything they hold."""
     places = await db.find_places(tx, keys)
     return list((await db.load(tx, places.values())).values())
+
+
+async def find_by_keys(tx: Tx, keys: Sequence[Key]) -> dict[Key, Line]:
+    """Likewise, by each key that is known: a line may have several."""
+    places = await db.find_places(tx, keys)
+    lines = await db.load(tx, places.values())
+    return {key: lines[place.line_id] for key, place in places.items()}
 
 
 async def identify(tx: Tx, current_id: str, new_id: str) -> tuple[CustomerId, bool]:
@@ -105,21 +119,22 @@ async def join(tx: Tx, source: CustomerId, target: CustomerId) -> None:
     await customers.bump(tx, {source: 0, target: 0})
 
 
-async def transfer(tx: Tx, source: CustomerId, target: CustomerId, line: Key, app_id: AppId) -> None:
-    """Moves what `source` bought in an app to `target`, and tells it once."""
+async def transfer(tx: Tx, source: CustomerId, target: CustomerId, *, app_ids: Sequence[AppId] | None = None) -> None:
+    """Moves what `source` holds to `target`, or what they bought in some apps, and tells it once for each store it was bought in."""
     await customers.lock(tx, [source, target])
-    moved = await db.move(tx, source, target, app_id=app_id)
+    held = {line.line_id: line for line in await db.load_of_customers(tx, [source])}
+    moved = [held[line_id] for line_id in await db.move(tx, source, target, app_ids=app_ids)]
+    shops = sorted({(line.app_id, line.store, line.environment) for line in moved}, key=str)
     people = await customers.load(tx, [source, target])
-    numbers = await customers.bump(tx, {source: 0, target: 1})
-    sequence = numbers[target] + 1
-    event_id = told_id(tx.project_id, "TRANSFER", source, target, *sorted(moved), str(people[target].version))
-    store, environment, _ = line
-    body = wire.transfer_body(
-        app_id, store, environment, source=people[source], target=people[target], event_id=event_id, sequence=sequence, now=tx.now
-    )
-    await events.append(
-        tx,
-        [
+    numbers = await customers.bump(tx, {source: 0, target: len(shops)})
+    new = []
+    for sequence, (app_id, store, environment) in enumerate(shops, numbers[target] + 1):
+        lines = sorted(line.line_id for line in moved if (line.app_id, line.store, line.environment) == (app_id, store, environment))
+        event_id = told_id(tx.project_id, "TRANSFER", source, target, *lines, str(people[target].version))
+        body = wire.transfer_body(
+            app_id, store, environment, source=people[source], target=people[target], event_id=event_id, sequence=sequence, now=tx.now
+        )
+        new.append(
             NewEvent(
                 event_id=event_id,
                 customer_id=target,
@@ -130,61 +145,169 @@ async def transfer(tx: Tx, source: CustomerId, target: CustomerId, line: Key, ap
                 happened_at=tx.now,
                 body=body,
             )
-        ],
-    )
+        )
+    await events.append(tx, new)
+
+
+async def grant(tx: Tx, customer_id: CustomerId, lookup_key: str, *, until: datetime, preset: str | None = None, is_only: bool = False) -> None:
+    """Gives a customer an entitlement by hand, beside whatever stores sell. One that would end when a running one does is that one.
+
+    `preset` only names the grant. With `is_only` nothing is granted beside a running grant of the entitlement.
+    """
+    await customers.lock(tx, [customer_id])
+    running = grants.active_grants(await db.load_of_customers(tx, [customer_id]), lookup_key, tx.now)
+    if (is_only and running) or any(grants.is_the_same(line, until) for line in running):
+        return
+    statement = grants.new_grant(tx.new_id("grant"), catalog.grant_name(lookup_key, preset), until, tx.now)
+    await record(tx, [Said(app_id=None, statement=statement, buyer=customer_id)])
+
+
+async def revoke_grants(tx: Tx, customer_id: CustomerId, lookup_key: str) -> None:
+    """Takes back every running grant of an entitlement, now. What stores sold stays."""
+    await customers.lock(tx, [customer_id])
+    running = grants.active_grants(await db.load_of_customers(tx, [customer_id]), lookup_key, tx.now)
+    await record(tx, [Said(app_id=None, statement=grants.revoked(line, tx.now)) for line in running])
 
 
 # Whose line it is -------------------------------------------------------------------------------------------------------------
 
 
 async def _places(tx: Tx, said: Sequence[Said]) -> dict[Key, Place]:
-    """Where each line is kept; a new one is given to its buyer, to whom the app's hint names, or to a new anonymous customer."""
-    known = await db.find_places(tx, [one.key for one in said])
-    missing = {one.key: one for one in said if one.key not in known}
-    if not missing:
-        return known
-    owners = await _first_owners(tx, missing)
-    new = {key: Place(customer_id=owners[key], line_id=LineId(tx.new_id("sub"))) for key in missing}
-    await db.insert_places(tx, new)
-    return known | new
+    """Where each line is kept; a new one is given to its buyer, to whom the app's hint names, or to a new anonymous customer.
+
+    Keys that a statement names together are one line: new keys join a known one, and two known lines that turn out to be one become it.
+    """
+    known = await db.find_places(tx, [key for one in said for key in one.keys])
+    families = _families(said)
+    new = [family for family in families if not any(key in known for key in family.keys)]
+    places = dict(known)
+    if new:
+        owners = await _first_owners(tx, new)
+        for family in new:
+            places[family.keys[0]] = Place(customer_id=owners[family.keys[0]], line_id=LineId(tx.new_id("sub")))
+    for family in families:
+        place = await _one_place(tx, [places[key] for key in family.keys if key in places])
+        places |= dict.fromkeys(family.keys, place)
+    await db.insert_places(tx, {key: place for key, place in places.items() if key not in known})
+    return places
 
 
-async def _first_owners(tx: Tx, missing: Mapping[Key, Said]) -> dict[Key, CustomerId]:
-    hints = await _hinted(tx, list(missing.values()))
-    nobodys = {key: anonymous_app_user_id(f"{tx.project_id}|{'|'.join(key)}") for key, one in missing.items() if not (one.buyer or key in hints)}
+@value
+class Family:
+    """Keys of one line, and who spoke of it."""
+
+    keys: tuple[Key, ...]
+    said: tuple[Said, ...]
+
+
+def _families(said: Sequence[Said]) -> list[Family]:
+    """Statements gathered by the lines they speak of, through any key they share."""
+    families: list[Family] = []
+    for one in said:
+        touched = [family for family in families if not set(family.keys).isdisjoint(one.keys)]
+        joined = Family(
+            keys=tuple(dict.fromkeys(key for keys in (*(family.keys for family in touched), one.keys) for key in keys)),
+            said=(*(other for family in touched for other in family.said), one),
+        )
+        families = [*(family for family in families if family not in touched), joined]
+    return families
+
+
+async def _one_place(tx: Tx, found: Sequence[Place]) -> Place:
+    """The one line of a family, whose newest keys come first: the oldest line we know takes in what the others hold."""
+    target, *others = sorted(set(found), key=lambda place: place.line_id)
+    if others:
+        people = sorted({place.customer_id for place in (target, *others)})
+        await customers.lock(tx, people)
+        for source in others:
+            await db.join_lines(tx, source, target, source_is_newer=source == found[0])
+        await customers.bump(tx, dict.fromkeys(people, 0))
+    return target
+
+
+async def _first_owners(tx: Tx, families: Sequence[Family]) -> dict[Key, CustomerId]:
+    claimed = await _claimed(tx, [one for family in families for one in family.said])
+    owners: dict[Key, CustomerId] = {}
+    nobodys: dict[Key, str] = {}
+    for family in families:
+        named = [claimed[one.key] for one in family.said if one.key in claimed]
+        if named:
+            owners[family.keys[0]] = named[0]
+        else:
+            nobodys[family.keys[0]] = anonymous_app_user_id(f"{tx.project_id}|{'|'.join(family.keys[0])}")
     anonymous, _ = await customers.ensure(tx, list(nobodys.values())) if nobodys else ({}, set())
-    return {key: one.buyer or hints.get(key) or anonymous[nobodys[key]] for key, one in missing.items()}
+    return owners | {key: anonymous[nobody] for key, nobody in nobodys.items()}
+
+
+async def _claimed(tx: Tx, said: Sequence[Said]) -> dict[Key, CustomerId]:
+    """Who each line's statements say bought it: who posted it, whom the project's backend named, or whom the app's hint fits."""
+    hinted = await _hinted(tx, [one for one in said if one.buyer is None and one.statement.app_user_id is None])
+    ids = await customers.ensure_named(tx, _named(said))
+    claimed = dict(hinted)
+    for one in said:
+        if one.statement.app_user_id is not None:
+            claimed[one.key] = ids[one.statement.app_user_id]
+        if one.buyer is not None:
+            claimed[one.key] = one.buyer
+    return claimed
+
+
+def _named(said: Sequence[Said]) -> dict[str, datetime]:
+    """Whom the project's backend named as buyers, each with the newest thing they bought themselves."""
+    named: dict[str, datetime] = {}
+    for one in said:
+        if one.statement.app_user_id is not None:
+            bought = max((purchase.purchased_at for purchase in one.statement.purchases if not purchase.is_renewal), default=EPOCH)
+            named[one.statement.app_user_id] = max(bought, named.get(one.statement.app_user_id, EPOCH))
+    return named
 
 
 async def _hinted(tx: Tx, said: Sequence[Said]) -> dict[Key, CustomerId]:
-    """Customers whose app user id is the token the app attached at the purchase, in either spelling of a UUID."""
+    """Customers whose app user id is the token the app attached at the purchase, in either spelling of a UUID, or hashed."""
     hints = {one.key: one.statement.customer_hint for one in said if one.statement.customer_hint}
     if not hints:
         return {}
     found = await customers.find(tx, [spelling for hint in hints.values() for spelling in (hint, hint.upper())])
-    return {key: found.get(hint) or found[hint.upper()] for key, hint in hints.items() if hint in found or hint.upper() in found}
+    hashed = await customers.find_hashed(tx, [hint.lower() for hint in hints.values() if is_sha256(hint)])
+    fitting = {key: found.get(hint) or found.get(hint.upper()) or hashed.get(hint.lower()) for key, hint in hints.items()}
+    return {key: customer_id for key, customer_id in fitting.items() if customer_id is not None}
 
 
 async def _settle_owners(tx: Tx, said: Sequence[Said], places: dict[Key, Place]) -> dict[Key, Place]:
     """Applies the restore behavior where somebody else than the owner comes with a purchase."""
-    hints = await _hinted(tx, [one for one in said if one.buyer is None and any(not bought.is_renewal for bought in one.statement.purchases)])
-    claims = {one.key: (one, claimant) for one in said if (claimant := one.buyer or hints.get(one.key)) and claimant != places[one.key].customer_id}
-    for key, (one, claimant) in claims.items():
-        owner = places[key].customer_id
-        if owner != claimant and await _settle(tx, one, owner, claimant):
+    claimed = await _claimed(tx, said)
+    claims = [(one, claimed[one.key]) for one in said if one.key in claimed and claimed[one.key] != places[one.key].customer_id]
+    if not claims:
+        return places
+    lines = await db.load(tx, [places[one.key] for one, _ in claims])
+    for one, claimant in claims:
+        owner = places[one.key].customer_id
+        is_claim = one.buyer is not None or _brings_news(lines.get(places[one.key].line_id), one.statement)
+        if owner != claimant and await _settle(tx, one, owner, claimant, is_claim=is_claim):
             places = await db.find_places(tx, places)  # one settlement may move more lines than the one claimed
     return places
 
 
-async def _settle(tx: Tx, one: Said, owner: CustomerId, claimant: CustomerId) -> bool:
-    """True where the line changed hands."""
+def _brings_news(line: Line | None, statement: Statement) -> bool:
+    """Whether the customer bought something anew: a store that repeats who bought long ago claims nothing."""
+    known = {held.purchase.transaction for held in line.held} if line else set()
+    return any(not bought.is_renewal and bought.transaction not in known for bought in statement.purchases)
+
+
+async def _settle(tx: Tx, one: Said, owner: CustomerId, claimant: CustomerId, *, is_claim: bool) -> bool:
+    """True where the line changed hands. What is no claim can still give a name to what nobody owned."""
     await customers.lock(tx, [owner, claimant])
     people = await customers.load(tx, [owner, claimant])
+    if one.buyer is None and people[owner].deleted_at is not None:
+        return False  # a store's word brings back nobody who was deleted; only they can, by restoring
+    owner_is_anonymous = all(is_anonymous(alias) for alias in people[owner].aliases)
+    if not is_claim and not owner_is_anonymous:
+        return False
     behavior: RestoreBehavior = (await catalog.require_project(tx)).restore_behavior
     held = await db.load_of_customers(tx, [owner])
     match ownership.settle(
         behavior,
-        owner_is_anonymous=all(is_anonymous(alias) for alias in people[owner].aliases),
+        owner_is_anonymous=owner_is_anonymous,
         owner_is_active=any(line.held and line.held[-1].purchase.kind == "subscription" and rules.is_entitled(line, tx.now) for line in held),
         is_restore=one.is_restore,
         is_known_to_claimant=one.buyer is None,
@@ -193,7 +316,8 @@ async def _settle(tx: Tx, one: Said, owner: CustomerId, claimant: CustomerId) ->
             await join(tx, owner, claimant)
             return True
         case "transfer":
-            await transfer(tx, owner, claimant, one.key, one.app_id)
+            assert one.app_id is not None, "what was granted by hand is claimed by nobody"
+            await transfer(tx, owner, claimant, app_ids=[one.app_id])
             return True
         case "refuse":
             raise ReceiptInUse

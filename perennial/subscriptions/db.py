@@ -5,13 +5,13 @@ Rows are looked up key by key (`LATERAL`), so that a table that has grown faster
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from perennial.base.db import Row, Tx
 from perennial.base.ids import CustomerId, LineId
 from perennial.base.money import Money
 from perennial.base.value import value
-from perennial.subscriptions.model import Held, Line, Offer, Purchase, Renewal, Revocation, Told, ToldLine
+from perennial.subscriptions.model import Booked, Held, Line, Offer, Purchase, Refund, Renewal, Revocation, Told, ToldLine
 
 Key = tuple[str, str, str]  # store, environment, the store's own key of the line
 
@@ -131,6 +131,22 @@ async def _with_contents(tx: Tx, rows: Sequence[Row]) -> dict[LineId, Line]:
     return {row["line_id"]: _line(row, held.get(row["line_id"], []), said.get(row["line_id"], [])) for row in rows}
 
 
+async def was_sold(tx: Tx, app_id: str, product: str) -> bool:
+    """Whether any customer has bought it, or will be changed to it. It looks through everything where none has: for rare acts of a person."""
+    found: bool = await tx.fetch_value(
+        """
+        SELECT EXISTS (SELECT FROM line l WHERE l.app_id = %(app_id)s AND (
+          EXISTS (SELECT FROM purchase p
+                  WHERE p.project_id = l.project_id AND p.customer_id = l.customer_id AND p.line_id = l.line_id AND p.product = %(product)s)
+          OR EXISTS (SELECT FROM renewal r
+                     WHERE r.project_id = l.project_id AND r.customer_id = l.customer_id AND r.line_id = l.line_id AND r.next_product = %(product)s)))
+        """,
+        app_id=app_id,
+        product=product,
+    )
+    return found
+
+
 async def due(tx: Tx, limit: int) -> list[Place]:
     """Lines whose time has come. Not held: customers are held before their lines, by everyone."""
     rows = await tx.fetch(
@@ -148,12 +164,30 @@ async def due(tx: Tx, limit: int) -> list[Place]:
 async def save(tx: Tx, lines: Sequence[Line], before: dict[LineId, Line]) -> None:
     """Writes what differs from `before`: three statements, whatever the number of lines."""
     await _upsert_lines(tx, lines)
+    await _forget_repeated(tx, lines, before)
     purchases = [_purchase_row(line, held, tx) for line in lines for held in line.held if held not in _known(before.get(line.line_id))]
     renewals = [_renewal_row(line, one, tx) for line in lines for one in line.renewals if one not in _said(before.get(line.line_id))]
     if purchases:
         await _upsert_purchases(tx, purchases)
     if renewals:
         await _upsert_renewals(tx, renewals)
+
+
+async def _forget_repeated(tx: Tx, lines: Sequence[Line], before: dict[LineId, Line]) -> None:
+    """Snapshots that merging left out, as they only repeat their neighbours."""
+    gone = [(line, one.as_of) for line in lines for one in _said(before.get(line.line_id)) if one not in line.renewals]
+    if gone:
+        await tx.execute(
+            """
+            DELETE FROM renewal r
+            USING unnest(%(customers)s::text[], %(ids)s::text[], %(moments)s::timestamptz[]) AS gone (customer_id, line_id, as_of)
+            WHERE r.project_id = %(project_id)s AND r.customer_id = gone.customer_id AND r.line_id = gone.line_id AND r.as_of = gone.as_of
+            """,
+            project_id=tx.project_id,
+            customers=[line.customer_id for line, _ in gone],
+            ids=[line.line_id for line, _ in gone],
+            moments=[as_of for _, as_of in gone],
+        )
 
 
 def _known(line: Line | None) -> tuple[Held, ...]:
@@ -176,8 +210,10 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
             "store_line": line.store_line,
             "told_auto_renew": line.told.auto_renew,
             "told_next_product": line.told.next_product,
+            "told_paused": line.told.paused,
             "heard_at": line.heard_at,
             "wake_at": line.wake_at,
+            "newest_key": line.newest_key,
         }
         for line in lines
     ]
@@ -185,7 +221,8 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
         """
         INSERT INTO line SELECT * FROM jsonb_populate_recordset(NULL::public.line, %(rows)s)
         ON CONFLICT (project_id, customer_id, line_id) DO UPDATE SET told_auto_renew = excluded.told_auto_renew,
-          told_next_product = excluded.told_next_product, heard_at = excluded.heard_at, wake_at = excluded.wake_at
+          told_next_product = excluded.told_next_product, told_paused = excluded.told_paused,
+          heard_at = excluded.heard_at, wake_at = excluded.wake_at, newest_key = excluded.newest_key
         """,
         rows=rows,
     )
@@ -199,12 +236,16 @@ async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
           product = excluded.product, kind = excluded.kind, purchased_at = excluded.purchased_at, expires_at = excluded.expires_at,
           as_of = excluded.as_of, is_first = excluded.is_first, is_renewal = excluded.is_renewal, period_type = excluded.period_type,
           ownership = excluded.ownership, price_amount = excluded.price_amount, price_currency = excluded.price_currency,
+          tax_amount = excluded.tax_amount, commission_amount = excluded.commission_amount, refunds = excluded.refunds,
           quantity = excluded.quantity, offer_kind = excluded.offer_kind, offer_identifier = excluded.offer_identifier,
           country = excluded.country, revoked_at = excluded.revoked_at, revoked_refunded = excluded.revoked_refunded,
           revoked_share_ppm = excluded.revoked_share_ppm, is_superseded = excluded.is_superseded, is_summary = excluded.is_summary,
           presented_offering = excluded.presented_offering, told_purchased = excluded.told_purchased,
           told_expires_at = excluded.told_expires_at, told_revoked_at = excluded.told_revoked_at, told_expired = excluded.told_expired,
-          told_reversals = excluded.told_reversals, told_billing_issue = excluded.told_billing_issue
+          told_reversals = excluded.told_reversals, told_billing_issue = excluded.told_billing_issue,
+          told_refunds = excluded.told_refunds, booked_gross = excluded.booked_gross, booked_tax = excluded.booked_tax,
+          booked_commission = excluded.booked_commission, booked_refunded = excluded.booked_refunded,
+          booked_currency = excluded.booked_currency, booked_postings = excluded.booked_postings
         """,
         rows=rows,
     )
@@ -217,34 +258,81 @@ async def _upsert_renewals(tx: Tx, rows: list[dict[str, Any]]) -> None:
         ON CONFLICT (project_id, customer_id, line_id, as_of) DO UPDATE SET
           transaction = excluded.transaction, auto_renew = excluded.auto_renew, next_product = excluded.next_product,
           off_reason = excluded.off_reason, in_billing_retry = excluded.in_billing_retry, grace_until = excluded.grace_until,
-          ended = excluded.ended, price_consent = excluded.price_consent
+          ended = excluded.ended, price_consent = excluded.price_consent, pause = excluded.pause, resumes_at = excluded.resumes_at
         """,
         rows=rows,
     )
 
 
-async def move(tx: Tx, source: CustomerId, target: CustomerId, *, app_id: str | None = None) -> list[LineId]:
-    """Lines of one customer become another's, with all they hold; only those of one app where it is named."""
+async def join_lines(tx: Tx, source: Place, target: Place, *, source_is_newer: bool) -> None:
+    """Two lines turn out to be one: what `source` holds is `target`'s from now on, and so are the store's keys for it."""
+    if source_is_newer:
+        await tx.execute(
+            """
+            UPDATE line t SET newest_key = coalesce(s.newest_key, s.store_line) FROM line s
+            WHERE s.project_id = %(project_id)s AND s.customer_id = %(customer)s AND s.line_id = %(line)s
+              AND t.project_id = %(project_id)s AND t.customer_id = %(target_customer)s AND t.line_id = %(target_line)s
+            """,
+            project_id=tx.project_id,
+            customer=source.customer_id,
+            line=source.line_id,
+            target_customer=target.customer_id,
+            target_line=target.line_id,
+        )
+    for statement in _JOIN:
+        await tx.execute(
+            statement,
+            project_id=tx.project_id,
+            customer=source.customer_id,
+            line=source.line_id,
+            target_customer=target.customer_id,
+            target_line=target.line_id,
+        )
+
+
+_JOIN: tuple[LiteralString, ...] = (
+    """
+    INSERT INTO purchase
+    SELECT (jsonb_populate_record(p, jsonb_build_object('customer_id', %(target_customer)s::text, 'line_id', %(target_line)s::text))).*
+    FROM purchase p WHERE p.project_id = %(project_id)s AND p.customer_id = %(customer)s AND p.line_id = %(line)s ON CONFLICT DO NOTHING
+    """,
+    """
+    INSERT INTO renewal
+    SELECT (jsonb_populate_record(r, jsonb_build_object('customer_id', %(target_customer)s::text, 'line_id', %(target_line)s::text))).*
+    FROM renewal r WHERE r.project_id = %(project_id)s AND r.customer_id = %(customer)s AND r.line_id = %(line)s ON CONFLICT DO NOTHING
+    """,
+    """
+    UPDATE line_directory SET customer_id = %(target_customer)s, line_id = %(target_line)s
+    WHERE project_id = %(project_id)s AND customer_id = %(customer)s AND line_id = %(line)s
+    """,
+    """
+    DELETE FROM line WHERE project_id = %(project_id)s AND customer_id = %(customer)s AND line_id = %(line)s
+      AND NOT (%(target_customer)s = customer_id AND %(target_line)s = line_id)
+    """,
+)
+
+
+async def move(tx: Tx, source: CustomerId, target: CustomerId, *, app_ids: Sequence[str] | None = None) -> list[LineId]:
+    """Lines of one customer become another's, with all they hold; only those of some apps where they are named."""
     rows = await tx.fetch(
         """
-        UPDATE line SET customer_id = %(target)s WHERE customer_id = %(source)s AND (%(app_id)s::text IS NULL OR app_id = %(app_id)s)
-        RETURNING line_id, store, environment, store_line
+        UPDATE line SET customer_id = %(target)s WHERE customer_id = %(source)s AND (%(apps)s::text[] IS NULL OR app_id = ANY (%(apps)s))
+        RETURNING line_id
         """,
         source=source,
         target=target,
-        app_id=app_id,
+        apps=None if app_ids is None else list(app_ids),
     )
     await tx.execute(
         """
         UPDATE line_directory d SET customer_id = %(target)s
-        FROM unnest(%(stores)s::text[], %(environments)s::text[], %(lines)s::text[]) AS moved (store, environment, store_line)
-        WHERE d.project_id = %(project_id)s AND d.store = moved.store AND d.environment = moved.environment AND d.store_line = moved.store_line
+        FROM unnest(%(ids)s::text[]) AS moved (line_id)
+        WHERE d.project_id = %(project_id)s AND d.customer_id = %(source)s AND d.line_id = moved.line_id
         """,
         project_id=tx.project_id,
+        source=source,
         target=target,
-        stores=[row["store"] for row in rows],
-        environments=[row["environment"] for row in rows],
-        lines=[row["store_line"] for row in rows],
+        ids=[row["line_id"] for row in rows],
     )
     return [row["line_id"] for row in rows]
 
@@ -264,7 +352,8 @@ def _line(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
         held=tuple(held),
         renewals=tuple(renewals),
         wake_at=row["wake_at"],
-        told=ToldLine(auto_renew=row["told_auto_renew"], next_product=row["told_next_product"]),
+        newest_key=row["newest_key"],
+        told=ToldLine(auto_renew=row["told_auto_renew"], next_product=row["told_next_product"], paused=row["told_paused"]),
     )
 
 
@@ -281,11 +370,14 @@ def _held(row: Row) -> Held:
             is_renewal=row["is_renewal"],
             period_type=row["period_type"],
             ownership=row["ownership"],
-            price=_price(row["price_amount"], row["price_currency"]),
+            price=_money(row["price_amount"], row["price_currency"]),
+            tax=_money(row["tax_amount"], row["price_currency"]),
+            commission=_money(row["commission_amount"], row["price_currency"]),
             quantity=row["quantity"],
             offer=Offer(kind=row["offer_kind"], identifier=row["offer_identifier"]) if row["offer_kind"] else None,
             country=row["country"],
             revocation=_revocation(row),
+            refunds=tuple(_refund(refund) for refund in row["refunds"]),
             is_superseded=row["is_superseded"],
             is_summary=row["is_summary"],
         ),
@@ -296,18 +388,36 @@ def _held(row: Row) -> Held:
             expired=row["told_expired"],
             reversals=row["told_reversals"],
             billing_issue=row["told_billing_issue"],
+            refunds=tuple(row["told_refunds"]),
+        ),
+        booked=Booked(
+            gross=row["booked_gross"],
+            tax=row["booked_tax"],
+            commission=row["booked_commission"],
+            refunded=row["booked_refunded"],
+            currency=row["booked_currency"],
+            postings=row["booked_postings"],
         ),
         presented_offering=row["presented_offering"],
     )
 
 
-def _price(amount: int | None, currency: str | None) -> Money | None:
+def _money(amount: int | None, currency: str | None) -> Money | None:
     return None if amount is None or currency is None else Money(amount=amount, currency=currency)
 
 
 def _revocation(row: Row) -> Revocation | None:
     at: datetime | None = row["revoked_at"]
     return None if at is None else Revocation(at=at, refunded=row["revoked_refunded"], share_ppm=row["revoked_share_ppm"])
+
+
+def _refund(refund: dict[str, Any]) -> Refund:
+    return Refund(
+        identifier=refund["identifier"],
+        at=datetime.fromisoformat(refund["at"]),
+        amount=Money(amount=refund["amount"], currency=refund["currency"]),
+        is_reversed=refund["is_reversed"],
+    )
 
 
 def _renewal(row: Row) -> Renewal:
@@ -321,6 +431,8 @@ def _renewal(row: Row) -> Renewal:
         grace_until=row["grace_until"],
         ended=row["ended"],
         price_consent=row["price_consent"],
+        pause=row["pause"],
+        resumes_at=row["resumes_at"],
     )
 
 
@@ -346,6 +458,9 @@ def _purchase_row(line: Line, held: Held, tx: Tx) -> dict[str, Any]:
         "country": purchase.country,
         "price_amount": price.amount if price else None,
         "price_currency": price.currency if price else None,
+        "tax_amount": purchase.tax.amount if purchase.tax else None,
+        "commission_amount": purchase.commission.amount if purchase.commission else None,
+        "refunds": [_refund_row(refund) for refund in purchase.refunds],
         "offer_kind": offer.kind if offer else None,
         "offer_identifier": offer.identifier if offer else None,
         "revoked_at": revocation.at if revocation else None,
@@ -360,6 +475,24 @@ def _purchase_row(line: Line, held: Held, tx: Tx) -> dict[str, Any]:
         "told_expired": told.expired,
         "told_reversals": told.reversals,
         "told_billing_issue": told.billing_issue,
+        "told_refunds": list(told.refunds),
+        "booked_gross": held.booked.gross,
+        "booked_tax": held.booked.tax,
+        "booked_commission": held.booked.commission,
+        "booked_refunded": held.booked.refunded,
+        "booked_currency": held.booked.currency,
+        "booked_postings": held.booked.postings,
+    }
+
+
+def _refund_row(refund: Refund) -> dict[str, Any]:
+    money = refund.amount
+    return {
+        "identifier": refund.identifier,
+        "at": refund.at.isoformat(),
+        "amount": money.amount,
+        "currency": money.currency,
+        "is_reversed": refund.is_reversed,
     }
 
 
@@ -377,4 +510,6 @@ def _renewal_row(line: Line, renewal: Renewal, tx: Tx) -> dict[str, Any]:
         "grace_until": renewal.grace_until,
         "ended": renewal.ended,
         "price_consent": renewal.price_consent,
+        "pause": renewal.pause,
+        "resumes_at": renewal.resumes_at,
     }

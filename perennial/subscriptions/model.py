@@ -11,21 +11,46 @@ from perennial.base.ids import AppId, CustomerId, LineId
 from perennial.base.money import Money
 from perennial.base.value import value
 
-Store = Literal["app_store", "mac_app_store", "test_store"]
+Store = Literal[
+    "app_store",
+    "mac_app_store",
+    "play_store",
+    "stripe",
+    "amazon",
+    "roku",
+    "paddle",
+    "microsoft",
+    "external",  # another system of the project's own, told by the External Purchases API
+    "promotional",  # granted by hand: no money, no store
+    "test_store",
+]
 Environment = Literal["production", "sandbox"]
 Kind = Literal["subscription", "consumable", "non_consumable", "non_renewing"]
-PeriodType = Literal["normal", "intro", "trial"]
+PeriodType = Literal["normal", "intro", "trial", "prepaid", "promotional"]
 Ownership = Literal["purchased", "family_shared"]
-EndReason = Literal["unsubscribe", "billing_error", "price_increase", "developer", "customer_support", "unknown"]
+EndReason = Literal["unsubscribe", "billing_error", "price_increase", "developer", "customer_support", "subscription_paused", "unknown"]
 
 
 @value
 class Revocation:
-    """A refund, or family access taken back. `share_ppm` is the refunded part in millionths of the price."""
+    """Access taken back before the period's end. `share_ppm` is the part of the price refunded with it, in millionths."""
 
     at: datetime
-    refunded: bool  # False when family access ended: no money moved
+    refunded: bool  # False where no money moved: family access ended, a store's revocation without a refund
     share_ppm: int = 1_000_000
+
+
+@value
+class Refund:
+    """Money given back that by itself takes no access: partial refunds, refunds without a revocation, lost disputes.
+
+    Keyed by the store's id of the refund. What a `Revocation` gave back is not said here again.
+    """
+
+    identifier: str
+    at: datetime
+    amount: Money  # positive, in the purchase's currency
+    is_reversed: bool = False  # the refund failed later, or the dispute was won: the money stayed
 
 
 @value
@@ -50,11 +75,14 @@ class Purchase:
     is_renewal: bool  # charged by the store without an act of the customer
     period_type: PeriodType = "normal"
     ownership: Ownership = "purchased"
-    price: Money | None = None
+    price: Money | None = None  # what the customer paid, taxes included; None: the store did not say
+    tax: Money | None = None  # the part of `price` that is tax, where the store says it
+    commission: Money | None = None  # what the store kept of it, where the store says it
     quantity: int = 1
     offer: Offer | None = None
     country: str | None = None  # ISO 3166 alpha-2
     revocation: Revocation | None = None
+    refunds: tuple[Refund, ...] = ()  # by identifier
     is_superseded: bool = False  # replaced by an upgrade: its successor decides
     is_summary: bool = False  # from a source that tells less (legacy receipts): a full statement counts before it, whatever the dates
 
@@ -72,14 +100,21 @@ class Renewal:
     grace_until: datetime | None = None
     ended: EndReason | None = None  # the store's own word that the period ended and nothing followed
     price_consent: Literal["pending", "accepted"] | None = None
+    pause: Literal["scheduled", "in_force"] | None = None  # scheduled: access goes on until the period's end
+    resumes_at: datetime | None = None  # when a pause ends by itself
 
 
 @value
 class Statement:
     """One line of one store, as one message tells it.
 
-    `line` is the store's key of the subscription or one-time purchase (Apple: originalTransactionId). `customer_hint` is what the
-    app attached at the purchase to say who buys (Apple: appAccountToken), lower case.
+    `line` is the store's key of the subscription or one-time purchase (Apple: originalTransactionId, Google: purchase token). A line
+    may have several keys over its life: `also` names those this statement knows of (Google: linkedPurchaseToken, Amazon: the receipt
+    a change of product replaced); all of them are one line to us, whichever came first.
+
+    `customer_hint` is what the app attached at the purchase to say who buys: an app user id or its SHA-256 in hex (Apple:
+    appAccountToken, lower case; Google: obfuscatedExternalAccountId); it counts where such a customer is known. `app_user_id` is the
+    buyer by the word of the project's own backend (Stripe metadata); such a customer is made where there is none.
     """
 
     store: Store
@@ -87,7 +122,9 @@ class Statement:
     line: str
     purchases: tuple[Purchase, ...]
     renewals: tuple[Renewal, ...] = ()
+    also: tuple[str, ...] = ()
     customer_hint: str | None = None
+    app_user_id: str | None = None
 
 
 @value
@@ -100,6 +137,19 @@ class Told:
     expired: bool = False
     reversals: int = 0
     billing_issue: bool = False
+    refunds: tuple[str, ...] = ()  # identifiers of `Purchase.refunds` told; one told as reversed since ends in "!"
+
+
+@value
+class Booked:
+    """What the ledger has of one purchase, in minor units of its price's currency: what is missing is posted, never twice."""
+
+    gross: int = 0
+    tax: int = 0
+    commission: int = 0
+    refunded: int = 0
+    currency: str | None = None  # of the amounts; None where nothing was booked
+    postings: int = 0  # how often the ledger was brought up to date: part of its keys, so that the same correction can be made twice
 
 
 @value
@@ -108,14 +158,16 @@ class ToldLine:
 
     auto_renew: bool = True
     next_product: str | None = None
+    paused: bool = False  # a pause, scheduled or in force
 
 
 @value
 class Held:
-    """A purchase as a customer holds it: the store's word, what we told of it, and where it was presented."""
+    """A purchase as a customer holds it: the store's word, what we told of it, what the ledger has, and where it was presented."""
 
     purchase: Purchase
     told: Told = Told()
+    booked: Booked = Booked()
     presented_offering: str | None = None
 
 
@@ -125,7 +177,7 @@ class Line:
 
     line_id: LineId
     customer_id: CustomerId
-    app_id: AppId
+    app_id: AppId | None  # None for what was granted by hand
     store: Store
     environment: Environment
     store_line: str
@@ -134,6 +186,12 @@ class Line:
     renewals: tuple[Renewal, ...] = ()
     told: ToldLine = ToldLine()
     wake_at: datetime | None = None
+    newest_key: str | None = None  # where the store has given the line another key since `store_line`
+
+    @property
+    def subject(self) -> str:
+        """The key to ask the store by."""
+        return self.newest_key or self.store_line
 
 
 EventType = Literal[
@@ -146,6 +204,7 @@ EventType = Literal[
     "BILLING_ISSUE",
     "EXPIRATION",
     "SUBSCRIPTION_EXTENDED",
+    "SUBSCRIPTION_PAUSED",
     "REFUND",  # ours: a refund of an earlier period; the vendor tells only the latest period's
     "REFUND_REVERSED",
 ]
@@ -162,9 +221,10 @@ class Telling:
     reason: EndReason | None = None
     new_product: str | None = None
     grace_until: datetime | None = None
+    resumes_at: datetime | None = None
     refunded: Money | None = None
     is_trial_conversion: bool = False
     renewal_number: int = 1
 
 
-Status = Literal["active", "in_grace_period", "in_billing_retry", "expired", "revoked"]
+Status = Literal["active", "in_grace_period", "in_billing_retry", "paused", "expired", "revoked"]

@@ -6,15 +6,18 @@ to be told now. Sources of the stores' rules: Apple's App Store Server Notificat
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import replace
-from perennial.subscriptions.model import Held, Line, Purchase, Renewal, Statement, Status
+from perennial.subscriptions.model import Held, Line, Purchase, Refund, Renewal, Statement, Status, Store
 
 # A period that should have renewed: stores announce late, so we ask the store soon and give up a day later.
 ASK_AFTER = timedelta(minutes=5)
 ASK_TEST_STORE_BEFORE = timedelta(minutes=1)
 SILENCE_MEANS_OVER = timedelta(hours=24)
+# Stores we read as a whole, again and again: what they say twice in a row is kept once.
+SNAPSHOT_STORES: frozenset[Store] = frozenset({"play_store", "stripe", "amazon", "roku", "paddle", "microsoft"})
 # A period that was not going to renew: an hour of grace for a change of mind still on its way.
 CANCELLED_MEANS_OVER = timedelta(hours=1)
 
@@ -26,9 +29,17 @@ def merge(line: Line, statement: Statement, heard_at: datetime) -> Line:
     """What we know together with what was said. Any order, any repetition: the same result."""
     held = _merge_purchases(line.held, statement.purchases)
     renewals = _merge_renewals(line.renewals, statement.renewals)
-    if held == line.held and renewals == line.renewals:
+    if line.store in SNAPSHOT_STORES:
+        renewals = _first_and_last_of_each_run(renewals)
+    newest_key = _newest_key(line, statement)
+    if held == line.held and renewals == line.renewals and newest_key == line.newest_key:
         return line
-    return replace(line, held=held, renewals=renewals, heard_at=max(line.heard_at, heard_at))
+    return replace(line, held=held, renewals=renewals, newest_key=newest_key, heard_at=max(line.heard_at, heard_at))
+
+
+def _newest_key(line: Line, statement: Statement) -> str | None:
+    """A statement that names the key we ask by as an earlier one of its own has the newer."""
+    return statement.line if line.subject in statement.also else line.newest_key
 
 
 def _merge_purchases(held: Sequence[Held], said: Sequence[Purchase]) -> tuple[Held, ...]:
@@ -48,9 +59,18 @@ def newer(left: Purchase, right: Purchase) -> Purchase:
     return replace(
         last,
         price=last.price or first.price,
+        tax=last.tax or (first.tax if last.price in (None, first.price) else None),
+        commission=last.commission or (first.commission if last.price in (None, first.price) else None),
         offer=last.offer or first.offer,
         country=last.country or first.country,
+        refunds=_merge_refunds(first.refunds, last.refunds),
     )
+
+
+def _merge_refunds(first: Sequence[Refund], last: Sequence[Refund]) -> tuple[Refund, ...]:
+    """Money once given back is not forgotten by a message that does not speak of it."""
+    known = {refund.identifier: refund for refund in (*first, *last)}
+    return tuple(known[identifier] for identifier in sorted(known))
 
 
 def _merge_renewals(known: Sequence[Renewal], said: Sequence[Renewal]) -> tuple[Renewal, ...]:
@@ -59,6 +79,17 @@ def _merge_renewals(known: Sequence[Renewal], said: Sequence[Renewal]) -> tuple[
         before = by_moment.get(renewal.as_of)
         by_moment[renewal.as_of] = renewal if before is None else max(before, renewal, key=repr)
     return tuple(by_moment[moment] for moment in sorted(by_moment))
+
+
+def _first_and_last_of_each_run(renewals: Sequence[Renewal]) -> tuple[Renewal, ...]:
+    """Without the snapshots between two equal ones: since when something is so, and until when we know it, is all they tell."""
+
+    def says(renewal: Renewal) -> Renewal:
+        return replace(renewal, as_of=renewals[0].as_of)
+
+    inner = range(1, len(renewals) - 1)
+    repeated = {place for place in inner if says(renewals[place - 1]) == says(renewals[place]) == says(renewals[place + 1])}
+    return tuple(renewal for place, renewal in enumerate(renewals) if place not in repeated)
 
 
 # Reading ----------------------------------------------------------------------------------------------------------------------
@@ -143,6 +174,14 @@ def auto_renew_off_at(line: Line) -> datetime | None:
     return since
 
 
+def paused_at(line: Line) -> datetime | None:
+    """Since when a pause has been scheduled or in force."""
+    since: datetime | None = None
+    for renewal in line.renewals:
+        since = (since or renewal.as_of) if renewal.pause else None
+    return since
+
+
 def billing_issue_at(line: Line) -> datetime | None:
     """Since when the store has failed to charge for what comes after the latest period."""
     held = latest(line)
@@ -162,6 +201,8 @@ def status(line: Line, now: datetime) -> Status:
     if now < access_end(line, held):
         return "in_grace_period" if purchase.expires_at is not None and now >= purchase.expires_at else "active"
     newest = renewals_of(line, held)
+    if newest and newest[-1].pause == "in_force":
+        return "paused"
     return "in_billing_retry" if newest and newest[-1].in_billing_retry else "expired"
 
 
@@ -176,9 +217,14 @@ def is_entitled(line: Line, now: datetime) -> bool:
 def over_at(line: Line, held: Held) -> datetime:
     """When we may say that a period is over. At its end where the store said so, else after a while of silence."""
     end = access_end(line, held)
-    if was_cut_short(line, held) or ended_reason(line, held) is not None:
+    if is_grant(line) or was_cut_short(line, held) or ended_reason(line, held) is not None:
         return end
     return max(end, line.heard_at) + (SILENCE_MEANS_OVER if will_renew(line) else CANCELLED_MEANS_OVER)
+
+
+def is_grant(line: Line) -> bool:
+    """Granted by hand: it ends by itself when it was said to, and there is no store that could say more of it."""
+    return line.store == "promotional"
 
 
 def was_cut_short(line: Line, held: Held) -> bool:
@@ -197,6 +243,8 @@ def ask_at(line: Line) -> datetime | None:
     held = latest(line)
     if held is None or held.told.expired or held.purchase.expires_at is None or was_cut_short(line, held) or ended_reason(line, held):
         return None
+    if is_grant(line):
+        return None
     end = access_end(line, held)
     if line.store == "test_store":  # it renews when asked, so it is asked in time
         return end - min(ASK_TEST_STORE_BEFORE, (end - held.purchase.purchased_at) / 10)
@@ -210,6 +258,22 @@ def wake_at(line: Line, now: datetime) -> datetime | None:
         return None
     moments = [moment for moment in (ask_at(line), over_at(line, held)) if moment is not None and moment > now]
     return min(moments, default=None)
+
+
+def original_transaction(line: Line) -> str:
+    """The store's name for the line, as receivers know it: Google's first order, elsewhere the line's own key."""
+    if line.store == "play_store" and line.held:
+        return line.held[0].purchase.transaction.split("..")[0]
+    return line.store_line
+
+
+def refunded_share(purchase: Purchase) -> Fraction:
+    """How much of the price was given back, by revocation or refund: 0 to 1."""
+    revoked = Fraction(purchase.revocation.share_ppm, 1_000_000) if purchase.revocation and purchase.revocation.refunded else Fraction(0)
+    if purchase.price is None or purchase.price.amount <= 0:
+        return revoked
+    given = sum(refund.amount.amount for refund in purchase.refunds if not refund.is_reversed and refund.amount.currency == purchase.price.currency)
+    return min(Fraction(1), revoked + Fraction(given, purchase.price.amount))
 
 
 def fact_key(*parts: str | datetime | int) -> str:

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from perennial.base.money import Money
 from perennial.base.value import replace
-from perennial.subscriptions.model import EndReason, Held, Line, Telling, Told, ToldLine
+from perennial.subscriptions.model import EndReason, Held, Line, Refund, Renewal, Telling, Told, ToldLine
 from perennial.subscriptions.rules import (
     access_end,
     auto_renew_off_at,
@@ -18,9 +18,12 @@ from perennial.subscriptions.rules import (
     ended_reason,
     fact_key,
     grace_until,
+    is_grant,
     latest,
     over_at,
+    paused_at,
     present,
+    refunded_share,
     renewals_of,
     superseded_at,
     wake_at,
@@ -35,6 +38,7 @@ _RANK = {
     "RENEWAL": 1,
     "SUBSCRIPTION_EXTENDED": 2,
     "UNCANCELLATION": 3,
+    "SUBSCRIPTION_PAUSED": 3,
     "BILLING_ISSUE": 4,
     "CANCELLATION": 5,
     "REFUND": 5,
@@ -49,6 +53,7 @@ def tell(line: Line, now: datetime) -> tuple[Line, list[Telling]]:
         *_purchases(line),
         *_standing(line, now),
         *_revocations(line),
+        *_refunds(line),
         *_expirations(line, now),
         *_extensions(line),
     ]
@@ -70,7 +75,7 @@ def _purchases(line: Line) -> list[Telling]:
 def _one_purchase(line: Line, index: int, held: Held) -> list[Telling]:
     purchase = held.purchase
     before = line.held[index - 1] if index else None
-    if purchase.kind != "subscription":
+    if purchase.kind != "subscription" or is_grant(line):
         return [Telling(type="NON_RENEWING_PURCHASE", key=purchase.transaction, happened_at=purchase.purchased_at, held=held)]
     bought = Telling(
         type="INITIAL_PURCHASE" if purchase.is_first else "RENEWAL",
@@ -132,7 +137,15 @@ def _standing(line: Line, now: datetime) -> list[Telling]:
     if about_this_period and renewal.next_product not in (None, line.told.next_product, held.purchase.product):
         scheduled = fact_key("scheduled", renewal.next_product, renewal.as_of)
         tellings.append(Telling(type="PRODUCT_CHANGE", key=scheduled, happened_at=renewal.as_of, held=held, new_product=renewal.next_product))
+    if about_this_period and renewal.pause is not None and not line.told.paused:
+        tellings.append(_pause(line, held, renewal))
     return tellings
+
+
+def _pause(line: Line, held: Held, renewal: Renewal) -> Telling:
+    since = paused_at(line)
+    assert since is not None, "a paused line has a first snapshot that said so"
+    return Telling(type="SUBSCRIPTION_PAUSED", key=fact_key("paused", since), happened_at=since, held=held, resumes_at=renewal.resumes_at)
 
 
 def _billing_issue(line: Line, held: Held) -> list[Telling]:
@@ -175,6 +188,9 @@ def _revocations(line: Line) -> list[Telling]:
         revocation, told_at = held.purchase.revocation, held.told.revoked_at
         if revocation is not None and revocation.at != told_at and revocation.refunded:
             tellings.append(_refund(line, held))
+        elif revocation is not None and revocation.at != told_at and is_grant(line):
+            key = fact_key("revoked", held.purchase.transaction, revocation.at)
+            tellings.append(Telling(type="CANCELLATION", key=key, happened_at=revocation.at, held=held, reason="developer"))
         elif revocation is None and told_at is not None:
             key = fact_key(held.purchase.transaction, told_at)
             tellings.append(Telling(type="REFUND_REVERSED", key=key, happened_at=held.purchase.as_of, held=held))
@@ -186,7 +202,7 @@ def _refund(line: Line, held: Held) -> Telling:
     assert purchase.revocation is not None
     price = purchase.price
     return Telling(
-        type="CANCELLATION" if _was_latest(line, held) else "REFUND",
+        type="CANCELLATION" if _was_latest(line, held, purchase.revocation.at) else "REFUND",
         key=fact_key("refund", purchase.transaction, purchase.revocation.at),
         happened_at=purchase.revocation.at,
         held=held,
@@ -195,12 +211,36 @@ def _refund(line: Line, held: Held) -> Telling:
     )
 
 
-def _was_latest(line: Line, held: Held) -> bool:
+def _refunds(line: Line) -> list[Telling]:
+    """Money given back beside any revocation: once when it is, once more where it stayed after all."""
+    tellings: list[Telling] = []
+    for held in line.held:
+        for refund in held.purchase.refunds:
+            key = fact_key("refund", held.purchase.transaction, refund.identifier)
+            told = refund.identifier in held.told.refunds
+            if refund.is_reversed and told:
+                tellings.append(Telling(type="REFUND_REVERSED", key=key, happened_at=held.purchase.as_of, held=held))
+            elif not refund.is_reversed and not told:
+                tellings.append(_money_back(line, held, refund, key))
+    return tellings
+
+
+def _money_back(line: Line, held: Held, refund: Refund, key: str) -> Telling:
+    is_of_the_present = _was_latest(line, held, refund.at) and refunded_share(held.purchase) == 1
+    return Telling(
+        type="CANCELLATION" if is_of_the_present else "REFUND",
+        key=key,
+        happened_at=refund.at,
+        held=held,
+        reason="customer_support",
+        refunded=refund.amount,
+    )
+
+
+def _was_latest(line: Line, held: Held, moment: datetime) -> bool:
     """Whether, when it was refunded, no later period had begun."""
-    revocation = held.purchase.revocation
-    assert revocation is not None
     later = [one for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at and superseded_at(line, one) is None]
-    return superseded_at(line, held) is None and all(one.purchase.purchased_at > revocation.at for one in later)
+    return superseded_at(line, held) is None and all(one.purchase.purchased_at > moment for one in later)
 
 
 def _expirations(line: Line, now: datetime) -> list[Telling]:
@@ -220,15 +260,15 @@ def _expirations(line: Line, now: datetime) -> list[Telling]:
 def _is_over(line: Line, index: int, held: Held, now: datetime) -> bool:
     if held is latest(line):
         return now >= over_at(line, held)
-    if was_cut_short(line, held):
-        return _was_latest(line, held) and access_end(line, held) <= now
+    if was_cut_short(line, held) and (revocation := held.purchase.revocation):
+        return _was_latest(line, held, revocation.at) and access_end(line, held) <= now
     has_gap = access_end(line, held) < line.held[index + 1].purchase.purchased_at
     return has_gap and ended_reason(line, held) is not None
 
 
 def _expiration_reason(line: Line, held: Held) -> EndReason:
     if was_cut_short(line, held):
-        return "customer_support"
+        return "developer" if is_grant(line) else "customer_support"
     said = [renewal for renewal in renewals_of(line, held) if renewal.ended or renewal.off_reason]
     return (said[-1].ended or said[-1].off_reason or "unknown") if said else "unknown"
 
@@ -249,11 +289,16 @@ def _remember(line: Line, tellings: list[Telling], now: datetime) -> Line:
                 expired=_remember_expired(one, is_told_now=one.purchase.transaction in expired, now=now),
                 reversals=one.told.reversals + _is_reversed(one),
                 billing_issue=one.told.billing_issue or one.purchase.transaction in billing,
+                refunds=tuple(_refund_told(refund) for refund in one.purchase.refunds),
             ),
         )
         for one in line.held
     )
     return replace(line, held=held, told=_remember_standing(line))
+
+
+def _refund_told(refund: Refund) -> str:
+    return f"{refund.identifier}!" if refund.is_reversed else refund.identifier
 
 
 def _is_reversed(held: Held) -> bool:
@@ -272,4 +317,4 @@ def _remember_standing(line: Line) -> ToldLine:
         still_ahead = held is not None and line.told.next_product != held.purchase.product
         return ToldLine(auto_renew=told_auto_renew(line), next_product=line.told.next_product if still_ahead else None)
     next_product = renewal.next_product if renewal.next_product != held.purchase.product else None
-    return ToldLine(auto_renew=renewal.auto_renew is not False, next_product=next_product)
+    return ToldLine(auto_renew=renewal.auto_renew is not False, next_product=next_product, paused=renewal.pause is not None)

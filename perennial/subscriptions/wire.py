@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from perennial.base.ids import AppId, EventId
+from perennial.base.money import Money
 from perennial.base.time import FOREVER, to_ms
 from perennial.catalog.model import Product
 from perennial.customers.model import Customer
-from perennial.subscriptions.model import Line, Telling
-from perennial.subscriptions.rules import access_end
+from perennial.subscriptions.model import Line, Purchase, Telling
+from perennial.subscriptions.rules import access_end, original_transaction
 
 _REASONS = {
     "unsubscribe": "UNSUBSCRIBE",
@@ -20,6 +21,7 @@ _REASONS = {
     "price_increase": "PRICE_INCREASE",
     "developer": "DEVELOPER_INITIATED",
     "customer_support": "CUSTOMER_SUPPORT",
+    "subscription_paused": "SUBSCRIPTION_PAUSED",
     "unknown": "UNKNOWN",
 }
 
@@ -48,17 +50,19 @@ def event_body(
             body["new_product_id"] = telling.new_product
         case "BILLING_ISSUE":
             body["grace_period_expiration_at_ms"] = to_ms(telling.grace_until) if telling.grace_until else None
+        case "SUBSCRIPTION_PAUSED":
+            body["auto_resume_at_ms"] = to_ms(telling.resumes_at) if telling.resumes_at else None
         case _:
             pass
     return body
 
 
 def transfer_body(
-    app_id: AppId, store: str, environment: str, *, source: Customer, target: Customer, event_id: EventId, sequence: int, now: datetime
+    app_id: AppId | None, store: str, environment: str, *, source: Customer, target: Customer, event_id: EventId, sequence: int, now: datetime
 ) -> dict[str, Any]:
     """A transfer names no app user id: it is told once, for the customer who now holds the purchases."""
     return {
-        "app_id": app_id,
+        **({} if app_id is None else {"app_id": app_id}),
         "event_timestamp_ms": to_ms(now),
         "id": event_id,
         "store": store.upper(),
@@ -70,10 +74,11 @@ def transfer_body(
     }
 
 
-def _common(customer: Customer, app_id: AppId, *, event_id: EventId, now: datetime) -> dict[str, Any]:
+def _common(customer: Customer, app_id: AppId | None, *, event_id: EventId, now: datetime) -> dict[str, Any]:
+    """What was granted by hand is of no app, and names none."""
     return {
         "id": event_id,
-        "app_id": app_id,
+        **({} if app_id is None else {"app_id": app_id}),
         "event_timestamp_ms": to_ms(now),
         "app_user_id": customer.app_user_id,
         "original_app_user_id": customer.original_app_user_id,
@@ -98,7 +103,7 @@ def _purchase_fields(telling: Telling, line: Line) -> dict[str, Any]:
         "environment": line.environment.upper(),
         "presented_offering_id": telling.held.presented_offering,
         "transaction_id": purchase.transaction,
-        "original_transaction_id": line.store_line,
+        "original_transaction_id": original_transaction(line),
         "is_family_share": purchase.ownership == "family_shared",
         "country_code": purchase.country,
         "offer_code": purchase.offer.identifier if purchase.offer and purchase.offer.kind == "offer_code" else None,
@@ -111,13 +116,25 @@ def _price_fields(telling: Telling) -> dict[str, Any]:
     purchase = telling.held.purchase
     money = -telling.refunded if telling.refunded is not None else purchase.price
     amount = float(money.major) if money is not None else None
-    if purchase.period_type == "trial" or purchase.ownership == "family_shared":
+    if purchase.period_type in ("trial", "promotional") or purchase.ownership == "family_shared":
         amount = 0.0
     return {
         "price": amount if money is None or money.currency == "USD" or amount == 0 else None,
         "currency": money.currency if money is not None else None,
         "price_in_purchased_currency": amount,
-        "tax_percentage": None,
-        "commission_percentage": None,
-        "takehome_percentage": None,
+        **_shares(purchase),
     }
+
+
+def _shares(purchase: Purchase) -> dict[str, float | None]:
+    """What of the price went to tax and to the store, as shares of it; null where the store did not say."""
+    tax, commission = _share(purchase.tax, purchase.price), _share(purchase.commission, purchase.price)
+    return {
+        "tax_percentage": tax,
+        "commission_percentage": commission,
+        "takehome_percentage": None if commission is None else round(1 - commission, 4),
+    }
+
+
+def _share(part: Money | None, whole: Money | None) -> float | None:
+    return round(part.amount / whole.amount, 4) if part is not None and whole is not None and whole.amount else None

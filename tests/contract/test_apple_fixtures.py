@@ -91,15 +91,15 @@ def posted(token: str) -> bytes:
 
 def test_notification() -> None:
     token, ours = text(f"{PYTHON}/testNotification"), app("com.example", samples_root())
-    assert STORE.open(ours, posted(token), NOW) == Envelope(
+    assert STORE.open(ours, posted(token), {}, NOW) == Envelope(
         message_id="9ad56bd2-0bc6-42e0-af24-fd996d87a1e6", kind="TEST", sent_at=from_ms(1681314324000)
     )
     assert STORE.read(ours, posted(token), NOW) == Reading(note="TEST: carries no transaction")
     for wrong in (app("com.example"), app("com.other", samples_root()), app("com.example", raw("richzw__appstore/AppleRootCA-G3.cer"))):
         with pytest.raises(Untrusted):
-            STORE.open(wrong, posted(token), NOW)
+            STORE.open(wrong, posted(token), {}, NOW)
     with pytest.raises(Invalid):
-        STORE.open(ours, posted(altered(token)), NOW)
+        STORE.open(ours, posted(altered(token)), {}, NOW)
     judge = apples_verifier(samples_root(), "com.example")
     assert apple_accepts(judge.verify_and_decode_notification, token)
     assert not apple_accepts(judge.verify_and_decode_notification, altered(token))
@@ -121,12 +121,12 @@ def test_transaction_info() -> None:
     assert not apple_accepts(judge, altered(token))
 
 
-def test_renewal_info() -> None:
+async def test_renewal_info() -> None:
     token = text(f"{PYTHON}/renewalInfo")
     said = jws.verify(token, payload.RENEWAL_INFO, roots=(samples_root(),), now=NOW)
     assert said == payload.RenewalInfo(environment="Sandbox", signed_date=1672956154000)
     with pytest.raises(Untrusted, match="fetch_token"):  # it names no app, so it is never believed alone
-        STORE.read_receipt(app("com.example", samples_root()), token, Posted(), NOW)
+        await STORE.read_receipt(app("com.example", samples_root()), Posted(token=token), NOW)
     judge = apples_verifier(samples_root(), "com.example").verify_and_decode_renewal_info
     assert apple_accepts(judge, token)
     assert not apple_accepts(judge, altered(token))
@@ -135,27 +135,27 @@ def test_renewal_info() -> None:
 def test_real_notification() -> None:
     """Signed by Apple in 2022; its leaf ran out in 2023."""
     body, ours = raw("imdhemy__appstore-iap/test-notification-signed-payload.json"), app("com.Abilities")
-    assert STORE.open(ours, body, NOW) == Envelope(message_id="5e09dcfc-205e-4ea1-9883-96676f394992", kind="TEST", sent_at=from_ms(1662122492884))
+    assert STORE.open(ours, body, {}, NOW) == Envelope(message_id="5e09dcfc-205e-4ea1-9883-96676f394992", kind="TEST", sent_at=from_ms(1662122492884))
     assert STORE.read(ours, body, NOW) == Reading(note="TEST: carries no transaction")
     with pytest.raises(Untrusted, match=r"com\.Abilities"):
-        STORE.open(app("com.other"), body, NOW)
+        STORE.open(app("com.other"), body, {}, NOW)
     with pytest.raises(Untrusted, match="5 minutes in the future"):
-        STORE.open(ours, body, from_ms(1662122492884 - 300_001))
+        STORE.open(ours, body, {}, from_ms(1662122492884 - 300_001))
     token = json.loads(body)["signedPayload"]
     with pytest.raises(Invalid):
-        STORE.open(ours, posted(altered(token)), NOW)
+        STORE.open(ours, posted(altered(token)), {}, NOW)
     judge = SignedDataVerifier([raw("richzw__appstore/AppleRootCA-G3.cer")], False, ApplesEnvironment.SANDBOX, "com.Abilities")
     assert apple_accepts(judge.verify_and_decode_notification, token)
     assert not apple_accepts(judge.verify_and_decode_notification, altered(token))
 
 
-def test_xcode_transaction() -> None:
+async def test_xcode_transaction() -> None:
     token, bundle_id = text(f"{PYTHON}/xcode-signed-transaction"), "com.example.naturelab.backyardbirds.example"
     with pytest.raises(Untrusted, match="carries 1 certificates"):
-        STORE.read_receipt(app(bundle_id), token, Posted(), NOW)
+        await STORE.read_receipt(app(bundle_id), Posted(token=token), NOW)
     certificate = base64.b64decode(json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))["x5c"][0])
     with pytest.raises(Untrusted, match="carries 1 certificates"):  # not even where someone lists Xcode's certificate
-        STORE.read_receipt(app(bundle_id, certificate), token, Posted(), NOW)
+        await STORE.read_receipt(app(bundle_id, certificate), Posted(token=token), NOW)
     assert not apple_accepts(apples_verifier(certificate, bundle_id).verify_and_decode_signed_transaction, token)
 
 
@@ -205,9 +205,9 @@ def test_xcodes_certificate_is_no_authority_of_ours() -> None:
 # Receipts
 
 
-def test_real_sandbox_receipt() -> None:
+async def test_real_sandbox_receipt() -> None:
     token, ours = text("tikhop__TPInAppReceipt/receipt-sandbox-g5"), app("dev.bonzer.weeka.app")
-    reading = STORE.read_receipt(ours, token, Posted(), NOW)
+    reading = await STORE.read_receipt(ours, Posted(token=token), NOW)
     first = Purchase(
         transaction="2000001092134138",
         product="dev.bonzer.weeka.app.subscription.pro.annual",
@@ -229,15 +229,15 @@ def test_real_sandbox_receipt() -> None:
     )
     (stated,) = reading.statements
     assert (stated.line, stated.environment, stated.purchases, stated.renewals) == ("2000001092134138", "sandbox", (first, second), ())
-    assert reading.should_ask_store is True
+    assert reading.questions
     assert ReceiptUtility().extract_transaction_id_from_app_receipt(token) == first.transaction
     with pytest.raises(Untrusted, match=r"dev\.bonzer\.weeka\.app"):
-        STORE.read_receipt(app("com.other"), token, Posted(), NOW)
+        await STORE.read_receipt(app("com.other"), Posted(token=token), NOW)
 
 
-def test_real_receipt_with_sha_1() -> None:
+async def test_real_receipt_with_sha_1() -> None:
     token = content("imdhemy__laravel-in-app-purchases/product-receipt.json")["transactionReceipt"]
-    reading = STORE.read_receipt(app("com.twigano.fashion"), token, Posted(), NOW)
+    reading = await STORE.read_receipt(app("com.twigano.fashion"), Posted(token=token), NOW)
     assert [(one.line, len(one.purchases)) for one in reading.statements] == [("1000000747778008", 1), ("1000000723811158", 60)]
     (boost,) = reading.statements[0].purchases
     assert (boost.transaction, boost.product, boost.kind, boost.expires_at) == ("1000000747778008", "boost", "non_consumable", None)
@@ -254,12 +254,12 @@ def test_an_altered_real_receipt_is_untrusted(name: str) -> None:
         verified_receipt(base64.b64encode(forged).decode(), roots=(), now=NOW)
 
 
-def test_xcode_receipt() -> None:
+async def test_xcode_receipt() -> None:
     token = text(f"{PYTHON}/xcode-app-receipt-with-transaction")
     certificate = raw("tikhop__TPInAppReceipt/StoreKitTestCertificate.cer")
     for roots in ((), (certificate,)):
         with pytest.raises(Untrusted, match="nothing in the receipt vouches for its signer"):
-            STORE.read_receipt(app("com.example.naturelab.backyardbirds.example", *roots), token, Posted(), NOW)
+            await STORE.read_receipt(app("com.example.naturelab.backyardbirds.example", *roots), Posted(token=token), NOW)
     assert ReceiptUtility().extract_transaction_id_from_app_receipt(token) == "0"
 
 
@@ -267,9 +267,9 @@ def test_xcode_receipt() -> None:
     ("name", "transaction"),
     [(f"{PYTHON}/legacyTransaction", "33993399"), ("voltrue2__in-app-purchase/apple-transaction-receipt.txt", "1000000046178817")],
 )
-def test_transaction_receipts_of_ios_6(name: str, transaction: str) -> None:
+async def test_transaction_receipts_of_ios_6(name: str, transaction: str) -> None:
     with pytest.raises(Invalid, match="a transaction receipt as iOS 6 made them") as caught:
-        STORE.read_receipt(app("com.example"), text(name), Posted(), NOW)
+        await STORE.read_receipt(app("com.example"), Posted(token=text(name)), NOW)
     assert not isinstance(caught.value, Untrusted)
     assert ReceiptUtility().extract_transaction_id_from_transaction_receipt(text(name)) == transaction
 
@@ -281,19 +281,20 @@ def test_transaction_receipts_of_ios_6(name: str, transaction: str) -> None:
     "name", ["imdhemy__appstore-iap/asn-v1-server-notification.json", "aporat__store-receipt-validator/serverNotificationRequest.json"]
 )
 def test_notifications_of_version_1(name: str) -> None:
-    for call in (STORE.open, STORE.read):
-        with pytest.raises(Invalid, match="choose version 2 in App Store Connect"):
-            call(app("com.example"), raw(name), NOW)
+    with pytest.raises(Invalid, match="choose version 2 in App Store Connect"):
+        STORE.open(app("com.example"), raw(name), {}, NOW)
+    with pytest.raises(Invalid, match="choose version 2 in App Store Connect"):
+        STORE.read(app("com.example"), raw(name), NOW)
 
 
 @pytest.mark.parametrize(
     "name", ["imdhemy__appstore-iap/verify_receipt_response.json", "aporat__store-receipt-validator/inAppPurchaseInvalidReceiptResponse.json"]
 )
-def test_answers_of_verify_receipt_are_no_proof(name: str) -> None:
+async def test_answers_of_verify_receipt_are_no_proof(name: str) -> None:
     with pytest.raises(Invalid, match="fetch_token"):
-        STORE.read_receipt(app("com.example"), text(name), Posted(), NOW)
+        await STORE.read_receipt(app("com.example"), Posted(token=text(name)), NOW)
     with pytest.raises(Invalid, match="signedPayload"):
-        STORE.open(app("com.example"), raw(name), NOW)
+        STORE.open(app("com.example"), raw(name), {}, NOW)
 
 
 # Bodies: ours and Apple's library read the same
@@ -404,7 +405,7 @@ UNASKED = (
 @pytest.mark.parametrize("name", UNASKED)
 def test_answers_to_other_calls_are_no_notifications(name: str) -> None:
     with pytest.raises(Invalid) as caught:
-        STORE.open(app("com.example"), raw(f"{PYTHON}/{name}"), NOW)
+        STORE.open(app("com.example"), raw(f"{PYTHON}/{name}"), {}, NOW)
     assert not isinstance(caught.value, Untrusted)
 
 

@@ -18,7 +18,7 @@ from perennial.base.money import Money
 from perennial.base.secrets import Vault
 from perennial.base.time import wall_clock
 from perennial.base.value import replace
-from perennial.intake.model import StoreApp, Untrusted
+from perennial.intake.model import Caught, StoreApp, Untrusted
 from perennial.providers import simulated
 from perennial.providers.apple import AppStore, SigningAuthority, TransactionNotFound
 from perennial.providers.simulated import Bought, Delivery, Offer, payloads, rules
@@ -511,9 +511,8 @@ async def test_a_test_notification_arrives_and_the_history_has_it(town: Town) ->
 
 async def test_the_device_posts_what_the_notification_tells(town: Town) -> None:
     bought = await town.buy("monthly")
-    async with town.transaction() as tx:
-        receipt = intake.Receipt(token=bought.signed_transaction)
-        reading = await intake.read_receipt(tx, VAULT, town.app.providers, town.app_id, receipt)
+    receipt = intake.Receipt(token=bought.signed_transaction)
+    reading = await intake.read_receipt(town.app.database, VAULT, town.app.providers, town.project_id, town.app_id, receipt)
     (statement,) = reading.statements
     assert (statement.line, statement.customer_hint) == (bought.store_line, town.ada)
     assert statement.purchases == (next(iter((await town.line(bought)).held)).purchase,)
@@ -537,9 +536,9 @@ async def test_another_projects_signature_is_not_believed(app: App, town: Town) 
         pen = (await simulated.require_pen(tx, VAULT, other.app_id)).authority
     ours, now = await the_store_app(town), await town.now()
     provider = app.providers["app_store"]
-    assert provider.open(await the_store_app(other), a_notification(pen, await the_store_app(other), now), now).kind == "TEST"
+    assert provider.open(await the_store_app(other), a_notification(pen, await the_store_app(other), now), {}, now).kind == "TEST"
     with pytest.raises(Untrusted):
-        provider.open(ours, a_notification(pen, ours, now), now)
+        provider.open(ours, a_notification(pen, ours, now), {}, now)
 
 
 async def test_a_root_in_a_production_project_counts_for_nothing(app: App) -> None:
@@ -559,7 +558,7 @@ async def test_a_root_in_a_production_project_counts_for_nothing(app: App) -> No
     ours = await the_store_app(live)
     assert ours.simulated_roots == ()
     with pytest.raises(Untrusted):
-        app.providers["app_store"].open(ours, a_notification(forged, ours, wall_clock()), wall_clock())
+        app.providers["app_store"].open(ours, a_notification(forged, ours, wall_clock()), {}, wall_clock())
 
 
 async def test_opting_in_twice_keeps_the_root(town: Town) -> None:
@@ -659,10 +658,15 @@ async def asking(town: Town) -> AsyncIterator[Town]:
     async with listening(StoreApi(town.app.database, VAULT)) as address:
         async with town.transaction() as tx:
             given = await simulated.credentials(tx, VAULT, town.app_id)
-            sold = await catalog.require_app(tx, town.app_id)
-            base = f"{address}/simulated/app_store/{town.app_id}"
-            changed = replace(sold, api_key_id=given.key_id, api_issuer=given.issuer, api_base_url=base)
-            await catalog.update_app(tx, changed, api_secret=VAULT.seal(given.private_key, catalog.API_SECRET))
+            await catalog.change_app(
+                tx,
+                VAULT,
+                town.app_id,
+                api_key_id=given.key_id,
+                api_issuer=given.issuer,
+                api_private_key=given.private_key,
+                api_base_url=f"{address}/simulated/app_store/{town.app_id}",
+            )
         yield town
 
 
@@ -711,8 +715,8 @@ async def test_the_history_of_notifications_brings_what_was_lost(asking: Town) -
     await asking.buy("monthly")
     await asking.until("2025-03-01T00:00:00")
     store, sold, now = AppStore(), await the_store_app(asking), await asking.now()
-    history = store.sent_notifications(sold, now - timedelta(days=29), now, "sandbox", now, only_failures=True)
-    kinds = [store.open(sold, body, now).kind async for body in history]
+    history = store.missed(sold, now - timedelta(days=29), now, "sandbox", now, only_failures=True)
+    kinds = [one.envelope.kind async for one in history if isinstance(one, Caught)]
     assert kinds == ["SUBSCRIBED/INITIAL_BUY", "DID_RENEW"]
     await store.request_test_notification(sold, "sandbox", now)
     await store.close()

@@ -1,5 +1,6 @@
 """What the App Store signs, in our words: every notification, every field that decides something, and everything that must not pass."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -80,6 +81,11 @@ PURCHASE = Purchase(
 SNAPSHOT = Renewal(as_of=NOW - timedelta(seconds=1), transaction="1002", auto_renew=True)
 
 
+def read_receipt(app: StoreApp, token: str, now: datetime) -> Reading:
+    """Nobody is asked, so nothing is waited for."""
+    return asyncio.run(STORE.read_receipt(app, Posted(token=token), now))
+
+
 def without_nones(content: dict[str, Any]) -> dict[str, Any]:
     return {key: one for key, one in content.items() if one is not None}
 
@@ -126,7 +132,7 @@ def tell(kind: str, *, status: int | None = 1, of: str | None = None, renews: st
 
 def purchase(**changes: object) -> Purchase:
     """What a device's signed transaction with these changes states."""
-    return STORE.read_receipt(APP, transaction(**changes), Posted(), NOW).statements[0].purchases[0]
+    return read_receipt(APP, transaction(**changes), NOW).statements[0].purchases[0]
 
 
 def snapshot(kind: str = "DID_RENEW", *, status: int | None = 1, of: str | None = None, **changes: Any) -> Renewal:
@@ -152,14 +158,14 @@ def test_a_renewal_notification_states_its_period_and_how_it_will_go_on() -> Non
 
 
 def test_the_envelope_has_the_stores_own_id_kind_and_moment() -> None:
-    opened = STORE.open(APP, body("DID_CHANGE_RENEWAL_PREF/UPGRADE"), NOW)
+    opened = STORE.open(APP, body("DID_CHANGE_RENEWAL_PREF/UPGRADE"), {}, NOW)
     assert opened == Envelope(message_id="9ad56bd2-0bc6-42e0-af24-fd996d87a1e6", kind="DID_CHANGE_RENEWAL_PREF/UPGRADE", sent_at=NOW)
 
 
 def test_a_message_opened_and_then_read_checks_its_chain_once() -> None:
     jws._chains.clear()
     posted = body("DID_RENEW")
-    STORE.open(APP, posted, NOW)
+    STORE.open(APP, posted, {}, NOW)
     STORE.read(APP, posted, NOW)
     assert len(jws._chains) == 1  # outer message, transaction and renewal information carry the same header
 
@@ -185,14 +191,14 @@ def test_every_kind_with_a_transaction_states_it_and_asks_only_where_more_is_kno
     reading = tell(kind)
     assert [one.purchases for one in reading.statements] == [(PURCHASE,)]
     assert reading.note is None
-    assert reading.should_ask_store is (kind in {"REFUND", "REFUND_REVERSED", "REVOKE"})
+    assert bool(reading.questions) is (kind in {"REFUND", "REFUND_REVERSED", "REVOKE"})
 
 
 @pytest.mark.parametrize("kind", ["SOMETHING_NEW", "SOMETHING_NEW/AND_MORE", "DID_RENEW/SOMETHING_NEW", "SUBSCRIBED"])
 def test_a_kind_we_do_not_know_states_what_it_carries_and_has_the_store_asked(kind: str) -> None:
     reading = tell(kind)
     assert [one.purchases for one in reading.statements] == [(PURCHASE,)]
-    assert reading.should_ask_store is True
+    assert reading.questions
 
 
 IDS = {"environment": "Sandbox", "bundleId": "com.example.app", "appAppleId": 4242}
@@ -234,7 +240,7 @@ COUNTS = {"productId": "pro_monthly", "requestIdentifier": "r", "storefrontCount
 )
 def test_what_carries_no_transaction_changes_nothing_and_says_why(kind: str, subject: dict[str, Any], note: str) -> None:
     assert STORE.read(APP, body(kind, subject), NOW) == Reading(note=note)
-    assert STORE.open(APP, body(kind, subject), NOW).kind == kind
+    assert STORE.open(APP, body(kind, subject), {}, NOW).kind == kind
 
 
 def test_consent_rescinded_verifies_the_download_it_speaks_of() -> None:
@@ -551,7 +557,7 @@ def test_a_refund_of_an_old_period_leaves_the_present_one_alone() -> None:
         transactionId="1001", productId="basic", purchaseDate=to_ms(BEGAN - 30 * DAY), expiresDate=to_ms(BEGAN), revocationDate=to_ms(NOW)
     )
     reading = tell("REFUND", of=old)
-    assert reading.should_ask_store is True
+    assert reading.questions
     (stated,) = reading.statements
     assert [(one.transaction, one.revocation) for one in stated.purchases] == [("1001", Revocation(at=NOW, refunded=True))]
     assert stated.renewals == (replace(SNAPSHOT, transaction=""),)
@@ -569,7 +575,7 @@ def test_a_renewal_may_be_told_before_its_period_begins() -> None:
 def both(posted: bytes, app: StoreApp = APP) -> tuple[Invalid, Invalid]:
     """The refusals of opening and of reading."""
     with pytest.raises(Invalid) as opening:
-        STORE.open(app, posted, NOW)
+        STORE.open(app, posted, {}, NOW)
     with pytest.raises(Invalid) as reading:
         STORE.read(app, posted, NOW)
     return opening.value, reading.value
@@ -618,7 +624,7 @@ def test_production_is_never_believed_from_a_simulated_store() -> None:
 @pytest.mark.parametrize(("configured", "said"), [(4242, 4242), (None, 1), (None, None)])
 def test_in_production_the_apps_apple_id_must_be_ours_where_we_know_it(configured: int | None, said: int | None, apples_own: StoreApp) -> None:
     subject = without_nones(IDS | {"environment": "Production", "appAppleId": said})
-    assert STORE.open(replace(apples_own, app_apple_id=configured), body("TEST", {"data": subject}), NOW).kind == "TEST"
+    assert STORE.open(replace(apples_own, app_apple_id=configured), body("TEST", {"data": subject}), {}, NOW).kind == "TEST"
 
 
 @pytest.mark.parametrize("said", [1, None])
@@ -635,7 +641,7 @@ def test_an_external_purchase_token_without_the_sandbox_prefix_is_of_production(
 
 
 def test_in_the_sandbox_the_apps_apple_id_may_differ() -> None:
-    assert STORE.open(APP, notification({"data": data(appAppleId=None)}), NOW).kind == "DID_RENEW"
+    assert STORE.open(APP, notification({"data": data(appAppleId=None)}), {}, NOW).kind == "DID_RENEW"
 
 
 @pytest.mark.parametrize(
@@ -657,7 +663,7 @@ def test_in_the_sandbox_the_apps_apple_id_may_differ() -> None:
 )
 def test_the_outer_signature_does_not_save_what_is_wrong_inside(subject: dict[str, str]) -> None:
     posted = notification({"data": data() | subject})
-    assert STORE.open(APP, posted, NOW).kind == "DID_RENEW"
+    assert STORE.open(APP, posted, {}, NOW).kind == "DID_RENEW"
     with pytest.raises(Untrusted):
         STORE.read(APP, posted, NOW)
 
@@ -715,23 +721,23 @@ def test_an_app_without_a_bundle_id_cannot_read() -> None:
 
 
 def test_a_devices_signed_transaction_states_its_purchase_and_has_the_store_asked_how_it_goes_on() -> None:
-    reading = STORE.read_receipt(APP, f"\n{transaction()}\n", Posted(), NOW)
+    reading = read_receipt(APP, f"\n{transaction()}\n", NOW)
     assert reading.statements[0].purchases == (PURCHASE,)
     assert reading.statements[0].renewals == ()
-    assert reading.should_ask_store is True
+    assert reading.questions
 
 
 def test_a_one_time_purchase_needs_no_asking() -> None:
-    assert STORE.read_receipt(APP, transaction(type="Consumable", expiresDate=None), Posted(), NOW).should_ask_store is False
+    assert read_receipt(APP, transaction(type="Consumable", expiresDate=None), NOW).questions == ()
 
 
 def test_a_transaction_stays_one_whatever_else_it_says() -> None:
-    assert STORE.read_receipt(APP, transaction(receiptType="Sandbox"), Posted(), NOW).statements[0].purchases == (PURCHASE,)
+    assert read_receipt(APP, transaction(receiptType="Sandbox"), NOW).statements[0].purchases == (PURCHASE,)
 
 
 def test_the_apps_own_transaction_holds_no_purchase() -> None:
     proof = {"receiptType": "Sandbox", "bundleId": "com.example.app", "receiptCreationDate": to_ms(NOW), "applicationVersion": "1"}
-    reading = STORE.read_receipt(APP, AUTHORITY.sign(proof), Posted(), NOW)
+    reading = read_receipt(APP, AUTHORITY.sign(proof), NOW)
     assert reading == Reading(note="the app's own transaction: it proves a download, not a purchase")
 
 
@@ -749,14 +755,14 @@ def test_the_apps_own_transaction_holds_no_purchase() -> None:
 )
 def test_what_a_device_must_not_post_is_untrusted_and_names_the_token(token: str) -> None:
     with pytest.raises(Untrusted, match=r"^fetch_token: ") as caught:
-        STORE.read_receipt(APP, token, Posted(), NOW)
+        read_receipt(APP, token, NOW)
     assert caught.value.param == "fetch_token"
 
 
 @pytest.mark.parametrize("token", ["", "a.b.c", "hello", "a.b", transaction(type="Loan"), "é"])
 def test_what_is_no_proof_at_all_is_invalid_and_names_the_token(token: str) -> None:
     with pytest.raises(Invalid, match=r"^fetch_token: ") as caught:
-        STORE.read_receipt(APP, token, Posted(), NOW)
+        read_receipt(APP, token, NOW)
     assert caught.value.param == "fetch_token"
     assert not isinstance(caught.value, Untrusted)
 

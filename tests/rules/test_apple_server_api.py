@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, E
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from perennial.base.errors import Invalid, NotFound, Unauthorized, Unavailable
-from perennial.base.ids import AppId, CustomerId, LineId, ProjectId
+from perennial.base.ids import AppId, ProjectId
 from perennial.base.time import to_ms
 from perennial.base.value import replace, value
-from perennial.intake.model import Posted, Reading, StoreApp, Untrusted
+from perennial.intake.model import Caught, Posted, Question, Reading, StoreApp, Untrusted
 from perennial.providers.apple import AppStore, StoreUnavailable, TransactionNotFound, server_api
 from perennial.providers.apple.signer import SigningAuthority
-from perennial.subscriptions.model import Line, Purchase, Renewal, Statement
+from perennial.subscriptions.model import Purchase, Renewal, Statement
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 AUTHORITY = SigningAuthority.create(NOW)
@@ -152,15 +152,7 @@ PURCHASE = Purchase(
     is_renewal=True,
 )
 FIRST_PURCHASE = replace(PURCHASE, transaction="1001", purchased_at=NOW - 3 * DAY, expires_at=NOW - DAY, is_first=True, is_renewal=False)
-LINE = Line(
-    line_id=LineId("sub_1"),
-    customer_id=CustomerId("cus_1"),
-    app_id=AppId("app_1"),
-    store="app_store",
-    environment="sandbox",
-    store_line="1001",
-    heard_at=NOW,
-)
+QUESTION = Question(environment="sandbox", subject="1001")
 
 
 def page(*signed: str, more: str | None = None) -> dict[str, object]:
@@ -181,7 +173,7 @@ def status(number: int, of: str, renews: str | None = None) -> dict[str, object]
 async def test_a_line_is_its_history_and_its_present_state(apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, page(transaction(), more="r1"), page(transaction(**FIRST)))
     apple.answer(STATUSES, present(status(2, transaction(), renewal(expirationIntent=1))))
-    assert await store.ask(app, LINE, Posted(), NOW) == Reading(
+    assert await store.ask(app, QUESTION, Posted(), NOW) == Reading(
         statements=(
             Statement(
                 store="app_store",
@@ -203,7 +195,7 @@ async def test_other_lines_of_the_same_customer_are_left_out(apple: Apple, app: 
     other = {"transactionId": "2001", "originalTransactionId": "2001"}
     apple.answer(HISTORY, page(transaction(), transaction(**other)))
     apple.answer(STATUSES, present(status(1, transaction(**other))))
-    assert [one.line for one in (await store.ask(app, LINE, Posted(), NOW)).statements] == ["1001"]
+    assert [one.line for one in (await store.ask(app, QUESTION, Posted(), NOW)).statements] == ["1001"]
 
 
 async def test_a_line_is_found_by_any_of_its_transactions(apple: Apple, app: StoreApp, store: AppStore) -> None:
@@ -215,7 +207,7 @@ async def test_a_line_is_found_by_any_of_its_transactions(apple: Apple, app: Sto
 async def test_a_one_time_purchase_has_no_status(apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, page(transaction(type="Consumable", transactionId="1001", expiresDate=None)))
     apple.answer(STATUSES, {"errorCode": 4040005, "errorMessage": "Original transaction id not found."}, status=404)
-    (stated,) = (await store.ask(app, LINE, Posted(), NOW)).statements
+    (stated,) = (await store.ask(app, QUESTION, Posted(), NOW)).statements
     assert [(one.transaction, one.kind) for one in stated.purchases] == [("1001", "consumable")]
 
 
@@ -231,15 +223,15 @@ async def test_connections_are_used_again(apple: Apple, app: StoreApp, store: Ap
     apple.server.get_request = counted  # type: ignore[method-assign]
     apple.answer(HISTORY, page(transaction()))
     apple.answer(STATUSES, present())
-    await store.ask(app, LINE, Posted(), NOW)
-    await store.ask(app, LINE, Posted(), NOW)
+    await store.ask(app, QUESTION, Posted(), NOW)
+    await store.ask(app, QUESTION, Posted(), NOW)
     assert (len(apple.asked), len(ports)) == (4, 1)
 
 
 async def test_a_very_long_history_is_bounded_and_says_so(apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, page(transaction(), more="again"))
     apple.answer(STATUSES, present())
-    reading = await store.ask(app, LINE, Posted(), NOW)
+    reading = await store.ask(app, QUESTION, Posted(), NOW)
     assert len(apple.asked) == server_api.MOST_HISTORY_PAGES + 1 == 101
     assert reading.note == "only the 100 transactions changed last were read"
     assert reading.statements[0].purchases == (PURCHASE,)
@@ -248,7 +240,7 @@ async def test_a_very_long_history_is_bounded_and_says_so(apple: Apple, app: Sto
 async def test_a_page_that_promises_more_but_not_where_is_the_last(apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, page(transaction()) | {"hasMore": True, "revision": None})
     apple.answer(STATUSES, present())
-    assert (await store.ask(app, LINE, Posted(), NOW)).note is None
+    assert (await store.ask(app, QUESTION, Posted(), NOW)).note is None
     assert [one.path for one in apple.asked] == [HISTORY, STATUSES]
 
 
@@ -281,14 +273,14 @@ async def test_nothing_unsigned_is_believed_because_the_store_answered_it(
     apple.answer(HISTORY, history)
     apple.answer(STATUSES, statuses)
     with pytest.raises(Untrusted):
-        await store.ask(app, LINE, Posted(), NOW)
+        await store.ask(app, QUESTION, Posted(), NOW)
 
 
 async def test_an_answer_of_another_environment_is_not_believed(apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, page(transaction()))
     apple.answer(STATUSES, present())
     with pytest.raises(Untrusted, match="'Sandbox' inside a message of 'Production'"):
-        await store.ask(app, replace(LINE, environment="production"), Posted(), NOW)
+        await store.ask(app, replace(QUESTION, environment="production"), Posted(), NOW)
 
 
 async def test_where_the_environment_is_unknown_the_sandbox_comes_second(apple: Apple, app: StoreApp, store: AppStore) -> None:
@@ -336,7 +328,7 @@ async def test_without_its_settings_the_store_cannot_be_asked(missing: str, appl
     bare = replace(app, **nothing)
     assert store.can_ask(bare) is False
     with pytest.raises(Invalid) as caught:
-        await store.ask(bare, LINE, Posted(), NOW)
+        await store.ask(bare, QUESTION, Posted(), NOW)
     assert caught.value.param == missing
     assert apple.asked == []
 
@@ -348,7 +340,7 @@ async def test_without_its_settings_the_store_cannot_be_asked(missing: str, appl
 )
 async def test_a_key_that_is_none_is_named(key: str, app: StoreApp, store: AppStore) -> None:
     with pytest.raises(Invalid, match=r"paste the whole \.p8") as caught:
-        await store.ask(replace(app, api_private_key=key), LINE, Posted(), NOW)
+        await store.ask(replace(app, api_private_key=key), QUESTION, Posted(), NOW)
     assert caught.value.param == "api_private_key"
 
 
@@ -381,7 +373,7 @@ async def test_a_key_that_is_none_is_named(key: str, app: StoreApp, store: AppSt
 async def test_each_refusal_is_one_of_ours(number: int, content: object, kind: type[Exception], apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, content, status=number)
     with pytest.raises(kind) as caught:
-        await store.ask(app, LINE, Posted(), NOW)
+        await store.ask(app, QUESTION, Posted(), NOW)
     assert type(caught.value) is kind
     assert isinstance(caught.value, Unavailable) is (kind is StoreUnavailable)
 
@@ -391,7 +383,7 @@ async def test_a_refused_token_says_what_to_check(apple: Apple, app: StoreApp, s
     with pytest.raises(
         Unauthorized, match=r"^the App Store Server API answered 401: it did not accept our token\. Check the app's in-app purchase key"
     ):
-        await store.ask(app, LINE, Posted(), NOW)
+        await store.ask(app, QUESTION, Posted(), NOW)
 
 
 @pytest.mark.parametrize(
@@ -409,7 +401,7 @@ async def test_a_refused_token_says_what_to_check(apple: Apple, app: StoreApp, s
 async def test_apple_says_when_to_come_back(header: str | None, retry_at: datetime | None, apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, {"errorCode": 4290000}, status=429, **({"Retry-After": header} if header is not None else {}))
     with pytest.raises(StoreUnavailable) as caught:
-        await store.ask(app, LINE, Posted(), NOW)
+        await store.ask(app, QUESTION, Posted(), NOW)
     assert caught.value.retry_at == retry_at
 
 
@@ -418,13 +410,13 @@ async def test_a_store_that_does_not_answer_is_unavailable(apple: Apple, app: St
     closed.server.shutdown()
     closed.server.server_close()
     with pytest.raises(StoreUnavailable, match="did not answer: ConnectError"):
-        await store.ask(replace(app, api_base_url=closed.address), LINE, Posted(), NOW)
+        await store.ask(replace(app, api_base_url=closed.address), QUESTION, Posted(), NOW)
 
 
 @pytest.mark.parametrize("address", ["http://a:b", "ftp://example", "nonsense"])
 async def test_an_address_that_is_none_is_named(address: str, app: StoreApp, store: AppStore) -> None:
     with pytest.raises(Invalid) as caught:
-        await store.ask(replace(app, api_base_url=address), LINE, Posted(), NOW)
+        await store.ask(replace(app, api_base_url=address), QUESTION, Posted(), NOW)
     assert caught.value.param == "api_base_url"
 
 
@@ -432,7 +424,7 @@ async def test_an_answer_without_end_is_cut(apple: Apple, app: StoreApp, store: 
     monkeypatch.setattr(server_api, "_LARGEST_ANSWER", 1000)
     apple.answer(HISTORY, b'{"a":"' + b"x" * 1000 + b'"}')
     with pytest.raises(StoreUnavailable, match="more than the 1000 bytes"):
-        await store.ask(app, LINE, Posted(), NOW)
+        await store.ask(app, QUESTION, Posted(), NOW)
 
 
 def test_apples_addresses() -> None:
@@ -447,41 +439,57 @@ def sent(*payloads: str, more: str | None = None) -> dict[str, object]:
     return {"notificationHistory": items, "hasMore": more is not None, "paginationToken": more}
 
 
+def signed(uuid: str) -> str:
+    """A notification as Apple keeps it."""
+    subject = {"environment": "Sandbox", "bundleId": "com.example.app", "signedTransactionInfo": transaction()}
+    return AUTHORITY.sign({"notificationType": "DID_RENEW", "notificationUUID": uuid, "signedDate": to_ms(NOW), "data": subject})
+
+
+async def caught(store: AppStore, app: StoreApp, days: float, **options: Any) -> list[str]:
+    told = [one async for one in store.missed(app, NOW - days * DAY, NOW, options.pop("environment", "sandbox"), NOW, **options)]
+    return [one.envelope.message_id for one in told if isinstance(one, Caught)]
+
+
 async def test_what_apple_sent_comes_back_as_the_bodies_it_posts(apple: Apple, app: StoreApp, store: AppStore) -> None:
-    apple.answer(NOTIFICATIONS, sent("a.b.c", "d.e.f", more="p2"), sent("g.h.i"))
-    bodies = [one async for one in store.sent_notifications(app, NOW - 3 * DAY, NOW, "sandbox", NOW, only_failures=True)]
-    assert bodies == [b'{"signedPayload":"a.b.c"}', b'{"signedPayload":"d.e.f"}', b'{"signedPayload":"g.h.i"}']
+    apple.answer(NOTIFICATIONS, sent(signed("u-1"), signed("u-2"), more="p2"), sent(signed("u-3")))
+    assert await caught(store, app, 3, only_failures=True) == ["u-1", "u-2", "u-3"]
     span = {"startDate": to_ms(NOW - 3 * DAY), "endDate": to_ms(NOW), "onlyFailures": True}
     assert [(one.method, one.query, one.body) for one in apple.asked] == [("POST", {}, span), ("POST", {"paginationToken": ["p2"]}, span)]
 
 
 @pytest.mark.parametrize("end", [{"hasMore": False, "paginationToken": "p2"}, {"hasMore": True, "paginationToken": None}])
 async def test_the_last_page_is_the_one_without_more_or_without_a_token(end: dict[str, Any], apple: Apple, app: StoreApp, store: AppStore) -> None:
-    apple.answer(NOTIFICATIONS, sent("a.b.c") | end)
-    assert [one async for one in store.sent_notifications(app, NOW - DAY, NOW, "sandbox", NOW)] == [b'{"signedPayload":"a.b.c"}']
+    apple.answer(NOTIFICATIONS, sent(signed("u-1")) | end)
+    assert await caught(store, app, 1) == ["u-1"]
     assert len(apple.asked) == 1
 
 
 async def test_a_body_from_the_history_reads_like_a_posted_one(apple: Apple, app: StoreApp, store: AppStore) -> None:
-    subject = {"environment": "Sandbox", "bundleId": "com.example.app", "signedTransactionInfo": transaction()}
-    payload = {"notificationType": "DID_RENEW", "notificationUUID": "u-1", "signedDate": to_ms(NOW), "data": subject}
-    apple.answer(NOTIFICATIONS, sent(AUTHORITY.sign(payload)))
-    (body,) = [one async for one in store.sent_notifications(app, NOW - DAY, NOW, "sandbox", NOW)]
-    assert store.open(app, body, NOW).message_id == "u-1"
-    assert store.read(app, body, NOW).statements[0].purchases == (PURCHASE,)
+    apple.answer(NOTIFICATIONS, sent(signed("u-1")))
+    (one,) = [one async for one in store.missed(app, NOW - DAY, NOW, "sandbox", NOW)]
+    assert isinstance(one, Caught)
+    assert store.open(app, one.body, {}, NOW) == one.envelope
+    assert store.read(app, one.body, NOW).statements[0].purchases == (PURCHASE,)
+
+
+async def test_what_comes_back_forged_is_not_believed(apple: Apple, app: StoreApp, store: AppStore) -> None:
+    apple.answer(NOTIFICATIONS, sent(SigningAuthority.create(NOW).sign({"notificationType": "DID_RENEW", "notificationUUID": "u", "signedDate": to_ms(NOW)})))
+    with pytest.raises(Untrusted):
+        await caught(store, app, 1)
 
 
 @pytest.mark.parametrize(("environment", "days"), [("production", 180), ("sandbox", 30)])
 async def test_no_more_is_asked_for_than_apple_keeps(environment: Any, days: int, apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(NOTIFICATIONS, sent())
-    assert [one async for one in store.sent_notifications(app, NOW - 400 * DAY, NOW, environment, NOW)] == []
+    assert await caught(store, app, 400, environment=environment) == []
     assert apple.asked[0].body["startDate"] == to_ms(NOW - days * DAY + timedelta(hours=1))
 
 
 async def test_a_span_too_long_is_refused_not_cut(apple: Apple, app: StoreApp, store: AppStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_api, "MOST_NOTIFICATION_PAGES", 3)
-    apple.answer(NOTIFICATIONS, sent("a.b.c", more="again"))
-    bodies = aiter(store.sent_notifications(app, NOW - DAY, NOW, "sandbox", NOW))
-    assert [await anext(bodies) for _ in range(3)] == [b'{"signedPayload":"a.b.c"}'] * 3
+    apple.answer(NOTIFICATIONS, sent(signed("u-1"), more="again"))
+    told = aiter(store.missed(app, NOW - DAY, NOW, "sandbox", NOW))
+    for _ in range(3):
+        assert isinstance(await anext(told), Caught)
     with pytest.raises(Invalid, match="ask for a shorter one"):
-        await anext(bodies)
+        await anext(told)

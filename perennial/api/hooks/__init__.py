@@ -1,11 +1,11 @@
-"""Where stores send their notifications: `POST /hooks/app_store/{app_id}`.
+"""Where stores send their notifications: `POST /hooks/{store}/{app_id}`.
 
 The outer signature is checked at once, so that a forgery costs us nothing but the check; what it says is digested later. 200 only after
 the message is committed: from then on it is ours.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar import Response, Router, post
@@ -20,14 +20,16 @@ from perennial.base.coalesce import Coalescer
 from perennial.base.errors import Invalid, NotFound, Unauthorized
 from perennial.base.ids import ProjectId
 from perennial.base.value import value
-from perennial.intake.model import Message, StoreApp, Untrusted
+from perennial.intake.model import Envelope, Message, StoreApp, Untrusted
 
 
 @value
 class Incoming:
     project_id: ProjectId
     app_id: str
+    store: str  # as the address says
     body: bytes
+    headers: Mapping[str, str]
 
 
 class Inbox:
@@ -35,36 +37,35 @@ class Inbox:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._keep: Coalescer[Incoming, None] = Coalescer(self._keep_batch, slots=2, largest=100)
+        self._keep: Coalescer[Incoming, Envelope] = Coalescer(self._keep_batch, slots=2, largest=100)
 
-    async def accept(self, project_id: ProjectId, app_id: FromPath[str], body: bytes) -> None:
-        await self._keep.submit(Incoming(project_id=project_id, app_id=app_id, body=body))
+    async def accept(self, incoming: Incoming) -> Envelope:
+        return await self._keep.submit(incoming)
 
-    async def _keep_batch(self, batch: Sequence[Incoming]) -> list[Exception | None]:
+    async def _keep_batch(self, batch: Sequence[Incoming]) -> list[Envelope | Exception]:
         by_project: dict[ProjectId, list[int]] = defaultdict(list)
         for place, incoming in enumerate(batch):
             by_project[incoming.project_id].append(place)
-        results: list[Exception | None] = [None] * len(batch)
+        results: list[Envelope | Exception] = [_UNKNOWN] * len(batch)
         for project_id, places in by_project.items():
             async with self._app.database.transaction(project_id) as tx:
                 apps = await intake.store_apps(tx, self._app.vault, sorted({batch[place].app_id for place in places}))
                 messages = []
                 for place in places:
                     opened = self._open(apps, batch[place], tx.now)
+                    results[place] = opened.envelope if isinstance(opened, Message) else opened
                     if isinstance(opened, Message):
                         messages.append(opened)
-                    else:
-                        results[place] = opened
                 if messages:
                     await intake.receive(tx, messages)
         return results
 
     def _open(self, apps: dict[str, StoreApp], incoming: Incoming, now: Any) -> Message | Exception:
         store_app = apps.get(incoming.app_id)
-        if store_app is None or store_app.store not in self._app.providers:
-            return NotFound(f"no store app {incoming.app_id!r} takes notifications here")
+        if store_app is None or self._app.providers.get(store_app.store) is not self._app.providers[incoming.store]:
+            return NotFound(f"no {incoming.store} app {incoming.app_id!r} takes notifications here; is it of another store?", param="app_id")
         try:
-            envelope = self._app.providers[store_app.store].open(store_app, incoming.body, now)
+            envelope = self._app.providers[store_app.store].open(store_app, incoming.body, incoming.headers, now)
         except Untrusted as error:
             OBSERVED.refused.labels(store_app.store, "401").inc()
             return Unauthorized(error.message, param=error.param)
@@ -75,15 +76,27 @@ class Inbox:
         return Message(app_id=store_app.app_id, envelope=envelope, body=incoming.body)
 
 
-@post("/hooks/app_store/{app_id:str}", operation_id="app_store_notification", summary="App Store Server Notifications V2", status_code=200)
-async def app_store_notification(request: HttpRequest, app_id: FromPath[str]) -> Response[bytes]:
-    """Set this address as the app's notification URL in App Store Connect, for production and sandbox alike."""
-    project_id = await catalog.project_of_app(app_of(request).database, app_id)
-    if project_id is None:
-        raise NotFound(f"no app {app_id!r} here; copy the address from `perennial apps list`", param="app_id")
+_UNKNOWN = NotFound("filled by its message")
+
+
+@post("/hooks/{store:str}/{app_id:str}", operation_id="store_notification", summary="A store's notification", status_code=200)
+async def store_notification(request: HttpRequest, store: FromPath[str], app_id: FromPath[str]) -> Response[bytes]:
+    """Set this address where the store asks for one: App Store Server Notifications V2, a Pub/Sub push subscription, a Stripe webhook, Amazon SNS...
+
+    `store` is the app's store: app_store, play_store, stripe, amazon, roku, paddle. 200 once it is kept, and for what the store sends
+    again; 401 where it is not signed by whom it must be.
+    """
+    app = app_of(request)
+    project_id = await catalog.project_of_app(app.database, app_id)
+    if project_id is None or store not in app.providers:
+        raise NotFound(f"no {store} app {app_id!r} here; copy the address from `perennial apps list`", param="app_id")
+    body, headers = await request.body(), {name.lower(): text for name, text in request.headers.items()}
+    await app.providers[store].prepare(headers, body)
     inbox: Inbox = request.app.state.inbox
-    await inbox.accept(project_id, app_id, await request.body())
-    return to_json({})
+    envelope = await inbox.accept(Incoming(project_id=project_id, app_id=app_id, store=store, body=body, headers=headers))
+    if envelope.reply is None:
+        return to_json({})
+    return Response(content=envelope.reply.body, status_code=200, media_type=envelope.reply.media_type, headers=dict(envelope.reply.headers))
 
 
-router = Router(path="/", route_handlers=[app_store_notification], tags=["hooks"])
+router = Router(path="/", route_handlers=[store_notification], tags=["hooks"])

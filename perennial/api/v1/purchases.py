@@ -3,6 +3,8 @@
 To an SDK a 4xx here is final (it finishes the store's transaction), so trouble on our side is always 5xx and is tried again.
 """
 
+from decimal import Decimal
+
 import msgspec
 from litestar import Response, post
 from litestar.params import JSONBody
@@ -16,6 +18,7 @@ from perennial.api.v1.wire import PostReceipt, attributes_of
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId
+from perennial.base.money import Money, from_decimal
 from perennial.base.time import to_ms
 from perennial.catalog.model import Caller
 from perennial.customers.model import check_app_user_id
@@ -28,6 +31,12 @@ _STORES = {
     "tvos": "app_store",
     "watchos": "app_store",
     "visionos": "app_store",
+    "android": "play_store",
+    "amazon": "amazon",
+    "stripe": "stripe",
+    "roku": "roku",
+    "paddle": "paddle",
+    "microsoft": "microsoft",
 }
 
 
@@ -39,10 +48,11 @@ async def post_receipt(request: HttpRequest, data: JSONBody[PostReceipt]) -> Res
     receipt = _receipt(data)
     async with app.database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
-        reading = await intake.read_receipt(tx, app.vault, app.providers, app_id, receipt)
+    reading = await intake.read_receipt(app.database, app.vault, app.providers, caller.project_id, app_id, receipt)
+    async with app.database.transaction(caller.project_id) as tx:
         ids, _ = await customers.ensure(tx, [data.app_user_id])
         buyer = ids[data.app_user_id]
-        await intake.record_receipt(tx, app_id, receipt, reading, buyer)
+        await intake.record_receipt(tx, app.vault, app.providers, app_id, receipt, reading, buyer)
         problems = []
         if data.attributes:
             sent = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
@@ -58,7 +68,23 @@ def _receipt(data: JSONBody[PostReceipt]) -> Receipt:
     if not token:
         raise Invalid("fetch_token is missing: send the store's transaction or receipt", param="fetch_token", code=7103)
     is_restore = data.is_restore if data.is_restore is not None else data.initiation_source == "restore"
-    return Receipt(token=token, product_ids=data.products, is_restore=is_restore, presented_offering=data.presented_offering_identifier)
+    return Receipt(
+        token=token,
+        product_ids=data.products,
+        is_restore=is_restore,
+        presented_offering=data.presented_offering_identifier,
+        store_user_id=data.store_user_id,
+        price=_price(data),
+    )
+
+
+def _price(data: PostReceipt) -> Money | None:
+    """What the app says was paid: for stores that do not tell."""
+    if data.price is None or data.currency is None:
+        return None
+    if not (len(data.currency) == 3 and data.currency.isascii() and data.currency.isalpha() and 0 <= data.price < 1e9):
+        raise Invalid("price is a number in major units and currency its ISO 4217 code, such as 4.99 and USD", param="price", code=7226)
+    return from_decimal(Decimal(str(data.price)), data.currency.upper())
 
 
 async def store_app(tx: Tx, caller: Caller, platform: str | None) -> AppId:
@@ -67,7 +93,9 @@ async def store_app(tx: Tx, caller: Caller, platform: str | None) -> AppId:
         return caller.app_id
     store = _STORES.get((platform or "").lower())
     if store is None:
-        raise Invalid("with a secret key, send X-Platform (ios, macos, ...) so that we know which store this is from", param="X-Platform", code=7000)
+        raise Invalid(
+            "with a secret key, send X-Platform (ios, android, stripe, ...): it says which store this is from", param="X-Platform", code=7000
+        )
     apps = [app for app in await catalog.get_apps(tx) if app.store == store]
     if len(apps) != 1:
         raise Invalid(f"this project has {len(apps)} apps for {platform}; use the public SDK key of the one you mean", param="X-Platform", code=7000)

@@ -1,6 +1,6 @@
 """Request bodies of v1. Unknown fields are ignored: SDKs of every version send more than we need."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -35,6 +35,9 @@ class PostReceipt(msgspec.Struct):
     is_restore: bool | None = None
     initiation_source: str | None = None
     presented_offering_identifier: str | None = None
+    store_user_id: str | None = None
+    price: float | None = None
+    currency: str | None = None
     attributes: dict[str, AttributeIn] | None = None
 
     @property
@@ -43,10 +46,52 @@ class PostReceipt(msgspec.Struct):
 
 
 class Events(msgspec.Struct):
-    """Whatever SDKs report of themselves: counted, not kept."""
+    """Of every kind an SDK knows: paywalls, checkouts, Customer Center, ads."""
 
     events: list[Any] = []
+
+
+class Diagnostics(msgspec.Struct):
+    """How an SDK itself does."""
+
     entries: list[Any] = []
+
+
+class Attribution(msgspec.Struct):
+    network: int
+    data: dict[str, Any] = {}
+
+
+class AdServicesAttribution(msgspec.Struct):
+    aad_attribution_token: Annotated[str, msgspec.Meta(min_length=1, max_length=5000)]
+
+
+class IntroEligibility(msgspec.Struct):
+    product_identifiers: Annotated[list[str], msgspec.Meta(max_length=500)]
+    fetch_token: str | None = None
+
+
+class OfferWanted(msgspec.Struct):
+    offer_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    product_id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    subscription_group: str | None = None
+
+
+class SignOffers(msgspec.Struct):
+    app_user_id: str
+    generate_offers: Annotated[list[OfferWanted], msgspec.Meta(min_length=1, max_length=20)]
+    fetch_token: str | None = None
+
+
+class RedeemPurchase(msgspec.Struct):
+    redemption_token: Annotated[str, msgspec.Meta(max_length=200)]
+    app_user_id: str
+
+
+class CreateTicket(msgspec.Struct):
+    app_user_id: str
+    customer_email: str
+    issue_description: str
 
 
 def attributes_of(sent: dict[str, AttributeIn], now_ms: int, client_ip: str | None) -> dict[str, Attribute]:

@@ -5,18 +5,18 @@ simulated store. Revocation of Apple's certificates (OCSP) is not asked; `jws` s
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 
 from perennial.base.errors import Invalid, NotFound
 from perennial.base.time import from_ms
-from perennial.intake.model import Envelope, Posted, Reading, StoreApp
+from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
 from perennial.providers.apple import read
 from perennial.providers.apple.payload import StatusAnswer
 from perennial.providers.apple.receipt import read_app_receipt
 from perennial.providers.apple.server_api import ServerApi, StoreUnavailable, TransactionNotFound
 from perennial.providers.apple.signer import SigningAuthority
-from perennial.subscriptions.model import Environment, Line, Statement
+from perennial.subscriptions.model import Environment, Statement
 
 __all__ = ["AppStore", "SigningAuthority", "StoreUnavailable", "TransactionNotFound"]
 
@@ -32,7 +32,10 @@ class AppStore:
     async def close(self) -> None:
         await self._api.close()
 
-    def open(self, app: StoreApp, body: bytes, now: datetime) -> Envelope:
+    async def prepare(self, headers: Mapping[str, str], body: bytes) -> None:
+        """Apple's messages bring their certificates along."""
+
+    def open(self, app: StoreApp, body: bytes, headers: Mapping[str, str], now: datetime) -> Envelope:
         """Verify a posted notification's outer signature, and that it is for this app."""
         notification = read.verified_notification(app, body, now)
         assert notification.signed_date is not None, "verified means judged at its signedDate"
@@ -42,12 +45,12 @@ class AppStore:
         """Verify everything in a posted notification and say what it states."""
         return read.read_notification(app, read.verified_notification(app, body, now), now)
 
-    def read_receipt(self, app: StoreApp, token: str, posted: Posted, now: datetime) -> Reading:
-        """A signed transaction (StoreKit 2) or an app receipt (base64), as an SDK posts them; `posted` is not believed.
+    async def read_receipt(self, app: StoreApp, posted: Posted, now: datetime) -> Reading:
+        """A signed transaction (StoreKit 2) or an app receipt (base64), as an SDK posts them; nothing posted beside it is believed.
 
         Errors name `fetch_token`.
         """
-        token = token.strip()
+        token = posted.token.strip()
         try:
             return read.read_device_proof(app, token, now) if token.count(".") == 2 else read_app_receipt(app, token, now)
         except Invalid as error:
@@ -59,9 +62,9 @@ class AppStore:
         """Whether the app has all the App Store Server API asks for."""
         return all((app.bundle_id, app.api_key_id, app.api_issuer, app.api_private_key))
 
-    async def ask(self, app: StoreApp, line: Line, posted: Posted, now: datetime) -> Reading:
+    async def ask(self, app: StoreApp, question: Question, posted: Posted, now: datetime) -> Reading:
         """The present state and history of a line, from the App Store Server API."""
-        return await self.look_up(app, line.store_line, line.environment, now)
+        return await self.look_up(app, question.subject, question.environment, now)
 
     async def look_up(self, app: StoreApp, transaction: str, environment: Environment, now: datetime) -> Reading:
         """The present state and history of the line `transaction`, or of the line that holds a transaction of that id."""
@@ -81,11 +84,30 @@ class AppStore:
         except TransactionNotFound:
             return await self.look_up(app, transaction, "sandbox", now)
 
-    def sent_notifications(
+    async def missed(
         self, app: StoreApp, since: datetime, until: datetime, environment: Environment, now: datetime, *, only_failures: bool = False
-    ) -> AsyncIterator[bytes]:
-        """Bodies of notifications Apple sent in the span, oldest page first: feed them to the inbox like posted ones."""
-        return self._api.notifications(app, since, until, environment, now, only_failures=only_failures)
+    ) -> AsyncIterator[Caught | Question]:
+        """Notifications Apple sent in the span, oldest page first, each verified like a posted one."""
+        async for body in self._api.notifications(app, since, until, environment, now, only_failures=only_failures):
+            yield Caught(envelope=self.open(app, body, {}, now), body=body)
+
+    async def act(self, app: StoreApp, act: Act, posted: Posted, now: datetime) -> Reading:
+        """Extending a subscription is all that Apple lets a developer do; refunds and cancellations are the customer's to ask for."""
+        if act.kind != "extend":
+            raise CannotAct(f"the App Store lets nobody but the customer {act.kind} a purchase; only its renewal date can be extended")
+        try:
+            await self._api.extend(
+                app,
+                act.subject,
+                act.environment,
+                now,
+                days=int(act.details["days"]),
+                reason=int(act.details.get("reason_code", 0)),
+                request=act.act_id,
+            )
+        except (Invalid, NotFound) as error:
+            raise CannotAct(error.message, param=error.param) from error
+        return Reading(questions=(Question(environment=act.environment, subject=act.subject),))
 
     async def request_test_notification(self, app: StoreApp, environment: Environment, now: datetime) -> str:
         """Have Apple post a TEST notification; gives Apple's token for it."""

@@ -286,6 +286,10 @@ class NotificationHistoryAnswer(Wire):
     notification_history: list[NotificationHistoryItem] = []
 
 
+class ExtendAnswer(msgspec.Struct, rename="camel"):
+    success: bool = False
+
+
 class TestNotificationAnswer(Wire):
     test_notification_token: str
 

@@ -24,7 +24,7 @@ from perennial.base.errors import Invalid
 from perennial.base.money import Money, from_milliunits
 from perennial.base.time import from_ms
 from perennial.base.value import replace
-from perennial.intake.model import Reading, StoreApp, Untrusted
+from perennial.intake.model import Question, Reading, StoreApp, Untrusted
 from perennial.providers.apple import jws
 from perennial.providers.apple.countries import ALPHA_2
 from perennial.providers.apple.payload import (
@@ -167,10 +167,11 @@ def read_notification(app: StoreApp, notification: Notification, now: datetime) 
             token = data.signed_renewal_info
             renewal = verified_renewal(app, token, transaction, now) if token is not None else None
             stated = statement(app, transaction, renewal, status=data.status, notification=notification)
-            return Reading(statements=(stated,), should_ask_store=not is_known or notification.notification_type in _ASK_AFTER)
+            should_ask = not is_known or notification.notification_type in _ASK_AFTER
+            return Reading(statements=(stated,), questions=(about(stated),) if should_ask else ())
         case AppData() as download if download.signed_app_transaction_info is not None:
             _verify_app_transaction(app, download.signed_app_transaction_info, download.environment, now)
-    return Reading(note=_note(notification), should_ask_store=not is_known)
+    return Reading(note=_note(notification))
 
 
 def _verify_app_transaction(app: StoreApp, token: str, environment: str | None, now: datetime) -> None:
@@ -202,7 +203,11 @@ def read_device_proof(app: StoreApp, token: str, now: datetime) -> Reading:
         return Reading(note="the app's own transaction: it proves a download, not a purchase")
     stated = statement(app, proof, None)
     is_subscription = any(purchase.kind == "subscription" for purchase in stated.purchases)
-    return Reading(statements=(stated,), should_ask_store=is_subscription)  # a device does not post how it will go on
+    return Reading(statements=(stated,), questions=(about(stated),) if is_subscription else ())  # a device does not post how it will go on
+
+
+def about(statement: Statement) -> Question:
+    return Question(environment=statement.environment, subject=statement.line)
 
 
 def gathered(statements: Iterable[Statement]) -> tuple[Statement, ...]:

@@ -30,7 +30,7 @@ from perennial.base.value import value
 from perennial.intake.model import Reading, StoreApp, Untrusted
 from perennial.providers.apple.certificates import Vouched, is_issued_by, vouch
 from perennial.providers.apple.jws import FUTURE_LEEWAY_MS
-from perennial.providers.apple.read import gathered
+from perennial.providers.apple.read import about, gathered
 from perennial.subscriptions.model import Environment, PeriodType, Purchase, Revocation, Statement
 
 APPLE_ROOT = "b0b1730ecbc7ff4505142c49f1295e6eda6bcaed7e2c68c5be91b5a11001f024"  # SHA-256 of "Apple Root CA", as Apple publishes it
@@ -78,7 +78,7 @@ def read_app_receipt(app: StoreApp, token: str, now: datetime) -> Reading:
     statements = gathered(_statement(app, receipt, attributes) for attributes in receipt.purchases)
     if not statements:
         return Reading(note="the receipt holds no purchase")
-    return Reading(statements=statements, should_ask_store=True)
+    return Reading(statements=statements, questions=tuple(about(statement) for statement in statements))
 
 
 def verified_receipt(token: str, *, roots: tuple[bytes, ...], now: datetime) -> Receipt:

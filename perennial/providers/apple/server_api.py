@@ -22,7 +22,7 @@ from perennial.base.errors import Invalid, NotFound, Unauthorized, Unavailable
 from perennial.base.time import EPOCH, to_ms
 from perennial.intake.model import StoreApp
 from perennial.providers.apple import jws
-from perennial.providers.apple.payload import ApiError, HistoryAnswer, NotificationHistoryAnswer, StatusAnswer, TestNotificationAnswer
+from perennial.providers.apple.payload import ApiError, ExtendAnswer, HistoryAnswer, NotificationHistoryAnswer, StatusAnswer, TestNotificationAnswer
 from perennial.subscriptions.model import Environment
 
 ADDRESSES: dict[Environment, str] = {
@@ -105,6 +105,12 @@ class ServerApi:
                 return
             query["paginationToken"] = page.pagination_token
         raise Invalid(f"more than {MOST_NOTIFICATION_PAGES * 20} notifications in that span; ask for a shorter one", param="since")
+
+    async def extend(self, app: StoreApp, transaction: str, environment: Environment, now: datetime, *, days: int, reason: int, request: str) -> None:
+        """Move the renewal date of a subscription by 1 to 90 days, without a charge. `request` is the idempotency key: at most 128 characters."""
+        path = f"/inApps/v1/subscriptions/extend/{quote(transaction, safe='')}"
+        body = {"extendByDays": days, "extendReasonCode": reason, "requestIdentifier": request}
+        await self._call(app, environment, now, "PUT", path, ExtendAnswer, body=body)
 
     async def request_test_notification(self, app: StoreApp, environment: Environment, now: datetime) -> str:
         """Ask Apple to post a TEST notification to the address set in App Store Connect; gives Apple's token for it."""
