@@ -11,10 +11,13 @@ class Observed:
         self.reads = Counter("perennial_reads_total", "Entitlement reads answered", registry=REGISTRY)
         self.read_batches = Counter("perennial_read_batches_total", "Queries the entitlement reads were coalesced into", registry=REGISTRY)
         self.renders = Counter("perennial_renders_total", "Customer documents rendered anew", registry=REGISTRY)
+        self.sightings_lost = Counter("perennial_sightings_lost_total", "Sightings not kept, as too many were waiting", registry=REGISTRY)
         self.requests = Counter("perennial_requests_total", "Other requests, by route and status", ["method", "route", "status"], registry=REGISTRY)
         self.seconds = Histogram("perennial_request_seconds", "Duration of other requests", ["route"], registry=REGISTRY)
         self.accepted = Counter("perennial_notifications_accepted_total", "Store notifications verified and kept", ["store"], registry=REGISTRY)
         self.refused = Counter("perennial_notifications_refused_total", "Store notifications refused", ["store", "status"], registry=REGISTRY)
+        self.sdk_events = Counter("perennial_sdk_events_total", "Events SDKs sent, by what became of them", ["outcome"], registry=REGISTRY)
+        self.sdk_diagnostics = Counter("perennial_sdk_diagnostics_total", "Diagnostics SDKs sent", ["name", "outcome"], registry=REGISTRY)
         self.handled = Counter("perennial_agenda_handled_total", "Agenda items handled by this process", ["lane"], registry=REGISTRY)
         self.round_seconds = Histogram("perennial_agenda_round_seconds", "Duration of a worker's round", ["lane"], registry=REGISTRY)
 

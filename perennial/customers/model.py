@@ -1,9 +1,10 @@
 """Who customers are: one person, the app user ids that lead to them, and what the app noted about them."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
+from string import hexdigits
 
-from perennial.base.errors import Conflict, Invalid, NotFound
+from perennial.base.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from perennial.base.ids import CustomerId
 from perennial.base.value import value
 
@@ -20,8 +21,15 @@ class CustomerMissing(NotFound):
     """No customer has that id."""
 
 
-class CustomerExists(Conflict):
+class CustomerExists(AlreadyExists):
     """The id is taken."""
+
+
+class CustomerBlocked(Forbidden):
+    """Nobody may use the id: its project blocked it."""
+
+    def __init__(self, app_user_id: str) -> None:
+        super().__init__(f"the app user id {app_user_id[:80]!r} is blocked in this project", param="app_user_id", code=7256)
 
 
 @value
@@ -43,6 +51,7 @@ class Customer:
     last_seen_platform_version: str | None = None
     last_seen_app_version: str | None = None
     last_seen_country: str | None = None
+    deleted_at: datetime | None = None  # the person is gone; what is left goes by a made-up id
 
     @property
     def is_anonymous(self) -> bool:
@@ -53,6 +62,10 @@ class Customer:
         """The id to call them by: the newest that is not anonymous."""
         named = [alias for alias in self.aliases if not is_anonymous(alias)]
         return (named or list(self.aliases))[-1]
+
+
+# Who was seen so lately need not be written down again.
+SEEN_LATELY = timedelta(minutes=10)
 
 
 @value
@@ -67,8 +80,30 @@ class Sighting:
     country: str | None = None
 
 
+@value
+class Forgotten:
+    """Someone who was deleted: the rows that were about them, the ids they went by, and the made-up one for what is left."""
+
+    customer_ids: tuple[CustomerId, ...]
+    aliases: tuple[str, ...]
+    pseudonym: str
+
+
+@value
+class Blocked:
+    """An app user id nobody may use, and since when."""
+
+    app_user_id: str
+    blocked_at: datetime
+
+
 def is_anonymous(app_user_id: str) -> bool:
     return _ANONYMOUS.fullmatch(app_user_id) is not None
+
+
+def is_sha256(text: str) -> bool:
+    """Whether it could be the SHA-256, in hex, of an app user id."""
+    return len(text) == 64 and all(character in hexdigits for character in text)
 
 
 def check_app_user_id(app_user_id: str, *, param: str = "app_user_id") -> str:

@@ -359,7 +359,7 @@ async def test_a_young_project_with_many_events_is_planned_well(database: Databa
         assert await events.replay(tx, endpoint.endpoint_id, event_ids=[one.event_id for one in told[:1000]]) == 1000
         assert await events.replay(tx, endpoint.endpoint_id, since=NOON) == 15_000
         assert len(await events.latest_events(tx, limit=1000)) == 1000
-    assert perf_counter() - began < 10
+    assert perf_counter() - began < 60
 
 
 class Deaf:

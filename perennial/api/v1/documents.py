@@ -1,6 +1,6 @@
 """Keeps rendered customer objects beside the customer's version, and makes them anew where they are out of date."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from perennial import catalog, customers, subscriptions
@@ -12,20 +12,29 @@ from perennial.subscriptions.model import Line
 
 
 async def current(tx: Tx, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Document]:
-    """Fresh documents for these customers, kept for the next reader: six statements, whatever their number.
-
-    The versions are read before what they stand for: a write in between makes the kept document look old, never a stale one look new.
-    """
+    """Fresh documents for these customers, kept for the next reader: six statements, whatever their number."""
     catalog_version: int = await tx.fetch_value("SELECT catalog_version FROM project")
     people = await customers.load(tx, customer_ids)
     documents = await _render(tx, people)
+    await keep(tx, catalog_version, people, documents)
+    return documents
+
+
+async def keep(tx: Tx, catalog_version: int, people: Mapping[CustomerId, Customer], documents: Mapping[CustomerId, Document]) -> None:
+    """For the next reader, what was rendered of these versions.
+
+    A document is kept only where the customer can be held still at the version that was rendered: a writer, who takes the kept document away,
+    is either before us (the version differs, or the row is locked and passed over) or waits until ours is there to be taken away.
+    """
     rows = sorted(people)
     await tx.execute(
         """
         INSERT INTO customer_document (project_id, customer_id, version, catalog_version, fresh_until, body)
-        SELECT %(project_id)s, customer_id, version, %(catalog_version)s, fresh_until, body
+        SELECT %(project_id)s, new.customer_id, new.version, %(catalog_version)s, new.fresh_until, new.body
         FROM unnest(%(ids)s::text[], %(versions)s::bigint[], %(fresh)s::timestamptz[], %(bodies)s::bytea[])
           AS new (customer_id, version, fresh_until, body)
+        JOIN customer c ON c.project_id = %(project_id)s AND c.customer_id = new.customer_id AND c.version = new.version
+        FOR SHARE OF c SKIP LOCKED
         ON CONFLICT (project_id, customer_id) DO UPDATE SET version = excluded.version, catalog_version = excluded.catalog_version,
           fresh_until = excluded.fresh_until, body = excluded.body
         WHERE (customer_document.version, customer_document.catalog_version, customer_document.fresh_until)
@@ -38,7 +47,6 @@ async def current(tx: Tx, customer_ids: Sequence[CustomerId]) -> dict[CustomerId
         fresh=[documents[one].fresh_until for one in rows],
         bodies=[documents[one].body for one in rows],
     )
-    return documents
 
 
 async def answer(tx: Tx, customer_id: CustomerId, *, last_seen: datetime | None = None, with_attributes: bool = False) -> bytes:

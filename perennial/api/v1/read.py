@@ -1,14 +1,14 @@
 """The entitlement read, `GET /v1/subscribers/{id}`: a bare ASGI handler, because it is asked a thousand times for every write.
 
-Whatever requests wait at one moment go as one query through a door in the tenant wall that checks every key beside its row. A hit is
+Whatever requests wait at one moment go as one query through a door in the tenant wall that checks the keys beside the rows. A hit is
 the kept document; a miss (new customer, a write since, an access that ended) is rendered, in batches of their own, so that hits never wait
-for a rendering. Nothing is cached in this process: a write by anyone is seen by the very next read of everyone, because versions are
-compared in the query itself.
+for a rendering. Nothing is cached in this process: a write by anyone is seen by the very next read of everyone, because a write takes the
+kept document away in its own transaction.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from perennial import customers
 from perennial.api.auth import key_of
 from perennial.api.errors import error_body, log, status_of
-from perennial.api.headers import CORS, JSON, RawHeaders, client_of, etag_of, new_request_id
+from perennial.api.headers import CORS, JSON, RawHeaders, etag_of, new_request_id
 from perennial.api.observe import OBSERVED
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signed, Signer, decode_nonce
@@ -28,16 +28,13 @@ from perennial.base.errors import Invalid, PerennialError, Unauthorized
 from perennial.base.ids import CustomerId, ProjectId
 from perennial.base.secrets import hash_key
 from perennial.base.time import to_ms
-from perennial.customers.model import check_app_user_id
+from perennial.customers.model import CustomerBlocked, check_app_user_id
 
 PREFIX = b"/v1/subscribers/"
 
 Asked = tuple[bytes, str]  # hash of the key, app user id
 
-_QUERY = "SELECT place, project_id, kind, clock_at, clock_started_at, customer_id, fresh_until, body, last_seen_at FROM read_customers($1, $2)"
-
-# Who was seen so lately need not be written down again.
-SEEN_LATELY = timedelta(minutes=10)
+_QUERY = "SELECT place, id, kind, moment, started_at, body FROM read_customers($1, $2, $3)"
 
 
 class Found(NamedTuple):
@@ -49,7 +46,14 @@ class Found(NamedTuple):
     now: datetime
     is_new: bool = False
     is_secret: bool = False
-    last_seen_at: datetime | None = None
+
+
+class Key(NamedTuple):
+    """Whose key it is, and what time it is there."""
+
+    project_id: ProjectId
+    is_secret: bool
+    now: datetime
 
 
 class Missed(NamedTuple):
@@ -90,8 +94,8 @@ class CustomerRead:
 
     async def _answer(self, scope: Any, send: Any, headers: dict[bytes, bytes], found: Found) -> None:
         platform = headers.get(b"x-platform")
-        if platform is not None and (found.last_seen_at is None or found.now - found.last_seen_at > SEEN_LATELY):
-            self._sightings.note(found.project_id, found.customer_id, found.now, client_of(headers))
+        if platform is not None:
+            self._sightings.note(found.project_id, found.customer_id, found.now, headers)
         begins, request_time = _of_moment(found.now)
         body = begins + found.body if not found.is_secret else await self._with_attributes(found, is_seen=bool(platform))
         answer = [JSON, CORS, request_time]
@@ -117,17 +121,26 @@ class CustomerRead:
 
     async def _read_batch(self, asked: Sequence[Asked]) -> list[Found | Missed | Exception]:
         wall = self._app.database.clock()
-        rows = await self._app.database.door(_QUERY, [key_hash for key_hash, _ in asked], [app_user_id for _, app_user_id in asked])
+        numbers: dict[bytes, int] = {}
+        key_of = [numbers.setdefault(key_hash, len(numbers) + 1) for key_hash, _ in asked]
+        rows = await self._app.database.door(_QUERY, list(numbers), key_of, [app_user_id for _, app_user_id in asked])
         OBSERVED.reads.inc(len(asked))
         OBSERVED.read_batches.inc()
-        results: list[Found | Missed | Exception] = [_unknown_key() for _ in asked] if len(rows) < len(asked) else [_PLACE] * len(asked)
+        keys: dict[int, Key] = {}
+        results: list[Found | Missed | Exception] = [_PLACE] * len(asked)
         for row in rows:
-            place, project_id, kind, clock_at, clock_started_at, customer_id, fresh_until, body, last_seen_at = row.values()
-            now = wall if clock_at is None else _project_now(clock_at, clock_started_at, wall)
-            if body is not None and now < fresh_until:
-                results[place - 1] = Found(project_id, customer_id, body, now, False, kind == "secret", last_seen_at)
+            place, known_id, kind, moment, started_at, body = row.values()
+            if place < 0:
+                now = wall if moment is None else _project_now(moment, started_at, wall)
+                keys[-place] = Key(known_id, kind == "secret", now)
             else:
-                results[place - 1] = Missed(project_id, asked[place - 1][1], kind == "secret")
+                key = keys[key_of[place - 1]]
+                if key.now < moment:
+                    results[place - 1] = Found(key.project_id, known_id, body, key.now, False, key.is_secret)
+        for place, result in enumerate(results):
+            if result is _PLACE:
+                known = keys.get(key_of[place])
+                results[place] = _unknown_key() if known is None else Missed(known.project_id, asked[place][1], known.is_secret)
         return results
 
     async def _render_batch(self, missed: Sequence[Missed]) -> list[Found | Exception]:
@@ -136,11 +149,17 @@ class CustomerRead:
         for one in missed:
             by_project[one.project_id].append(one.app_user_id)
         made = {project_id: await self._render_of(project_id, app_user_ids) for project_id, app_user_ids in by_project.items()}
-        return [made[one.project_id][one.app_user_id]._replace(is_secret=one.is_secret) for one in missed]
+        found = [made[one.project_id].get(one.app_user_id) for one in missed]
+        return [
+            CustomerBlocked(one.app_user_id) if document is None else document._replace(is_secret=one.is_secret)
+            for one, document in zip(missed, found, strict=True)
+        ]
 
     async def _render_of(self, project_id: ProjectId, app_user_ids: Sequence[str]) -> dict[str, Found]:
+        """Without those whose ids are blocked: one of them must not fail the others."""
         async with self._app.database.transaction(project_id) as tx:
-            ids, new = await customers.ensure(tx, app_user_ids)
+            blocked = await customers.blocked_among(tx, app_user_ids)
+            ids, new = await customers.ensure(tx, [one for one in app_user_ids if one not in blocked])
             made = await documents.current(tx, list(ids.values()))
         return {
             app_user_id: Found(project_id, customer_id, made[customer_id].body, tx.now, is_new=app_user_id in new)
@@ -164,7 +183,7 @@ def signed_of(raw_path: bytes, headers: dict[bytes, bytes], request_time: bytes,
     )
 
 
-_PLACE = Exception("filled by its row")
+_PLACE = Exception("filled by its row, where it has one")
 
 
 def _unknown_key() -> Unauthorized:
