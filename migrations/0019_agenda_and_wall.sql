@@ -5,10 +5,12 @@ CREATE OR REPLACE VIEW agenda WITH (security_invoker = true) AS
   UNION ALL SELECT project_id, 'money', 'line', wake_at FROM line WHERE wake_at IS NOT NULL
   UNION ALL SELECT project_id, 'money', 'inquiry', wake_at FROM inquiry WHERE wake_at IS NOT NULL
   UNION ALL SELECT project_id, 'money', 'store_act', wake_at FROM store_act WHERE wake_at IS NOT NULL
+  UNION ALL SELECT project_id, 'money', 'currency_grant', wake_at FROM currency_grant WHERE wake_at IS NOT NULL
   UNION ALL SELECT project_id, 'telling', 'delivery', wake_at FROM delivery WHERE wake_at IS NOT NULL
   UNION ALL SELECT project_id, 'telling', 'idempotent_request', wake_at FROM idempotent_request
   UNION ALL SELECT project_id, 'telling', 'sdk_event_shelf', wake_at FROM sdk_event_shelf
-  UNION ALL SELECT project_id, 'simulation', 'simulated_subscription', wake_at FROM simulated_subscription WHERE wake_at IS NOT NULL;
+  UNION ALL SELECT project_id, 'simulation', 'simulated_subscription', wake_at FROM simulated_subscription WHERE wake_at IS NOT NULL
+  UNION ALL SELECT project_id, 'simulation', 'simulated_stripe', wake_at FROM simulated_stripe WHERE wake_at IS NOT NULL;
 
 DO $$
 DECLARE name text;

@@ -6,11 +6,12 @@ The same code runs both, so a year in a test is a year. Work is taken in batches
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from perennial import catalog, events, intake, subscriptions, telemetry
+from perennial import access, catalog, currencies, events, intake, subscriptions, telemetry
 from perennial.app import App
 from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import ProjectId
 from perennial.providers import simulated
+from perennial.providers.simulated import stripe as simulated_stripe
 
 LANES = ("money", "telling", "simulation")
 CLOCK_LEASE = timedelta(minutes=2)  # of whoever moves a clock, renewed at every step
@@ -38,6 +39,11 @@ async def _act_at_stores(app: App, project_id: ProjectId) -> int:
     return await intake.perform_due(app.database, app.vault, app.providers, project_id)
 
 
+async def _expire_currencies(app: App, project_id: ProjectId) -> int:
+    async with app.database.transaction(project_id) as tx:
+        return await currencies.expire(tx, limit=500)
+
+
 async def _deliver(app: App, project_id: ProjectId) -> int:
     return await events.deliver_due(app.database, project_id, app.vault, app.sender)
 
@@ -47,15 +53,29 @@ async def _forget_sdk_events(app: App, project_id: ProjectId) -> int:
         return await telemetry.forget_due(tx)
 
 
+async def _forget_answers(app: App, project_id: ProjectId) -> int:
+    return await access.forget_due(app.database, project_id)
+
+
 async def _play(app: App, project_id: ProjectId) -> int:
     return await simulated.play_due(app.database, app.vault, app.providers, project_id)
 
 
+async def _play_stripe(app: App, project_id: ProjectId) -> int:
+    return await simulated_stripe.play_due(app.database, app.vault, app.providers, project_id)
+
+
 # The view `agenda` names these kinds: tests hold the two lists against each other.
 HANDLERS: dict[str, dict[str, Handler]] = {
-    "simulation": {"simulated_subscription": _play},
-    "money": {"notification": _digest, "line": _wake_lines, "inquiry": _ask_stores, "store_act": _act_at_stores},
-    "telling": {"delivery": _deliver, "sdk_event_shelf": _forget_sdk_events},
+    "simulation": {"simulated_subscription": _play, "simulated_stripe": _play_stripe},
+    "money": {
+        "notification": _digest,
+        "line": _wake_lines,
+        "inquiry": _ask_stores,
+        "store_act": _act_at_stores,
+        "currency_grant": _expire_currencies,
+    },
+    "telling": {"delivery": _deliver, "idempotent_request": _forget_answers, "sdk_event_shelf": _forget_sdk_events},
 }
 
 

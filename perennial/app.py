@@ -8,7 +8,13 @@ from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.events.model import Sender
 from perennial.intake.model import Provider
+from perennial.providers.amazon import AmazonAppstore
 from perennial.providers.apple import AppStore
+from perennial.providers.google import PlayStore
+from perennial.providers.microsoft import MicrosoftStore
+from perennial.providers.paddle import PaddleBilling
+from perennial.providers.roku import RokuPay
+from perennial.providers.stripe import StripeBilling
 from perennial.providers.test_store import TestStore
 from perennial.providers.webhook import WebhookSender
 from perennial.settings import Settings
@@ -28,15 +34,29 @@ async def open_app(settings: Settings, *, application: str = "perennial", connec
     database = await Database.open(settings.require_database_url(), application=application, connections=connections)
     sender = WebhookSender(allow_internal=settings.allow_internal_webhooks)
     app_store = AppStore()
+    amazon, roku, paddle, microsoft = AmazonAppstore(), RokuPay(), PaddleBilling(), MicrosoftStore()
+    stripe, play_store = StripeBilling(), PlayStore()
     try:
         yield App(
             settings=settings,
             database=database,
             vault=Vault.open(settings.home),
-            providers={"app_store": app_store, "mac_app_store": app_store, "test_store": TestStore()},
+            providers={
+                "app_store": app_store,
+                "mac_app_store": app_store,
+                "play_store": play_store,
+                "amazon": amazon,
+                "roku": roku,
+                "paddle": paddle,
+                "microsoft": microsoft,
+                "stripe": stripe,
+                "test_store": TestStore(),
+            },
             sender=sender,
         )
     finally:
         await app_store.close()
+        for store in (play_store, amazon, roku, paddle, microsoft, stripe):
+            await store.close()
         await sender.close()
         await database.close()

@@ -138,6 +138,47 @@ INVARIANTS: tuple[Invariant, ...] = (
               ORDER BY l.customer_id, l.line_id, h.purchased_at DESC, h.transaction DESC) latest
             WHERE wake_at IS NULL AND expires_at IS NOT NULL AND NOT told_expired""",
     ),
+    # What the ledger has of it --------------------------------------------------------------------------------------------------
+    Invariant(
+        name="the-ledger-has-what-was-booked",
+        sentence="Of every store, environment and currency the ledger has exactly what purchases remember to be booked.",
+        query="""
+            SELECT concat_ws(' ', account, currency) AS key FROM (
+              SELECT CASE environment WHEN 'sandbox' THEN 'sandbox/' ELSE '' END || ends.account AS account, currency, sum(ends.amount) AS amount
+              FROM (
+                SELECT l.environment, l.store, h.booked_currency AS currency, sum(h.booked_gross) AS gross, sum(h.booked_tax) AS tax,
+                  sum(h.booked_commission) AS commission, sum(h.booked_refunded) AS refunded
+                FROM purchase h JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
+                WHERE h.booked_currency IS NOT NULL GROUP BY 1, 2, 3) b
+              CROSS JOIN LATERAL (VALUES
+                ('customers/receivable', refunded - gross), ('revenue/' || store, gross - tax - commission), ('taxes', tax),
+                ('stores/' || store || '/commission', commission), ('refunds/' || store, -refunded)) AS ends (account, amount)
+              GROUP BY 1, 2) booked
+            FULL JOIN (
+              SELECT ends.account, t.currency, sum(ends.amount) AS amount FROM transfer t
+              CROSS JOIN LATERAL (VALUES (t.to_account, t.amount), (t.from_account, -t.amount)) AS ends (account, amount)
+              WHERE t.kind IN ('sale', 'tax', 'commission', 'refund') AND t.unit = 'money' GROUP BY 1, 2) posted USING (account, currency)
+            WHERE coalesce(booked.amount, 0) <> coalesce(posted.amount, 0)""",
+    ),
+    Invariant(
+        name="a-bounded-balance-is-the-sum-of-its-transfers",
+        sentence="The balance kept of a wallet is what came in less what went out, and never below zero.",
+        query="""
+            SELECT account || ' ' || currency AS key FROM (
+              SELECT ends.account, t.unit, t.currency, sum(ends.amount) AS amount FROM transfer t
+              CROSS JOIN LATERAL (VALUES (t.to_account, t.amount), (t.from_account, -t.amount)) AS ends (account, amount)
+              WHERE ends.account LIKE 'wallet/%' GROUP BY 1, 2, 3) posted
+            FULL JOIN bounded_account b USING (account, unit, currency)
+            WHERE coalesce(posted.amount, 0) <> coalesce(b.balance, 0) OR b.balance < 0""",
+    ),
+    Invariant(
+        name="what-expires-is-on-the-agenda",
+        sentence="What is left of a grant that expires will be cleared away, and what was cleared away is empty.",
+        query="""
+            SELECT g.grant_id AS key FROM currency_grant g
+            JOIN bounded_account b ON b.project_id = g.project_id AND b.account = 'wallet/' || g.customer_id || '/' || g.code || '/' || g.grant_id
+            WHERE g.expires_at IS NOT NULL AND g.wake_at IS NULL AND b.balance > 0""",
+    ),
     # What was told of it --------------------------------------------------------------------------------------------------------
     Invariant(
         name="a-purchase-is-told-once",

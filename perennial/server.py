@@ -15,15 +15,18 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from perennial import __version__, dashboard
-from perennial.api import hooks, operating, v1, v2
+from perennial.api import hooks, oauth, operating, v1, v2
 from perennial.api.asgi import MOST_BODY, Front
 from perennial.api.errors import HANDLERS
 from perennial.api.hooks import Inbox
+from perennial.api.limits import Limits
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
 from perennial.observability import configure, flush_traces, trace_asgi
 from perennial.providers import simulated
+from perennial.providers.simulated.stripe import PATH as STRIPE_PATH
+from perennial.providers.simulated.stripe import StripeServer
 from perennial.settings import Settings
 
 OPENAPI = OpenAPIConfig(
@@ -45,10 +48,24 @@ def simulated_app_store(app: App) -> ASGIRouteHandler:
     return asgi("/simulated/app_store", is_mount=True, copy_scope=True)(simulated.StoreApi(app.database, app.vault))
 
 
+def simulated_stripe(app: App) -> ASGIRouteHandler:
+    """The simulated Stripe's API, where a sandbox app that opted in is pointed to."""
+    return asgi(STRIPE_PATH, is_mount=True, copy_scope=True)(StripeServer(app.database, app.vault))
+
+
 def make_framework(app: App) -> Litestar:
     return Litestar(
-        route_handlers=[simulated_app_store(app), operating.router, v1.router, v2.router, hooks.router, dashboard.router],
-        state=State({"app": app, "inbox": Inbox(app)}),
+        route_handlers=[
+            simulated_app_store(app),
+            simulated_stripe(app),
+            operating.router,
+            v1.router,
+            v2.router,
+            oauth.router,
+            hooks.router,
+            dashboard.router,
+        ],
+        state=State({"app": app, "inbox": Inbox(app), "limits": Limits(app.settings.rate_limits)}),
         exception_handlers=HANDLERS,
         openapi_config=OPENAPI,
         request_max_body_size=MOST_BODY,

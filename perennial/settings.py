@@ -1,10 +1,15 @@
 """What the environment says. Every variable the product reads is here, with what it means."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 
 from perennial.base.errors import Invalid
 from perennial.base.value import value
+
+# Requests a minute of one key, as the vendor documents them.
+RATE_LIMITS: dict[str, int] = {"customer_information": 480, "project_configuration": 60, "charts_metrics": 5, "virtual_currencies": 480}
 
 
 @value
@@ -17,6 +22,8 @@ class Settings:
     allow_internal_webhooks: bool  # PERENNIAL_ALLOW_INTERNAL_WEBHOOKS=1: receivers may be internal addresses
     is_demo: bool  # PERENNIAL_DEMO=1: the pages show the demo project without signing in, to this machine alone; `perennial up` sets it
     otlp_endpoint: str | None  # OTEL_EXPORTER_OTLP_ENDPOINT: where traces go; unset: nowhere
+    public_url: str | None = None  # PERENNIAL_PUBLIC_URL: what the outside calls this installation; unset: whatever a request calls it
+    rate_limits: Mapping[str, int] = field(default_factory=dict)  # PERENNIAL_RATE_LIMITS: requests a minute by key and domain, of each process
 
     @classmethod
     def read(cls) -> "Settings":
@@ -30,12 +37,33 @@ class Settings:
             allow_internal_webhooks=env.get("PERENNIAL_ALLOW_INTERNAL_WEBHOOKS") == "1",
             is_demo=env.get("PERENNIAL_DEMO") == "1",
             otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
+            public_url=_public_url(env.get("PERENNIAL_PUBLIC_URL") or ""),
+            rate_limits=_rate_limits(env.get("PERENNIAL_RATE_LIMITS") or ""),
         )
 
     def require_database_url(self) -> str:
         if self.database_url is None:
             raise Invalid("DATABASE_URL is not set; start everything with `perennial up`, or name your PostgreSQL", param="DATABASE_URL")
         return self.database_url
+
+
+def _public_url(text: str) -> str | None:
+    if text and not text.startswith(("https://", "http://")):
+        raise Invalid(f"PERENNIAL_PUBLIC_URL must begin with https:// (or http://), not {text[:40]!r}", param="PERENNIAL_PUBLIC_URL")
+    return text.rstrip("/") or None
+
+
+def _rate_limits(text: str) -> dict[str, int]:
+    """`off`, or numbers of your own: `project_configuration=600,charts_metrics=off`. What is not named stays as the vendor has it."""
+    if text == "off":
+        return {}
+    limits: dict[str, int | None] = dict(RATE_LIMITS)
+    for part in filter(None, text.replace(" ", "").split(",")):
+        domain, _, number = part.partition("=")
+        if domain not in RATE_LIMITS:
+            raise Invalid(f"PERENNIAL_RATE_LIMITS: {domain!r} is not one of {', '.join(RATE_LIMITS)}, or off", param="PERENNIAL_RATE_LIMITS")
+        limits[domain] = None if number == "off" else _whole(number, f"PERENNIAL_RATE_LIMITS {domain}", 1, 1_000_000)
+    return {domain: limit for domain, limit in limits.items() if limit is not None}
 
 
 def _whole(text: str, name: str, least: int, most: int) -> int:

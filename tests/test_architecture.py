@@ -6,10 +6,10 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1] / "perennial"
-CONTEXTS = ("events", "catalog", "customers", "subscriptions", "intake")
+CONTEXTS = ("ledger", "access", "events", "catalog", "customers", "currencies", "subscriptions", "intake")
 FIVE_FILES = {"__init__", "model", "rules", "db", "actions"}
 # Rooms a context may have beside the five: pure halves of its rules, named by what they decide.
-PURE = {"subscriptions": {"telling", "ownership", "wire"}}
+PURE = {"currencies": {"wire"}, "subscriptions": {"telling", "ownership", "wire", "grants", "booking", "earning"}, "intake": {"external"}}
 
 
 @pytest.fixture(scope="module")

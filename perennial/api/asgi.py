@@ -16,7 +16,13 @@ from perennial.base.time import perf_counter, to_ms
 log = structlog.get_logger("perennial.api")
 
 MOST_BODY = 1024 * 1024  # bytes; a legacy receipt of years is a few hundred kB
-_SIGNED = ("/v1/receipts", "/v1/subscribers/identify", "/v1/product_entitlement_mapping", "/v1/offerings")
+_SIGNED = (
+    "/v1/receipts",
+    "/v1/subscribers/identify",
+    "/v1/subscribers/redeem_purchase",
+    "/v1/product_entitlement_mapping",
+    "/v1/offerings",
+)
 
 
 class Front:
@@ -65,6 +71,7 @@ class Front:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_time = b"%d" % to_ms(self._app.database.clock())
         extra = [CORS, EXPOSED, (b"x-request-id", request_id.encode()), (b"x-revenuecat-request-time", request_time)]
+        extra += scope.get("state", {}).get("answer_headers", ())
         etag = b""
         platform = headers.get(b"x-platform", b"web").lower()
         if b"x-revenuecat-etag" in headers and platform != b"web" and answer.status == 200 and scope["method"] == "GET":
@@ -83,7 +90,7 @@ class Front:
 
 
 def _is_signed(path: str) -> bool:
-    return path in _SIGNED or path.endswith(("/offerings", "/virtual_currencies"))
+    return path in _SIGNED or path.endswith(("/offerings", "/virtual_currencies", "/health_report", "/restore/eligibility"))
 
 
 class _Answer:

@@ -4,6 +4,7 @@ v1 bodies are `{"code", "message"}`; v2 bodies are the vendor's error object. Tr
 after a purchase is final.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,11 +12,42 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
-from perennial.base.errors import Conflict, Forbidden, Invalid, NotFound, PerennialError, Unauthorized, Unavailable
+from perennial.base.errors import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    Invalid,
+    KeyReused,
+    Locked,
+    NotFound,
+    PerennialError,
+    StoreRefused,
+    TooMany,
+    Unauthorized,
+    Unavailable,
+)
+from perennial.catalog.model import Archived
 
 log = structlog.get_logger("perennial.api")
 
-_STATUS: dict[type[PerennialError], int] = {Invalid: 400, Unauthorized: 401, Forbidden: 403, NotFound: 404, Conflict: 409, Unavailable: 503}
+_STATUS: dict[type[PerennialError], int] = {
+    Invalid: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Unavailable: 503,
+    TooMany: 429,
+}
+# v2 tells conflicts apart: 409 is for names that are taken and keys that are reused, the rest is understood but cannot be done (422).
+_V2: dict[type[PerennialError], tuple[int, str]] = {
+    Conflict: (422, "unprocessable_entity_error"),
+    AlreadyExists: (409, "resource_already_exists"),
+    KeyReused: (409, "idempotency_error"),
+    Locked: (423, "resource_locked_error"),
+    StoreRefused: (422, "store_error"),
+    Archived: (422, "entity_references_archived_entities"),
+}
 _V1_CODE: dict[int, int] = {400: 7226, 401: 7225, 403: 7225, 404: 7226, 405: 7226, 409: 7226, 413: 7226, 415: 7226, 429: 7114, 500: 7110, 503: 7110}
 _V2_TYPE: dict[int, str] = {
     400: "parameter_error",
@@ -27,30 +59,40 @@ _V2_TYPE: dict[int, str] = {
     413: "invalid_request",
     415: "invalid_request",
     422: "unprocessable_entity_error",
+    423: "resource_locked_error",
     429: "rate_limit_error",
     500: "server_error",
     503: "server_error",
 }
+_WAIT = {423: 1, 429: 5, 503: 5}  # seconds, where the error does not say
 
 
 def status_of(error: PerennialError) -> int:
-    return next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+    return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
 
 
 def v1_error(status: int, message: str, *, code: int | None = None) -> bytes:
     return msgspec.json.encode({"code": code or _V1_CODE.get(status, 7226), "message": message})
 
 
-def v2_error(status: int, message: str, *, param: str | None = None) -> bytes:
+def v2_error(
+    status: int, message: str, *, type: str | None = None, param: str | None = None, wait: int | None = None, object_ids: Sequence[str] = ()
+) -> bytes:
+    """`wait` is how many seconds later the same request may be sent again; `object_ids` are what is in the way."""
+    type = type or _V2_TYPE.get(status, "invalid_request")
     body: dict[str, Any] = {
         "object": "error",
-        "type": _V2_TYPE.get(status, "invalid_request"),
+        "type": type,
         "message": message,
-        "retryable": status in (429, 503),
-        "doc_url": f"/docs/errors#{_V2_TYPE.get(status, 'invalid_request')}",
+        "retryable": status in (423, 429, 503),
+        "doc_url": f"/docs/errors#{type}",
     }
     if param is not None:
         body["param"] = param
+    if wait is not None:
+        body["backoff_ms"] = wait * 1000
+    if object_ids:
+        body["referenced_object_ids"] = list(object_ids)
     return msgspec.json.encode(body)
 
 
@@ -60,7 +102,13 @@ def error_body(path: str, status: int, message: str, *, code: int | None = None,
 
 
 def on_perennial_error(request: Request[Any, Any, Any], error: PerennialError) -> Response[bytes]:
-    return _response(request, status_of(error), error.message, code=error.code, param=error.param)
+    status = status_of(error)
+    wait = error.wait if isinstance(error, TooMany) else None
+    if not request.url.path.startswith("/v2"):
+        return _answer(status, v1_error(status, error.message, code=error.code), wait=wait)
+    status, type = next((_V2[kind] for kind in error.__class__.__mro__ if kind in _V2), (status, None))
+    object_ids = error.object_ids if isinstance(error, Archived) else ()
+    return _answer(status, v2_error(status, error.message, type=type, param=error.param, wait=wait, object_ids=object_ids), wait=wait)
 
 
 def on_validation_error(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
@@ -89,8 +137,11 @@ def on_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response
 
 
 def _response(request: Request[Any, Any, Any], status: int, message: str, *, code: int | None = None, param: str | None = None) -> Response[bytes]:
-    body = error_body(request.url.path, status, message, code=code, param=param)
-    headers = {"Retry-After": "5"} if status in (429, 503) else {}
+    return _answer(status, error_body(request.url.path, status, message, code=code, param=param))
+
+
+def _answer(status: int, body: bytes, *, wait: int | None = None) -> Response[bytes]:
+    headers = {"Retry-After": str(wait or _WAIT[status])} if status in _WAIT else {}
     return Response(content=body, status_code=status, media_type="application/json", headers=headers)
 
 

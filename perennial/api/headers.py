@@ -19,7 +19,11 @@ PREFLIGHT = [
     (b"vary", b"Access-Control-Request-Headers"),
     (b"content-length", b"0"),
 ]
-EXPOSED = (b"access-control-expose-headers", b"X-Request-ID, X-RevenueCat-Request-Time, X-RevenueCat-ETag, Retry-After")
+EXPOSED = (
+    b"access-control-expose-headers",
+    b"X-Request-ID, X-RevenueCat-Request-Time, X-RevenueCat-ETag, Retry-After, Idempotent-Replayed, "
+    b"RevenueCat-Rate-Limit-Current-Usage, RevenueCat-Rate-Limit-Current-Limit",
+)
 
 _LONGEST = 64  # characters kept of what a client says of itself
 _PREFIX = new_token(6)

@@ -166,3 +166,4 @@ def _encode_json(document: Any) -> str:
 
 
 UniqueViolation = asyncpg.UniqueViolationError
+ForeignKeyViolation = asyncpg.ForeignKeyViolationError

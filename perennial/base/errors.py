@@ -1,4 +1,4 @@
-"""The six kinds of trouble a caller can be told about.
+"""The six kinds of trouble a caller can be told about, and the few that callers of v2 tell apart further.
 
 `api/errors.py` alone knows which HTTP status and which SDK error number each becomes. What the world did
 (a declined card, a bounced webhook) is a value, not an exception; a broken invariant is an `assert`.
@@ -35,8 +35,32 @@ class NotFound(PerennialError):
 
 
 class Conflict(PerennialError):
-    """409: it contradicts what is already so."""
+    """409, and to callers of v2 422: it contradicts what is already so."""
+
+
+class AlreadyExists(Conflict):
+    """Its name is taken. Of the conflicts, v2 answers this one with 409."""
+
+
+class KeyReused(Conflict):
+    """An Idempotency-Key stands for one request, and this is another; or what became of the first cannot be known."""
+
+
+class Locked(Conflict):
+    """423: somebody is at it at this very moment; it may be asked again shortly."""
+
+
+class StoreRefused(Conflict):
+    """422: a store was asked, and refused for good. The message has the store's words."""
 
 
 class Unavailable(PerennialError):
     """503: the trouble is ours or passing; the same request may succeed later."""
+
+
+class TooMany(Unavailable):
+    """429: more requests than the caller's limit; `wait` says how many seconds until there is room again."""
+
+    def __init__(self, message: str, *, wait: int) -> None:
+        super().__init__(message)
+        self.wait = wait

@@ -2,7 +2,20 @@
 
 import typer
 
-from perennial.cli import catalog_commands, catching_up, clock, customers, health, processes, projects, simulate, webhooks
+from perennial.cli import (
+    access,
+    apps,
+    catalog_commands,
+    catching_up,
+    clock,
+    customer_center,
+    customers,
+    health,
+    processes,
+    projects,
+    simulate,
+    webhooks,
+)
 from perennial.cli.desk import Commands
 
 app = typer.Typer(
@@ -38,10 +51,14 @@ app.command(rich_help_panel="Set up")(processes.init)
 app.command(rich_help_panel="Set up")(processes.migrate)
 app.add_typer(projects.projects, name="projects", rich_help_panel="Set up")
 app.add_typer(projects.keys, name="keys", rich_help_panel="Set up")
-app.add_typer(projects.apps, name="apps", rich_help_panel="Set up")
+app.add_typer(apps.commands, name="apps", rich_help_panel="Set up")
+app.add_typer(access.collaborators, name="collaborators", rich_help_panel="Set up")
+app.add_typer(access.oauth, name="oauth", rich_help_panel="Set up")
 app.add_typer(catalog_commands.commands, name="catalog", rich_help_panel="Set up")
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel="Set up")
 app.add_typer(customers.commands, name="customer", rich_help_panel="Look and try")
+app.add_typer(customer_center.commands, name="customer-center", rich_help_panel="Set up")
+app.command("redemption-link", rich_help_panel="Look and try")(customer_center.issue_redemption_link)
 app.add_typer(clock.commands, name="clock", rich_help_panel="Look and try")
 app.add_typer(simulate.simulate, name="simulate", rich_help_panel="Look and try")
 app.command("catch-up", rich_help_panel="Look and try")(catching_up.catch_up)

@@ -32,7 +32,7 @@ def show_catalog(project: ProjectOption = None) -> None:
         for product in products:
             made.add_row(
                 escape(apps[product.app_id].name),
-                escape(product.store_identifier),
+                escape(product.store_identifier) + (" [dim](archived)[/dim]" if product.archived_at else ""),
                 product.type,
                 _period(product),
                 ", ".join(f"{price.major} {price.currency}" for price in product.prices),
@@ -55,7 +55,11 @@ async def _offerings(desk: Desk, products: dict[str, Product]) -> Tree:
     for offering in await catalog.get_offerings(desk.tx, limit=catalog_file.MOST):
         places = [name for name, key in placements.offerings.items() if key == offering.lookup_key]
         places += ["elsewhere"] if placements.fallback_offering == offering.lookup_key else []
-        notes = (["current"] if offering.is_current else []) + ([f"at {', '.join(places)}"] if places else [])
+        notes = [
+            *(["current"] if offering.is_current else []),
+            *(["archived"] if offering.archived_at else []),
+            *([f"at {', '.join(places)}"] if places else []),
+        ]
         branch = tree.add(escape(f"{offering.lookup_key}  {offering.display_name}") + (f" [dim]({escape('; '.join(notes))})[/dim]" if notes else ""))
         for package in offering.packages:
             sold = sorted({products[one.product_id].store_identifier for one in package.products if one.product_id in products})

@@ -6,6 +6,7 @@ the placements) is the whole list.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal
@@ -36,12 +37,14 @@ class ProductPart(_Part):
     duration: str | None = None
     trial_duration: str | None = None
     prices: dict[str, str] | None = None  # by currency, in major units: {"USD": "9.99"}
+    archived: bool | None = None
 
 
 class EntitlementPart(_Part):
     lookup_key: str
     display_name: str
     products: list[str] | None = None
+    archived: bool | None = None
 
 
 class Sold(_Part):
@@ -61,6 +64,7 @@ class OfferingPart(_Part):
     is_current: bool | None = None
     metadata: dict[str, Any] | UnsetType | None = UNSET
     packages: list[PackagePart] = []
+    archived: bool | None = None
 
 
 class PlacementsPart(_Part):
@@ -100,6 +104,7 @@ async def apply(tx: Tx, wanted: CatalogFile) -> list[str]:
     await _apply_offerings(tx, wanted.offerings, products, changes)
     if wanted.placements is not None:
         await _apply_placements(tx, wanted.placements, changes)
+    await _archive_offerings(tx, wanted.offerings, changes)
     return changes
 
 
@@ -109,7 +114,7 @@ async def _apply_products(tx: Tx, wanted: Sequence[ProductPart], apps: Sequence[
         app = _app(apps, part.app)
         held = known.get((app.app_id, part.store_identifier))
         if held is None:
-            await catalog.create_product(
+            held = await catalog.create_product(
                 tx,
                 app_id=app.app_id,
                 store_identifier=part.store_identifier,
@@ -122,6 +127,9 @@ async def _apply_products(tx: Tx, wanted: Sequence[ProductPart], apps: Sequence[
             changes.append(f"create product {part.store_identifier} in {app.name}")
         else:
             await _apply_product(tx, held, part, app, changes)
+        if _turns(held.archived_at, part.archived):
+            await (catalog.archive_product if part.archived else catalog.unarchive_product)(tx, held.product_id)
+            changes.append(f"{_turned(part.archived)} product {part.store_identifier} of {app.name}")
 
 
 async def _apply_product(tx: Tx, held: Product, part: ProductPart, app: App, changes: list[str]) -> None:
@@ -151,6 +159,9 @@ async def _apply_entitlements(tx: Tx, wanted: Sequence[EntitlementPart], product
         elif held.display_name != part.display_name:
             await catalog.update_entitlement(tx, held.entitlement_id, display_name=part.display_name)
             changes.append(f"change entitlement {part.lookup_key}: {_differs('display name', held.display_name, part.display_name)[0]}")
+        if _turns(held.archived_at, part.archived):
+            await (catalog.archive_entitlement if part.archived else catalog.unarchive_entitlement)(tx, held.entitlement_id)
+            changes.append(f"{_turned(part.archived)} entitlement {part.lookup_key}")
         if part.products is not None:
             await _apply_attached(tx, held, set(attached.get(held.entitlement_id, ())), part.products, products, changes)
 
@@ -178,6 +189,9 @@ async def _apply_offerings(tx: Tx, wanted: Sequence[OfferingPart], products: "_P
         else:
             await _apply_offering(tx, held, part, changes)
         await _apply_packages(tx, held, part.packages, products, changes)
+        if part.archived is False and held.archived_at is not None:
+            await catalog.unarchive_offering(tx, held.offering_id)
+            changes.append(f"unarchive offering {part.lookup_key}")
 
 
 async def _apply_offering(tx: Tx, held: Offering, part: OfferingPart, changes: list[str]) -> None:
@@ -232,6 +246,15 @@ async def _apply_placements(tx: Tx, part: PlacementsPart, changes: list[str]) ->
         await catalog.set_placements(tx, wanted)
         shown = ", ".join(f"{name} shows {key or 'nothing'}" for name, key in part.offerings.items())
         changes.append(f"set placements: {'; '.join(filter(None, [shown, f'elsewhere {part.fallback}' if part.fallback else '']))}")
+
+
+async def _archive_offerings(tx: Tx, wanted: Sequence[OfferingPart], changes: list[str]) -> None:
+    """Last, when others have taken their places."""
+    known = {one.lookup_key: one for one in await catalog.get_offerings(tx, limit=MOST)}
+    for part in wanted:
+        if part.archived and known[part.lookup_key].archived_at is None:
+            await catalog.archive_offering(tx, known[part.lookup_key].offering_id)
+            changes.append(f"archive offering {part.lookup_key}")
 
 
 def _offering_id(ids: Mapping[str, str], lookup_key: str | None) -> str | None:
@@ -296,6 +319,15 @@ class _Products:
         return name if is_clear else app_id
 
 
+def _turns(archived_at: datetime | None, archived: bool | None) -> bool:
+    """Where the file says nothing of it, it stays as it is."""
+    return archived is not None and archived != (archived_at is not None)
+
+
+def _turned(archived: bool | None) -> str:
+    return "archive" if archived else "unarchive"
+
+
 def _prices(part: ProductPart) -> list[Money] | None:
     if part.prices is None:
         return None
@@ -347,6 +379,7 @@ async def export(tx: Tx) -> CatalogFile:
                 lookup_key=one.lookup_key,
                 display_name=one.display_name,
                 products=[products.reference(product_id) for product_id in attached.get(one.entitlement_id, ())],
+                archived=True if one.archived_at else None,
             )
             for one in entitlements
         ],
@@ -364,6 +397,7 @@ def _product_part(product: Product, products: _Products) -> ProductPart:
         duration=product.duration,
         trial_duration=product.trial_duration,
         prices={price.currency: str(price.major) for price in product.prices} or None,
+        archived=True if product.archived_at else None,
     )
 
 
@@ -373,6 +407,7 @@ def _offering_part(offering: Offering, products: _Products) -> OfferingPart:
         display_name=offering.display_name,
         is_current=offering.is_current,
         metadata=offering.metadata,
+        archived=True if offering.archived_at else None,
         packages=[
             PackagePart(
                 lookup_key=one.lookup_key,

@@ -18,7 +18,7 @@ from perennial.subscriptions.model import Line
 commands = group("Customers.")
 SHOWN_EVENTS = 50
 
-Products = dict[tuple[str, str], Product]
+Products = dict[tuple[str | None, str], Product]
 
 
 @commands.command("show")

@@ -1,21 +1,20 @@
-"""Projects, their keys, their apps."""
+"""Projects and their keys."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from perennial import catalog
+from perennial.access.model import READ_ONLY
 from perennial.app import App
 from perennial.base.errors import Invalid
 from perennial.base.ids import ProjectId, new_id
-from perennial.catalog.model import KEY_PREFIXES, RestoreBehavior
+from perennial.catalog.model import RestoreBehavior
 from perennial.cli.desk import ACTOR, Desk, ProjectOption, done, group, run, say, show, table, work_in
 
 projects = group("Projects: each with its own customers, catalog, keys and, in a sandbox, time.")
 keys = group("Secret keys, for servers. What apps carry are public keys: [bold]perennial apps list[/bold].")
-apps = group("Apps: one per store and platform, each with its public SDK key.")
 
 
 @projects.command("list")
@@ -74,27 +73,41 @@ def list_keys(project: ProjectOption = None) -> None:
     """List the keys of a project. Of secret ones, only what they are called: the key itself is not kept."""
 
     async def work(desk: Desk) -> None:
-        made = table("id", "kind", "label", "key", "made", "revoked")
+        made = table("id", "kind", "label", "key", "may", "made", "revoked")
         for key in await catalog.get_keys(desk.tx):
             revoked = f"{key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
-            made.add_row(key.key_id, key.kind, escape(key.label), key.public_key or "", f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
+            may = "what apps do" if key.kind == "public" else "everything" if key.permissions is None else ", ".join(key.permissions)
+            made.add_row(key.key_id, key.kind, escape(key.label), key.public_key or "", may, f"{key.created_at:%Y-%m-%d %H:%M}", revoked)
         show(made)
 
     work_in(project, work)
 
 
 @keys.command("create")
-def create_key(label: Annotated[str, typer.Argument(help="What it is for, so that you know which to revoke")], project: ProjectOption = None) -> None:
+def create_key(
+    label: Annotated[str, typer.Argument(help="What it is for, so that you know which to revoke")],
+    permission: Annotated[
+        list[str] | None,
+        typer.Option(help="What it may do, such as customer_information:customers:read; as often as needed. Without any: everything"),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="It may read everything and write nothing")] = False,
+    project: ProjectOption = None,
+) -> None:
     """Make a secret key. It is shown this once.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
       perennial keys create "billing server"
+
+      perennial keys create "support desk" --permission customer_information:read --permission project_configuration:products:read
     """
+    if permission and read_only:
+        raise Invalid("give either --permission or --read-only", param="permission")
+    permissions = READ_ONLY if read_only else permission or None
 
     async def work(desk: Desk) -> None:
-        key, secret = await catalog.create_secret_key(desk.tx, label)
-        await desk.audit("key.create", key.key_id, {"label": label})
+        key, secret = await catalog.create_secret_key(desk.tx, label, permissions=permissions)
+        await desk.audit("key.create", key.key_id, {"label": label, "permissions": key.permissions})
         done(f"made the key {key.key_id}")
         say(f"  Shown this once: [bold]{secret}[/bold]")
 
@@ -111,75 +124,3 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="From: perennial keys 
 
     work_in(project, work)
     done(f"revoked {escape(key_id)}")
-
-
-# Apps -----------------------------------------------------------------------------------------------------------------------------
-
-
-@apps.command("list")
-def list_apps(project: ProjectOption = None) -> None:
-    """List the apps of a project, with the keys that go into them."""
-
-    async def work(desk: Desk) -> None:
-        public = {key.app_id: key.public_key for key in await catalog.get_keys(desk.tx) if key.public_key and key.revoked_at is None}
-        made = table("id", "name", "store", "bundle id", "store API key", "SDK key")
-        for app in await catalog.get_apps(desk.tx, limit=1000):
-            has_key = "yes" if app.has_api_secret else ""
-            made.add_row(app.app_id, escape(app.name), app.store, escape(app.bundle_id or ""), has_key, public.get(app.app_id) or "")
-        show(made)
-
-    work_in(project, work)
-
-
-@apps.command("create")
-def create_app(
-    type: Annotated[str, typer.Option(help=f"One of {', '.join(KEY_PREFIXES)}")],
-    name: Annotated[str, typer.Option(help="What to call it")],
-    bundle_id: Annotated[str | None, typer.Option(help="App Store: such as com.example.app")] = None,
-    apple_id: Annotated[int | None, typer.Option(help="App Store: the app's number, for production notifications")] = None,
-    key_id: Annotated[str | None, typer.Option(help="App Store: the in-app purchase key's id")] = None,
-    issuer: Annotated[str | None, typer.Option(help="App Store: the issuer id of App Store Connect")] = None,
-    private_key: Annotated[Path | None, typer.Option(help="App Store: the .p8 file of that key", exists=True, dir_okay=False, readable=True)] = None,
-    project: ProjectOption = None,
-) -> None:
-    """Make an app, and the SDK key to put into it.
-
-    [bold]Examples[/bold]
-
-      perennial apps create --type test_store --name "Try-out"
-
-      perennial apps create --type app_store --name iOS --bundle-id com.example.cats \\
-        --key-id ABC123DEFG --issuer 57246542-96fe-1a63-e053-0824d011072a --private-key AuthKey_ABC123DEFG.p8
-    """
-    given = (key_id, issuer, private_key)
-    if any(given) and not all(given):
-        raise Invalid("the store's API key has three parts: give --key-id, --issuer and --private-key together")
-
-    async def work(desk: Desk) -> None:
-        app, key = await catalog.create_app(
-            desk.tx,
-            desk.app.vault,
-            name=name,
-            store=type,
-            bundle_id=bundle_id,
-            app_apple_id=apple_id,
-            api_key_id=key_id,
-            api_issuer=issuer,
-            api_private_key=read_private_key(private_key) if private_key else None,
-        )
-        await desk.audit("app.create", app.app_id, {"name": name, "type": type})
-        done(f"made the app [bold]{app.app_id}[/bold]")
-        say(f"  Its SDK key: [bold]{key.public_key}[/bold]")
-        if type in ("app_store", "mac_app_store"):
-            say(f"  In App Store Connect, send notifications (version 2) to: https://<this host>/hooks/app_store/{app.app_id}")
-
-    work_in(project, work)
-
-
-def read_private_key(path: Path) -> str:
-    try:
-        text = path.read_text()
-    except UnicodeDecodeError as error:
-        raise Invalid(f"{path} is not text; the .p8 file begins with BEGIN PRIVATE KEY", param="private_key") from error
-    catalog.check_private_key(text, param="--private-key")
-    return text

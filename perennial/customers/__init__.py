@@ -1,7 +1,23 @@
 """Who customers are: app user ids, aliases, merges, attributes, when they were last seen."""
 
-from perennial.customers.actions import ensure, get, join, set_attributes
-from perennial.customers.db import add_alias, aliases, bump, find, load, lock, lock_free, merged_ids, page, save_sightings
+from perennial.customers.actions import add_alias, block, ensure, ensure_named, forget, get, join, set_attributes, unblock
+from perennial.customers.db import (
+    aliases,
+    blocked,
+    blocked_among,
+    bump,
+    clear_offering_override,
+    find,
+    find_hashed,
+    load,
+    lock,
+    lock_free,
+    merged_ids,
+    offering_override,
+    page,
+    save_sightings,
+    set_offering_override,
+)
 from perennial.customers.model import Attribute, Customer, Sighting
 from perennial.customers.rules import AttributeProblem, identification
 
@@ -12,9 +28,16 @@ __all__ = [
     "Sighting",
     "add_alias",
     "aliases",
+    "block",
+    "blocked",
+    "blocked_among",
     "bump",
+    "clear_offering_override",
     "ensure",
+    "ensure_named",
     "find",
+    "find_hashed",
+    "forget",
     "get",
     "identification",
     "join",
@@ -22,7 +45,10 @@ __all__ = [
     "lock",
     "lock_free",
     "merged_ids",
+    "offering_override",
     "page",
     "save_sightings",
     "set_attributes",
+    "set_offering_override",
+    "unblock",
 ]

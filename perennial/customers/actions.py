@@ -1,16 +1,21 @@
 """The verbs of identity. Joining what two customers hold is `subscriptions`' affair; here only who they are."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from perennial import catalog, events
 from perennial.base.db import Tx
-from perennial.base.ids import CustomerId
+from perennial.base.errors import Invalid, Unavailable
+from perennial.base.ids import CustomerId, anonymous_app_user_id
 from perennial.customers import db, rules
-from perennial.customers.model import Attribute, Customer, CustomerMissing, check_app_user_id
+from perennial.customers.model import Attribute, Customer, CustomerBlocked, CustomerMissing, Forgotten, check_app_user_id
 from perennial.customers.rules import AttributeProblem
+
+MOST_BLOCKED = 1000
 
 
 async def ensure(tx: Tx, app_user_ids: Sequence[str]) -> tuple[dict[str, CustomerId], set[str]]:
-    """The customers behind these app user ids, made where there are none; and which ids were new."""
+    """The customers behind these app user ids, made where there are none; and which ids were new. Raises `CustomerBlocked`."""
     for app_user_id in app_user_ids:
         check_app_user_id(app_user_id)
     wanted = sorted(set(app_user_ids))
@@ -18,14 +23,33 @@ async def ensure(tx: Tx, app_user_ids: Sequence[str]) -> tuple[dict[str, Custome
     missing = [app_user_id for app_user_id in wanted if app_user_id not in known]
     if not missing:
         return known, set()
+    if blocked := await db.blocked_among(tx, missing):
+        raise CustomerBlocked(min(blocked))
     new = await db.insert(tx, missing)
     return known | await db.find(tx, missing), new
 
 
-async def get(tx: Tx, app_user_id: str) -> Customer:
+async def ensure_named(tx: Tx, named: Mapping[str, datetime]) -> dict[str, CustomerId]:
+    """The customers a store means by these app user ids, each with the moment of the purchase it speaks of.
+
+    A store repeats for years whom it was once told. What was bought before its buyer was deleted belongs to who stands for them since; what
+    names a blocked id, to nobody known. Else as `ensure`.
+    """
+    known = await db.find(tx, sorted(named))
+    missing = sorted(set(named) - set(known))
+    if not missing:
+        return known
+    gone = {one: owner for one, (owner, since) in (await db.pseudonyms(tx, missing)).items() if named[one] <= since}
+    blocked = await db.blocked_among(tx, missing)
+    called = {one: anonymous_app_user_id(f"{tx.project_id}|blocked|{one}") if one in blocked else one for one in missing if one not in gone}
+    ids, _ = await ensure(tx, list(called.values()))
+    return known | gone | {one: ids[called[one]] for one in called}
+
+
+async def get(tx: Tx, app_user_id: str, *, param: str = "customer_id") -> Customer:
     found = await db.find(tx, [app_user_id])
     if app_user_id not in found:
-        raise CustomerMissing(f"no customer has the id {app_user_id[:80]!r}; create it, or check its spelling", param="customer_id", code=7259)
+        raise CustomerMissing(f"no customer has the id {app_user_id[:80]!r}; create it, or check its spelling", param=param, code=7259)
     return (await db.load(tx, [found[app_user_id]]))[found[app_user_id]]
 
 
@@ -48,3 +72,42 @@ async def join(tx: Tx, source: CustomerId, target: CustomerId) -> None:
     if joined:
         await db.save_attributes(tx, target, joined)
     await db.move_aliases(tx, source, target)
+
+
+async def add_alias(tx: Tx, app_user_id: str, customer_id: CustomerId) -> bool:
+    """False where somebody else took the id meanwhile. Raises `CustomerBlocked`."""
+    if await db.blocked_among(tx, [app_user_id]):
+        raise CustomerBlocked(app_user_id)
+    return await db.add_alias(tx, app_user_id, customer_id)
+
+
+async def forget(tx: Tx, app_user_id: str) -> Forgotten:
+    """Forgets who a customer was: their ids and attributes, when and where they were seen, and their names in what was told of them.
+
+    What they bought stays, with who stands for them: later notifications of stores find it there, and so recreate nobody
+    (`docs/decisions/deletion.md`). Whoever comes with one of the old ids is somebody new.
+    """
+    customer_id = (await get(tx, app_user_id)).customer_id
+    await db.lock(tx, [customer_id])
+    customer = await get(tx, app_user_id)
+    if customer.customer_id != customer_id:
+        raise Unavailable(f"the customer {app_user_id[:80]!r} was just joined with another; delete them again")
+    gone = Forgotten(customer_ids=tuple(await db.merged_ids(tx, customer_id)), aliases=customer.aliases, pseudonym=anonymous_app_user_id())
+    await db.forget(tx, gone.customer_ids, customer_id, gone.pseudonym)
+    await db.add_alias(tx, gone.pseudonym, customer_id)
+    await events.forget(tx, gone.customer_ids, gone.aliases, gone.pseudonym)
+    await catalog.rename_audited(tx, gone.aliases, gone.pseudonym)
+    return gone
+
+
+async def block(tx: Tx, app_user_id: str) -> None:
+    """Nobody may use the id again. Who has it is to be deleted first."""
+    check_app_user_id(app_user_id, param="customer_id")
+    if len(await db.blocked(tx, MOST_BLOCKED)) == MOST_BLOCKED:
+        raise Invalid(f"this project has blocked {MOST_BLOCKED} customers already; unblock some first", param="customer_id")
+    await db.block(tx, app_user_id)
+
+
+async def unblock(tx: Tx, app_user_id: str) -> None:
+    if not await db.unblock(tx, app_user_id):
+        raise CustomerMissing(f"the id {app_user_id[:80]!r} is not blocked", param="customer_id", code=7259)

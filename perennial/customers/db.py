@@ -6,12 +6,22 @@ from datetime import datetime
 from perennial.base.db import Row, Tx
 from perennial.base.ids import CustomerId
 from perennial.base.time import from_ms
-from perennial.customers.model import Attribute, Customer, Sighting
+from perennial.customers.model import SEEN_LATELY, Attribute, Blocked, Customer, Sighting
+
+MOST_WITH_ONE_EMAIL = 10_000
 
 
 async def find(tx: Tx, app_user_ids: Sequence[str]) -> dict[str, CustomerId]:
     rows = await tx.fetch("SELECT app_user_id, customer_id FROM alias WHERE app_user_id = ANY (%(ids)s::text[])", ids=list(app_user_ids))
     return {row["app_user_id"]: row["customer_id"] for row in rows}
+
+
+async def find_hashed(tx: Tx, hashes: Sequence[str]) -> dict[str, CustomerId]:
+    """Customers by the SHA-256, in hex, of an app user id: what Google's SDK tells a store instead of the id."""
+    if not hashes:
+        return {}
+    rows = await tx.fetch("SELECT hash, customer_id FROM find_hashed(%(hashes)s::text[])", hashes=list(hashes))
+    return {row["hash"]: row["customer_id"] for row in rows}
 
 
 async def insert(tx: Tx, app_user_ids: Sequence[str]) -> set[str]:
@@ -74,6 +84,7 @@ def _customer(row: Row) -> Customer:
         last_seen_platform_version=row["last_seen_platform_version"],
         last_seen_app_version=row["last_seen_app_version"],
         last_seen_country=row["last_seen_country"],
+        deleted_at=row["deleted_at"],
     )
 
 
@@ -127,7 +138,8 @@ async def move_aliases(tx: Tx, source: CustomerId, target: CustomerId) -> None:
     await tx.execute(
         """
         UPDATE customer t SET first_seen_at = least(t.first_seen_at, s.first_seen_at), last_seen_at = greatest(t.last_seen_at, s.last_seen_at),
-          original_app_user_id = CASE WHEN s.first_seen_at < t.first_seen_at THEN s.original_app_user_id ELSE t.original_app_user_id END
+          original_app_user_id = CASE WHEN s.first_seen_at < t.first_seen_at AND s.deleted_at IS NULL THEN s.original_app_user_id
+                                      ELSE t.original_app_user_id END
         FROM customer s WHERE s.customer_id = %(source)s AND t.customer_id = %(target)s
         """,
         source=source,
@@ -137,6 +149,15 @@ async def move_aliases(tx: Tx, source: CustomerId, target: CustomerId) -> None:
         "UPDATE customer SET merged_into = %(target)s WHERE customer_id = %(source)s OR merged_into = %(source)s", source=source, target=target
     )
     await tx.execute("DELETE FROM customer_document WHERE customer_id = %(source)s", source=source)
+    await tx.execute(
+        """
+        WITH moved AS (DELETE FROM offering_override WHERE customer_id = %(source)s RETURNING project_id, offering_id)
+        INSERT INTO offering_override (project_id, customer_id, offering_id) SELECT project_id, %(target)s, offering_id FROM moved
+        ON CONFLICT DO NOTHING
+        """,
+        source=source,
+        target=target,
+    )
 
 
 async def save_attributes(tx: Tx, customer_id: CustomerId, attributes: Mapping[str, Attribute]) -> None:
@@ -171,7 +192,8 @@ async def save_sightings(tx: Tx, sightings: Sequence[Sighting]) -> None:
           last_seen_country = coalesce(seen.country, c.last_seen_country)
         FROM unnest(%(ids)s::text[], %(at)s::timestamptz[], %(platforms)s::text[], %(versions)s::text[], %(apps)s::text[], %(countries)s::text[])
           AS seen (customer_id, at, platform, platform_version, app_version, country)
-        WHERE c.customer_id = seen.customer_id AND (c.last_seen_at IS NULL OR c.last_seen_at < seen.at)
+        WHERE c.customer_id = seen.customer_id AND c.deleted_at IS NULL
+          AND (c.last_seen_at IS NULL OR c.last_seen_at < seen.at - %(lately)s::interval)
         """,
         ids=[row.customer_id for row in rows],
         at=[row.seen_at for row in rows],
@@ -179,6 +201,7 @@ async def save_sightings(tx: Tx, sightings: Sequence[Sighting]) -> None:
         versions=[row.platform_version for row in rows],
         apps=[row.app_version for row in rows],
         countries=[row.country for row in rows],
+        lately=SEEN_LATELY,
     )
 
 
@@ -189,7 +212,8 @@ async def page(tx: Tx, *, after: str | None, limit: int, search: str | None) -> 
     rows = await tx.fetch(
         """
         SELECT c.customer_id FROM customer c
-        WHERE c.project_id = (SELECT %(project_id)s::text) AND c.merged_into IS NULL AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
+        WHERE c.project_id = (SELECT %(project_id)s::text) AND c.merged_into IS NULL AND c.deleted_at IS NULL
+          AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
         ORDER BY c.customer_id LIMIT %(limit)s
         """,
         project_id=tx.project_id,
@@ -205,14 +229,15 @@ async def _found(tx: Tx, *, after: str | None, limit: int, search: str) -> list[
         """
         SELECT c.customer_id FROM (
           SELECT a.customer_id FROM alias a WHERE a.app_user_id = %(search)s
-          UNION SELECT t.customer_id FROM attribute t WHERE t.name = '$email' AND lower(t.value) = lower(%(search)s)) found
+          UNION SELECT find_by_email(%(search)s, %(most)s)) found
         JOIN customer c ON c.project_id = (SELECT %(project_id)s::text) AND c.customer_id = found.customer_id
-        WHERE c.merged_into IS NULL AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
+        WHERE c.merged_into IS NULL AND c.deleted_at IS NULL AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
         ORDER BY c.customer_id LIMIT %(limit)s
         """,
         project_id=tx.project_id,
         after=after,
         search=search,
+        most=MOST_WITH_ONE_EMAIL,
         limit=limit,
     )
     return [row["customer_id"] for row in rows]
@@ -230,3 +255,107 @@ async def aliases(tx: Tx, customer_id: CustomerId) -> list[tuple[str, datetime]]
         customer_id=customer_id,
     )
     return [(row["app_user_id"], row["created_at"]) for row in rows]
+
+
+# An offering for one customer --------------------------------------------------------------------------------------------------
+
+
+async def set_offering_override(tx: Tx, customer_id: CustomerId, offering_id: str) -> None:
+    await tx.execute(
+        """
+        INSERT INTO offering_override (project_id, customer_id, offering_id) VALUES (%(project_id)s, %(customer_id)s, %(offering_id)s)
+        ON CONFLICT (project_id, customer_id) DO UPDATE SET offering_id = excluded.offering_id
+        """,
+        project_id=tx.project_id,
+        customer_id=customer_id,
+        offering_id=offering_id,
+    )
+
+
+async def clear_offering_override(tx: Tx, customer_id: CustomerId) -> None:
+    await tx.execute("DELETE FROM offering_override WHERE customer_id = %(customer_id)s", customer_id=customer_id)
+
+
+async def offering_override(tx: Tx, app_user_id: str) -> str | None:
+    """The id of the offering that is current for this customer alone, where there is such a customer and such an offering."""
+    offering_id: str | None = await tx.fetch_value(
+        """
+        SELECT o.offering_id FROM alias a JOIN offering_override o ON o.project_id = a.project_id AND o.customer_id = a.customer_id
+        WHERE a.app_user_id = %(app_user_id)s
+        """,
+        app_user_id=app_user_id,
+    )
+    return offering_id
+
+
+# Blocking ----------------------------------------------------------------------------------------------------------------------
+
+
+async def block(tx: Tx, app_user_id: str) -> None:
+    await tx.execute(
+        "INSERT INTO blocked_customer (project_id, app_user_id, blocked_at) VALUES (%(project_id)s, %(app_user_id)s, %(now)s) ON CONFLICT DO NOTHING",
+        project_id=tx.project_id,
+        app_user_id=app_user_id,
+        now=tx.now,
+    )
+
+
+async def unblock(tx: Tx, app_user_id: str) -> bool:
+    """False where it was not blocked."""
+    return await tx.execute("DELETE FROM blocked_customer WHERE app_user_id = %(app_user_id)s", app_user_id=app_user_id) == 1
+
+
+async def blocked(tx: Tx, limit: int) -> list[Blocked]:
+    rows = await tx.fetch("SELECT app_user_id, blocked_at FROM blocked_customer ORDER BY app_user_id LIMIT %(limit)s", limit=limit)
+    return [Blocked(**dict(row)) for row in rows]
+
+
+async def blocked_among(tx: Tx, app_user_ids: Sequence[str]) -> set[str]:
+    rows = await tx.fetch("SELECT app_user_id FROM blocked_customer WHERE app_user_id = ANY (%(ids)s::text[])", ids=list(app_user_ids))
+    return {row["app_user_id"] for row in rows}
+
+
+# Deletion ----------------------------------------------------------------------------------------------------------------------
+
+
+async def forget(tx: Tx, customer_ids: Sequence[CustomerId], customer_id: CustomerId, pseudonym: str) -> None:
+    """Of the customer and everyone merged into them, nothing is left that says who they were; what they are called from now on is made up."""
+    ids = list(customer_ids)
+    await tx.execute(
+        """
+        INSERT INTO deleted_app_user_id (project_id, hash, customer_id, deleted_at)
+        SELECT project_id, hash_of_id(app_user_id), %(customer_id)s, %(now)s FROM alias WHERE customer_id = %(customer_id)s
+        ON CONFLICT (project_id, hash) DO UPDATE SET customer_id = excluded.customer_id, deleted_at = excluded.deleted_at
+        """,
+        customer_id=customer_id,
+        now=tx.now,
+    )
+    await tx.execute("DELETE FROM alias WHERE customer_id = ANY (%(ids)s::text[])", ids=ids)
+    await tx.execute("DELETE FROM attribute WHERE customer_id = ANY (%(ids)s::text[])", ids=ids)
+    await tx.execute("DELETE FROM customer_document WHERE customer_id = ANY (%(ids)s::text[])", ids=ids)
+    await tx.execute("DELETE FROM offering_override WHERE customer_id = ANY (%(ids)s::text[])", ids=ids)
+    await tx.execute(
+        """
+        UPDATE customer SET original_app_user_id = %(pseudonym)s, last_seen_at = NULL, last_seen_platform = NULL, last_seen_platform_version = NULL,
+          last_seen_app_version = NULL, last_seen_country = NULL, deleted_at = %(now)s, version = version + 1
+        WHERE customer_id = ANY (%(ids)s::text[])
+        """,
+        ids=ids,
+        pseudonym=pseudonym,
+        now=tx.now,
+    )
+
+
+async def pseudonyms(tx: Tx, app_user_ids: Sequence[str]) -> dict[str, tuple[CustomerId, datetime]]:
+    """Of these ids, those whose persons were deleted: who stands for them now, and since when."""
+    rows = await tx.fetch(
+        """
+        SELECT wanted.app_user_id, coalesce(c.merged_into, c.customer_id) AS customer_id, d.deleted_at
+        FROM unnest(%(ids)s::text[]) AS wanted (app_user_id)
+        JOIN deleted_app_user_id d ON d.project_id = %(project_id)s AND d.hash = hash_of_id(wanted.app_user_id)
+        JOIN customer c ON c.project_id = d.project_id AND c.customer_id = d.customer_id
+        """,
+        project_id=tx.project_id,
+        ids=list(app_user_ids),
+    )
+    return {row["app_user_id"]: (row["customer_id"], row["deleted_at"]) for row in rows}

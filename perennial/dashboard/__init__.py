@@ -2,9 +2,15 @@
 
 from litestar import Router
 
-from perennial.dashboard import pages, receiver
+from perennial.dashboard import consent, pages, receiver
 from perennial.dashboard.guard import HEADERS
 
-router = Router(path="/", route_handlers=[*pages.HANDLERS, *receiver.HANDLERS], response_headers=HEADERS, include_in_schema=False, tags=["dashboard"])
+router = Router(
+    path="/",
+    route_handlers=[*pages.HANDLERS, *consent.HANDLERS, *receiver.HANDLERS],
+    response_headers=HEADERS,
+    include_in_schema=False,
+    tags=["dashboard"],
+)
 
 __all__ = ["router"]

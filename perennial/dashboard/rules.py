@@ -11,7 +11,7 @@ from perennial.catalog.model import Product
 from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, latest, status
 from perennial.subscriptions.model import Held, Line, Status
 
-Products = Mapping[tuple[str, str], Product]  # by (app, store identifier)
+Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier)
 Colour = Literal["paid", "trial", "grace", "refunded", "replaced"]
 
 MOST_PERIODS = 100  # of a line, the newest

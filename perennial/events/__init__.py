@@ -13,6 +13,7 @@ from perennial.events.actions import (
     send_test,
     update_endpoint,
 )
+from perennial.events.db import forget
 from perennial.events.model import Delivery, Endpoint, NewEvent, RecordedEvent
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "create_endpoint",
     "delete_endpoint",
     "deliver_due",
+    "forget",
     "get_endpoint",
     "latest_events",
     "list_endpoints",

@@ -535,3 +535,34 @@ async def insert_delivery(tx: Tx, event: NewEvent, endpoint_id: EndpointId) -> N
         sequence=event.sequence,
         now=tx.now,
     )
+
+
+async def forget(tx: Tx, customer_ids: Sequence[CustomerId], aliases: Sequence[str], pseudonym: str) -> None:
+    """What was told of these customers, and of them in telling of others, speaks of a made-up id from now on."""
+    await tx.execute(
+        """
+        UPDATE event SET body = body || jsonb_build_object(
+          'app_user_id', %(pseudonym)s::text, 'original_app_user_id', %(pseudonym)s::text, 'aliases', jsonb_build_array(%(pseudonym)s::text),
+          'subscriber_attributes', '{}'::jsonb)
+        WHERE customer_id = ANY (%(customers)s::text[]) AND body ? 'app_user_id'
+        """,
+        customers=list(customer_ids),
+        pseudonym=pseudonym,
+    )
+    await tx.execute(
+        """
+        UPDATE event e SET body = e.body || jsonb_build_object('transferred_from', named.sources, 'transferred_to', named.targets)
+        FROM (SELECT t.customer_id, t.event_id,
+                     (SELECT jsonb_agg(DISTINCT CASE WHEN id = ANY (%(aliases)s::text[]) THEN %(pseudonym)s::text ELSE id END)
+                      FROM jsonb_array_elements_text(t.body->'transferred_from') AS id) AS sources,
+                     (SELECT jsonb_agg(DISTINCT CASE WHEN id = ANY (%(aliases)s::text[]) THEN %(pseudonym)s::text ELSE id END)
+                      FROM jsonb_array_elements_text(t.body->'transferred_to') AS id) AS targets
+              FROM event t
+              WHERE t.project_id = %(project_id)s AND t.type = 'TRANSFER'
+                AND (t.body->'transferred_from' ?| %(aliases)s::text[] OR t.body->'transferred_to' ?| %(aliases)s::text[])) AS named
+        WHERE e.project_id = %(project_id)s AND e.customer_id = named.customer_id AND e.event_id = named.event_id
+        """,
+        project_id=tx.project_id,
+        aliases=list(aliases),
+        pseudonym=pseudonym,
+    )

@@ -1,6 +1,7 @@
 """What stores send us: the inbox of notifications, posted receipts, questions to stores and acts at them."""
 
 from perennial.intake.actions import (
+    ExternalPayment,
     Providers,
     Receipt,
     ask_about,
@@ -11,11 +12,18 @@ from perennial.intake.actions import (
     perform_due,
     read_receipt,
     receive,
+    record_external,
     record_receipt,
 )
 from perennial.intake.db import inquire, store_apps
+from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription
 
 __all__ = [
+    "AutoRenewal",
+    "ExternalPayment",
+    "ExternalPurchase",
+    "ExternalStatus",
+    "ExternalSubscription",
     "Providers",
     "Receipt",
     "ask_about",
@@ -27,6 +35,7 @@ __all__ = [
     "perform_due",
     "read_receipt",
     "receive",
+    "record_external",
     "record_receipt",
     "store_apps",
 ]

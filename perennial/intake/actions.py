@@ -7,17 +7,18 @@ import structlog
 
 from perennial import catalog, subscriptions
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Invalid, PerennialError, Unavailable
-from perennial.base.ids import AppId, CustomerId, ProjectId
+from perennial.base.errors import Invalid, NotFound, PerennialError, Unavailable
+from perennial.base.ids import AppId, CustomerId, LineId, ProjectId
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
 from perennial.base.value import replace, value
 from perennial.catalog.model import Product
-from perennial.intake import db
+from perennial.intake import db, external
 from perennial.intake.db import Due, Inquiry
+from perennial.intake.external import ExternalPurchase, ExternalSubscription, Payment
 from perennial.intake.model import LEASE, RETRY_AFTER, Act, CannotAct, Caught, Message, Posted, Provider, Question, Reading, StoreApp
 from perennial.subscriptions import Said
-from perennial.subscriptions.model import Environment, Line, Store
+from perennial.subscriptions.model import Environment, Line, Statement, Store
 
 log = structlog.get_logger("perennial.intake")
 
@@ -169,6 +170,86 @@ async def record_receipt(tx: Tx, vault: Vault, providers: Providers, app_id: App
     )
     if reading.questions or reading.acts:
         await _follow(tx, providers, await db.store_apps(tx, vault, [app_id]), [(app_id, reading)])
+
+
+# What another system of the project tells ---------------------------------------------------------------------------------------
+
+
+@value
+class ExternalPayment:
+    """A payment as it was posted: for which subscription or purchase, and how much. `paid_at` None: just now."""
+
+    identifier: str
+    line: str
+    gross: Money
+    tax: Money
+    commission: Money
+    paid_at: datetime | None = None
+    country: str | None = None
+
+
+class ExternalMissing(NotFound):
+    """A payment for something nobody told us of."""
+
+
+async def record_external(
+    tx: Tx, app_id: AppId, said: ExternalSubscription | ExternalPurchase | None, buyer: CustomerId | None, paid: ExternalPayment | None
+) -> tuple[LineId | None, str | None]:
+    """Records how something bought elsewhere stands, and what was paid for it. Returns the line spoken of, and the payment where it is new.
+
+    Twice does no harm, and what is said of an earlier moment does not undo what was said of a later one. Raises `ExternalMissing`,
+    `Invalid`, and `PeriodsOverlap` or `ReceiptInUse`, both conflicts.
+    """
+    name = said.line if said is not None else paid.line if paid is not None else ""
+    environments = (said.environment,) if said is not None else _ENVIRONMENTS
+    await subscriptions.hold(tx, [("external", environment, name) for environment in environments])
+    known = next(iter(await subscriptions.find(tx, [("external", environment, name) for environment in environments])), None)
+    if said is None and known is None:
+        raise ExternalMissing(f"nothing bought elsewhere is called {name[:80]!r}; post the purchase with its first payment", code=7259)
+    environment = said.environment if said is not None else known.environment if known is not None else "production"
+    transaction = _paid_transaction(known, said, paid, tx.now)
+    is_new = paid is not None and await db.keep_payment(tx, app_id, environment, name, _payment(paid, transaction, tx.now))
+    payments = await db.payments_of(tx, app_id, environment, name, transaction)
+    if len({payment.gross.currency for payment in payments}) > 1:
+        raise Invalid("this purchase was paid in another currency before; its payments must be in one", param="payment", code=7226)
+    statement = external.with_payments(known, _external_statement(known, said, payments, environment, name), transaction, payments)
+    (line_id,) = await subscriptions.record(tx, [Said(app_id=app_id, statement=statement, buyer=buyer)])
+    return (line_id if said is not None else None), (paid.identifier if paid is not None and is_new else None)
+
+
+def _paid_transaction(known: Line | None, said: ExternalSubscription | ExternalPurchase | None, paid: ExternalPayment | None, now: datetime) -> str:
+    match said:
+        case ExternalSubscription():
+            return external.transaction_of(known, said)
+        case ExternalPurchase():
+            return said.line
+        case None:
+            assert known is not None and paid is not None
+            return external.paid_period(known, paid.paid_at or now)
+
+
+def _payment(paid: ExternalPayment, transaction: str, now: datetime) -> Payment:
+    return Payment(
+        identifier=paid.identifier,
+        transaction=transaction,
+        paid_at=paid.paid_at or now,
+        gross=paid.gross,
+        tax=paid.tax,
+        commission=paid.commission,
+        country=paid.country,
+    )
+
+
+def _external_statement(
+    known: Line | None, said: ExternalSubscription | ExternalPurchase | None, payments: Sequence[Payment], environment: Environment, name: str
+) -> Statement:
+    match said:
+        case ExternalSubscription():
+            return external.subscription_statement(known, said)
+        case ExternalPurchase():
+            return external.purchase_statement(known, said, payments)
+        case None:
+            return Statement(store="external", environment=environment, line=name, purchases=())
 
 
 # What we ask ------------------------------------------------------------------------------------------------------------------

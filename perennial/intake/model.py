@@ -5,7 +5,7 @@ from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from perennial.base.errors import Conflict, Invalid
+from perennial.base.errors import Invalid, StoreRefused
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
 from perennial.base.value import value
@@ -88,7 +88,7 @@ class Act:
     details: Mapping[str, str | int] = field(default_factory=dict)
 
 
-class CannotAct(Conflict):
+class CannotAct(StoreRefused):
     """The store offers no such act, or refuses it for good: asking again changes nothing. The message says why, in the store's words."""
 
 

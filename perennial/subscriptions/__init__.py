@@ -13,7 +13,7 @@ from perennial.subscriptions.actions import (
     transfer,
     wake,
 )
-from perennial.subscriptions.db import load_by_ids, load_of_customers, was_sold
+from perennial.subscriptions.db import hold, load_by_ids, load_of_customers, was_sold
 from perennial.subscriptions.rules import (
     access_end,
     access_until,
@@ -24,6 +24,7 @@ from perennial.subscriptions.rules import (
     is_grant,
     latest,
     newer,
+    refunded_share,
     status,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "find_by_keys",
     "grace_until",
     "grant",
+    "hold",
     "identify",
     "is_entitled",
     "is_grant",
@@ -47,6 +49,7 @@ __all__ = [
     "load_of_customers",
     "newer",
     "record",
+    "refunded_share",
     "revoke_grants",
     "status",
     "transfer",

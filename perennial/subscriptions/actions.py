@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from perennial import catalog, customers, events
+from perennial import catalog, currencies, customers, events, ledger
 from perennial.base.db import Tx
 from perennial.base.errors import Conflict
 from perennial.base.ids import AppId, CustomerId, LineId, anonymous_app_user_id, told_id
@@ -13,7 +13,9 @@ from perennial.catalog.model import RestoreBehavior
 from perennial.customers.model import is_anonymous, is_sha256
 from perennial.events.model import NewEvent
 from perennial.subscriptions import db, grants, ownership, rules, wire
+from perennial.subscriptions.booking import book
 from perennial.subscriptions.db import Key, Place
+from perennial.subscriptions.earning import earnings
 from perennial.subscriptions.model import Held, Line, Statement, Telling
 from perennial.subscriptions.telling import tell
 
@@ -116,6 +118,7 @@ async def join(tx: Tx, source: CustomerId, target: CustomerId) -> None:
     await customers.lock(tx, [source, target])
     await customers.join(tx, source, target)
     await db.move(tx, source, target)
+    await currencies.join(tx, source, target)
     await customers.bump(tx, {source: 0, target: 0})
 
 
@@ -355,12 +358,15 @@ def _with_offering(line: Line, one: Said) -> Line:
 
 
 async def _tell_and_save(tx: Tx, lines: Sequence[Line], before: Mapping[LineId, Line]) -> list[Line]:
-    told = [tell(line, tx.now) for line in lines]
+    booked = [(*book(line), tellings) for line, tellings in (tell(line, tx.now) for line in lines)]
+    told = [(line, tellings) for line, _, tellings in booked]
     changed = [line for line, _ in told if line != before.get(line.line_id)]
     if changed:
         numbers = await customers.bump(tx, _counts(told, changed))
         await db.save(tx, changed, dict(before))
         await _append(tx, [(telling, line) for line, tellings in told for telling in tellings], numbers)
+        await ledger.post(tx, [transfer for _, transfers, _ in booked for transfer in transfers])
+        await currencies.settle(tx, [earning for line in changed for earning in earnings(line)])
     return [line for line, _ in told]
 
 

@@ -19,7 +19,7 @@ WRONG: list[tuple[str, str, Any, str | None, str]] = [
     ("POST", "/apps", {"name": "", "type": "test_store"}, "name", "name must have at least 1 character"),
     ("POST", "/apps", {"name": LONG, "type": "test_store"}, "name", "name must have at most 255 characters"),
     ("POST", "/apps", {"name": 5, "type": "test_store"}, "name", "name must be a text, not a whole number"),
-    ("POST", "/apps", {"name": "A", "type": "play_store"}, "type", "type: apps of play_store are not available yet"),
+    ("POST", "/apps", {"name": "A", "type": "play_store"}, "play_store.package_name", "play_store.package_name is missing"),
     ("POST", "/apps", {"name": "A", "type": "blackberry"}, "type", "type cannot be 'blackberry'"),
     ("POST", "/apps", {"name": "A", "type": "app_store"}, "app_store.bundle_id", "app_store.bundle_id is missing"),
     ("POST", "/apps", {"name": "A", "type": "app_store", "app_store": {"bundle_id": ""}}, "app_store.bundle_id", "app_store.bundle_id must have"),
@@ -115,7 +115,7 @@ async def test_a_live_project_has_no_clock_to_move(world: World) -> None:
     live = await v2.post("/v2/projects", {"name": "Live"})
     at = f"/v2/projects/{live['id']}"
     assert (await v2.get(f"{at}/clock"))["ticking"] is True
-    await v2.refused("POST", f"{at}/clock/actions/advance", {"days": 1}, status=409, type="resource_already_exists")
+    await v2.refused("POST", f"{at}/clock/actions/advance", {"days": 1}, status=422, type="unprocessable_entity_error")
     assert [one["action_type"] for one in (await v2.get(f"{at}/audit_logs"))["items"]] == ["project.create"]
 
 
@@ -136,6 +136,7 @@ async def test_a_body_that_is_not_called_json_is_refused(world: World) -> None:
 
 IDS = (
     "app_id",
+    "currency",
     "product_id",
     "entitlement_id",
     "offering_id",
@@ -144,6 +145,7 @@ IDS = (
     "subscription_id",
     "purchase_id",
     "webhook_integration_id",
+    "support_ticket_id",
 )
 NO_JSON = (b"{", b"", b"\xff", b'{"name": "\\ud800"}', b"[" * 100_000, b'{"name":' * 10_000, b"null", b"1e999", b"NaN")
 NAMES = (

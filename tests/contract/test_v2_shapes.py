@@ -1,7 +1,6 @@
 """v2 answers with the vendor's objects, field for field; what is ours beside them is named here."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -10,43 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from perennial.base.time import to_ms
 from perennial.events import create_endpoint
 from tests.contract.v2_caller import Caller
+from tests.contract.v2_schemas import check
 from tests.world import START, World
-
-# object: (fields that are always there, fields that may be there, fields of ours)
-SHAPES: dict[str, tuple[str, str, str]] = {
-    "list": ("object items next_page url", "", ""),
-    "project": ("object id name created_at", "icon_url icon_url_large", "perennial"),
-    "app": ("object id name created_at type project_id", "app_store mac_app_store rc_billing", "perennial"),
-    "public_api_key": ("object id key environment app_id created_at", "", ""),
-    "product": ("object id store_identifier type created_at app_id display_name", "subscription one_time app", "prices"),
-    "entitlement": ("object project_id id lookup_key display_name created_at", "products", ""),
-    "offering": ("object id lookup_key display_name is_current created_at project_id", "metadata packages", ""),
-    "package": ("object id lookup_key display_name position created_at", "products", ""),
-    "customer": (
-        "object id project_id first_seen_at last_seen_at last_seen_app_version last_seen_country last_seen_platform last_seen_platform_version",
-        "active_entitlements experiment attributes",
-        "",
-    ),
-    "customer.active_entitlement": ("object entitlement_id expires_at", "", ""),
-    "customer.alias": ("object id created_at", "", ""),
-    "customer.attribute": ("object name value updated_at", "", ""),
-    "subscription": (
-        "object id customer_id original_customer_id product_id starts_at current_period_starts_at current_period_ends_at ends_at gives_access "
-        "pending_payment auto_renewal_status status total_revenue_in_usd presented_offering_id entitlements environment store "
-        "store_subscription_identifier ownership management_url",
-        "pending_changes country",
-        "revenue",
-    ),
-    "subscription_transaction": ("object id purchased_at", "product_store_identifier expiration_date effective_expiration_date", ""),
-    "purchase": (
-        "object id customer_id original_customer_id product_id purchased_at revenue_in_usd quantity status presented_offering_id entitlements "
-        "environment store store_purchase_identifier ownership",
-        "country",
-        "",
-    ),
-    "webhook_integration": ("object id project_id name url environment event_types app_id created_at", "", "perennial signing_secret"),
-    "audit_log": ("object id project_id action_type target_type target_identifier actor_type actor_identifier occurred_at additional_data", "", ""),
-}
 
 
 @pytest.fixture(scope="module")
@@ -55,31 +19,13 @@ def app_store_key() -> str:
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def check_shape(thing: Any) -> None:
-    """This object and every one within it."""
-    if isinstance(thing, list):
-        for one in thing:
-            check_shape(one)
-    if not isinstance(thing, dict):
-        return
-    if "object" in thing and thing["object"] in SHAPES:
-        always, sometimes, ours = (set(names.split()) for names in SHAPES[thing["object"]])
-        assert always <= set(thing) <= always | sometimes | ours, (thing["object"], always ^ set(thing))
-        for name, value in thing.items():
-            if name.endswith(("_at", "_date")) and value is not None:
-                assert type(value) is int, (name, value)
-    for name, value in thing.items():
-        if name not in ("metadata", "additional_data", "body"):
-            check_shape(value)
-
-
 async def test_every_list_and_everything_in_it_has_the_vendors_shape(world: World) -> None:
     v2 = Caller.of(world)
     await world.buy("ada", "pro_annual")
     await world.buy("ada", "pro_lifetime")
     await v2.post("/customers/ada/attributes", {"attributes": [{"name": "team", "value": "red"}]})
     hook = await v2.post("/integrations/webhooks", {"name": "Hook", "url": "https://example.com/hook"})
-    check_shape(hook)
+    check(hook)
     offering = (await v2.get("/offerings"))["items"][0]
     entitlement = (await v2.get("/entitlements"))["items"][0]
     package = (await v2.get(f"/offerings/{offering['id']}/packages"))["items"][0]
@@ -118,7 +64,7 @@ async def test_every_list_and_everything_in_it_has_the_vendors_shape(world: Worl
     ]
     for path in paths:
         answer = await v2.get(path)
-        check_shape(answer)
+        check(answer)
         if answer["object"] == "list":
             assert answer["items"], path
             assert answer["url"] == v2.path(path).split("?")[0]
@@ -145,7 +91,7 @@ async def test_a_subscription_from_trial_to_end(world: World) -> None:
         "pending_payment": False,
         "auto_renewal_status": "will_renew",
         "status": "trialing",
-        "total_revenue_in_usd": {"currency": "USD", "gross": 0, "tax": 0, "proceeds": 0},
+        "total_revenue_in_usd": {"currency": "USD", "gross": 0, "commission": 0, "tax": 0, "proceeds": 0},
         "revenue": [],
         "presented_offering_id": None,
         "entitlements": {
@@ -165,7 +111,7 @@ async def test_a_subscription_from_trial_to_end(world: World) -> None:
     await world.advance(days=8)
     paid = await v2.get(f"/subscriptions/{trial['id']}")
     assert (paid["status"], paid["current_period_starts_at"], paid["starts_at"]) == ("active", trial_ends, began)
-    assert paid["total_revenue_in_usd"] == {"currency": "USD", "gross": 59.99, "tax": 0, "proceeds": 59.99}
+    assert paid["total_revenue_in_usd"] == {"currency": "USD", "gross": 59.99, "commission": 0, "tax": 0, "proceeds": 59.99}
     assert [one["id"] for one in (await v2.get(f"/subscriptions/{trial['id']}/transactions"))["items"]] == ["test_line_1", "test_line_1..1"]
     await world.advance(days=20 * 365)
     ended = await v2.get(f"/subscriptions/{trial['id']}")
@@ -181,7 +127,7 @@ async def test_what_was_bought_once(world: World) -> None:
     assert (await v2.get("/customers/ada/subscriptions"))["items"] == []
     assert (purchase["purchased_at"], purchase["quantity"], purchase["status"]) == (to_ms(START), 1, "owned")
     assert (purchase["store_purchase_identifier"], purchase["presented_offering_id"]) == ("test_for_good", "default")
-    assert purchase["revenue_in_usd"] == {"currency": "USD", "gross": 149.99, "tax": 0, "proceeds": 149.99}
+    assert purchase["revenue_in_usd"] == {"currency": "USD", "gross": 149.99, "commission": 0, "tax": 0, "proceeds": 149.99}
     (active,) = (await v2.get("/customers/ada/active_entitlements"))["items"]
     assert active["expires_at"] is None
     assert (await v2.get("/purchases", store_purchase_identifier="test_for_good"))["items"] == [purchase]
@@ -220,7 +166,7 @@ async def test_creating_a_customer_and_noting_things_about_them(world: World) ->
 async def test_a_catalog_made_from_nothing(world: World) -> None:
     v2 = Caller.of(world)
     project = await v2.post("/v2/projects", {"name": "Second", "is_sandbox": True}, status=200)
-    check_shape(project)
+    check(project)
     assert [one["id"] for one in (await v2.get("/v2/projects"))["items"]] == [world.project_id, project["id"]]
     at = f"/v2/projects/{project['id']}"
     app = await v2.post(f"{at}/apps", {"name": "Try-out", "type": "test_store"}, status=201)
@@ -302,8 +248,13 @@ async def test_app_store_apps_take_their_key_whole(world: World, app_store_key: 
         "shared_secret": "0" * 32,
     }
     made = await v2.post("/apps", {"name": "Cats", "type": "app_store", "app_store": whole}, status=201)
-    assert made["app_store"] == {"bundle_id": "com.example.cats"}
-    assert made["perennial"] == {"has_store_api_key": True, "notification_path": f"/hooks/app_store/{made['id']}"}
+    assert made["app_store"] == {"bundle_id": "com.example.cats", "subscription_key_configured": True, "app_store_connect_api_key_configured": False}
+    assert made["perennial"] == {
+        "has_store_api_key": True,
+        "notification_path": f"/hooks/app_store/{made['id']}",
+        "settings": {},
+        "secrets": ["shared_secret"],
+    }
     assert app_store_key[30:60] not in str(await v2.get("/apps"))
     part = {"name": "Dogs", "type": "app_store", "app_store": {"bundle_id": "com.example.dogs", "subscription_key_id": "ABC123DEFG"}}
     await v2.refused("POST", "/apps", part, status=400, type="parameter_error", param="app_store.subscription_private_key")

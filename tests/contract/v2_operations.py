@@ -14,6 +14,10 @@ BODIES: dict[str, Any] = {
     "create-app": {"name": "App", "type": "test_store"},
     "update-app": {"name": "Taken"},
     "create-product": {"store_identifier": "x", "app_id": "{app_id}", "type": "consumable"},
+    "update-product": {"display_name": "Taken"},
+    "create-prices": {"prices": [{"currency": "JPY", "amount_micros": 1_000_000}]},
+    "create-product-prices": {"prices": [{"currency": "GBP", "amount_micros": 1_000_000}]},
+    "update-product-price": {"amount_micros": 1_000_000},
     "create-entitlement": {"lookup_key": "x", "display_name": "X"},
     "update-entitlement": {"display_name": "Taken"},
     "attach-products-to-entitlement": {"product_ids": ["{product_id}"]},
@@ -31,6 +35,25 @@ BODIES: dict[str, Any] = {
     "update-webhook-integration": {"url": "https://example.com/stolen"},
     "replay-webhook-integration": {"since_ms": 0},
     "advance-clock": {"days": 1},
+    "create-api-key": {"label": "Stolen", "permissions": ["project_configuration:api_keys:read_write"]},
+    "add-collaborator": {"email": "eve@example.com", "role": "admin"},
+}
+BODIES |= {
+    "create-virtual-currency": {"code": "GLD", "name": "Gold"},
+    "update-virtual-currency": {"name": "Taken"},
+    "create-virtual-currencies-transaction": {"adjustments": {"{virtual_currency_code}": 1}},
+    "update-virtual-currencies-balance": {"adjustments": {"{virtual_currency_code}": 1}},
+    "put-customer-center": {
+        "screens": {"MANAGEMENT": {"type": "MANAGEMENT", "title": "Taken"}, "NO_ACTIVE": {"type": "NO_ACTIVE", "title": "Taken"}},
+        "support": {"support_tickets": {"allow_creation": True, "customer_type": "all"}},
+    },
+    "issue-redemption-link": {"url_scheme": "rc-app"},
+}
+BODIES |= {
+    "transfer-customer-data": {"target_customer_id": "{customer_id}"},
+    "grant-customer-entitlement": {"entitlement_id": "{entitlement_id}", "expires_at": 4_102_444_800_000},
+    "revoke-customer-granted-entitlement": {"entitlement_id": "{entitlement_id}"},
+    "assign-customer-offering": {"offering_id": "{offering_id}"},
 }
 QUERIES: dict[str, dict[str, Any]] = {
     "search-subscriptions": {"store_subscription_identifier": "test_monthly"},
@@ -55,7 +78,7 @@ OPERATIONS = operations()
 
 def filled(template: Any, ids: dict[str, str]) -> Any:
     if isinstance(template, dict):
-        return {name: filled(one, ids) for name, one in template.items()}
+        return {filled(name, ids): filled(one, ids) for name, one in template.items()}
     if isinstance(template, list):
         return [filled(one, ids) for one in template]
     return re.sub(r"\{(\w+)(?::str)?\}", lambda found: ids[found[1]], template) if isinstance(template, str) else template
@@ -68,15 +91,27 @@ async def ids_of(world: World) -> dict[str, str]:
     await world.buy("ada", "pro_lifetime", token="test_for_good")
     hook = await caller.post("/integrations/webhooks", {"name": "Hook", "url": "https://example.com/hook"})
     offering = (await caller.get("/offerings"))["items"][0]
+    await caller.ask("PUT", "/customer_center", BODIES["put-customer-center"])
+    ticket = {"app_user_id": "ada", "customer_email": "ada@example.com", "issue_description": "Help"}
+    assert (await world.http.post("/v1/customercenter/support/create-ticket", headers=world.sdk(), json=ticket)).json() == {"sent": True}
+    currency = await caller.post("/virtual_currencies", {"code": f"C{world.project_id[-9:]}", "name": "Gold"})
+    key = await caller.post("/api_keys", {"label": "Another"})
+    collaborator = await caller.post("/collaborators", {"email": "grace@example.com", "role": "developer"})
     return {
         "project_id": world.project_id,
+        "key_id": key["id"],
+        "collaborator_id": collaborator["id"],
         "app_id": world.app_ids["test_store"],
+        "currency": "USD",
+        "virtual_currency_code": currency["code"],
         "product_id": (await caller.get("/products", app_id=world.app_ids["test_store"]))["items"][0]["id"],
         "entitlement_id": (await caller.get("/entitlements"))["items"][0]["id"],
         "offering_id": offering["id"],
         "package_id": (await caller.get(f"/offerings/{offering['id']}/packages"))["items"][0]["id"],
         "customer_id": "ada",
         "subscription_id": (await caller.get("/customers/ada/subscriptions"))["items"][0]["id"],
+        "transaction_id": "test_monthly",
         "purchase_id": (await caller.get("/customers/ada/purchases"))["items"][0]["id"],
         "webhook_integration_id": hook["id"],
+        "support_ticket_id": (await caller.get("/support_tickets"))["items"][0]["id"],
     }

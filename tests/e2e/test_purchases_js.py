@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from perennial import catalog
 from tests.e2e.pages import SdkError, Shop
 
 
@@ -176,6 +177,47 @@ async def test_a_purchase_that_fails_or_is_cancelled_leaves_no_trace(shop: Shop,
     assert await shop.world.told("ada") == []
 
 
+async def test_who_buys_another_plan_has_pro_for_as_long_as_either_lasts(shop: Shop) -> None:
+    """In the Test Store every purchase is its own: changing a plan is a store's affair, and it has none."""
+    await shop.open("ada")
+    first = (await shop.purchase("$rc_monthly"))["customerInfo"]
+    second = (await shop.purchase("$rc_annual"))["customerInfo"]
+    assert sorted(second["activeSubscriptions"]) == ["pro_annual", "pro_monthly"]
+    ends = {product: moment(end) for product, end in second["allExpirationDatesByProduct"].items()}
+    assert ends["pro_annual"] < ends["pro_monthly"] == moment(first["allExpirationDatesByProduct"]["pro_monthly"]), "the trial is a week"
+    pro = second["entitlements"]["active"]["pro"]
+    assert (pro["productIdentifier"], moment(pro["expirationDate"])) == ("pro_monthly", ends["pro_monthly"])
+    third = (await shop.purchase("$rc_lifetime"))["customerInfo"]["entitlements"]["active"]["pro"]
+    assert (third["productIdentifier"], third["expirationDate"]) == ("pro_lifetime", None)
+    assert await shop.world.told("ada") == ["INITIAL_PURCHASE", "INITIAL_PURCHASE", "NON_RENEWING_PURCHASE"]
+
+
+# Virtual currencies
+
+
+async def manage(shop: Shop, path: str, body: dict[str, Any]) -> None:
+    """As the shop's own backend does."""
+    answer = await shop.world.http.post(f"/v2/projects/{shop.world.project_id}{path}", headers=shop.world.secret, json=body)
+    assert answer.is_success, answer.text
+
+
+async def test_a_customer_s_coins_are_counted(shop: Shop) -> None:
+    await shop.open("ada")
+    assert await shop.call("() => sdk.getVirtualCurrencies()") == {"all": {}}
+    await manage(shop, "/virtual_currencies", {"code": "GLD", "name": "Gold", "description": "It glitters"})
+    await manage(shop, "/virtual_currencies", {"code": "SLV", "name": "Silver"})
+    await shop.customer_info()
+    await manage(shop, "/customers/ada/virtual_currencies/transactions", {"adjustments": {"GLD": 80}})
+    await manage(shop, "/customers/ada/virtual_currencies/transactions", {"adjustments": {"GLD": -30}})
+    await shop.call("() => sdk.invalidateVirtualCurrenciesCache()")
+    assert (await shop.call("() => sdk.getVirtualCurrencies()"))["all"] == {
+        "GLD": {"balance": 50, "name": "Gold", "code": "GLD", "serverDescription": "It glitters"},
+        "SLV": {"balance": 0, "name": "Silver", "code": "SLV", "serverDescription": None},
+    }
+    cached = await shop.call("() => sdk.getCachedVirtualCurrencies()")
+    assert cached["all"]["GLD"]["balance"] == 50
+
+
 # Who one is
 
 
@@ -258,3 +300,77 @@ async def test_the_sdk_s_own_events_are_taken(shop: Shop) -> None:
     assert sent is not None
     [event] = sent["events"]
     assert (event["event_name"], event["app_user_id"]) == ("sdk_initialized", "ada")
+
+
+# What goes wrong, in the SDK's own words
+
+SAY_INSTEAD = """({ path, changes, headers }) => {
+  const send = window.fetch;
+  window.fetch = (address, options) => {
+    if (!new URL(address).pathname.startsWith(path)) return send(address, options);
+    const body = options.body ? JSON.stringify({ ...JSON.parse(options.body), ...changes }) : undefined;
+    return send(address, { ...options, body, headers: { ...options.headers, ...headers } });
+  };
+}"""
+
+
+async def instead(shop: Shop, path: str, changes: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+    """From now on the SDK's requests to a path say something else: what only a broken or a dishonest app would send."""
+    await shop.call(SAY_INSTEAD, {"path": path, "changes": changes, "headers": headers or {}})
+
+
+async def refusal(asked: Any) -> tuple[str, int, int | None]:
+    with pytest.raises(SdkError) as refused:
+        await asked
+    return refused.value.error["name"], refused.value.error["code"], refused.value.error["backendCode"]
+
+
+BOBS = "test_1700000000000_bobs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"fetch_token": "nonsense"}, ("InvalidReceiptError", 8, 7103)),
+        ({"fetch_token": None}, ("InvalidReceiptError", 8, 7103)),
+        ({"product_id": "unknown"}, ("InvalidReceiptError", 8, 7103)),
+        ({"fetch_token": BOBS}, ("ReceiptAlreadyInUseError", 7, 7102)),
+        ({"app_user_id": ""}, ("InvalidAppUserIdError", 14, 7220)),
+        ({"app_user_id": "null"}, ("UnknownBackendError", 16, 7256)),
+        ({"app_user_id": 5}, ("UnexpectedBackendResponseError", 12, 7226)),
+        ({"much": "x" * 1024 * 1024}, ("UnexpectedBackendResponseError", 12, 7226)),
+    ],
+)
+async def test_a_refused_purchase_is_told_by_its_reason(shop: Shop, changes: dict[str, Any], error: tuple[str, int, int]) -> None:
+    async with shop.world.app.database.transaction(shop.world.project_id) as tx:
+        await catalog.update_project(tx, restore_behavior="keep")
+    assert (await shop.world.buy("bob", "pro_monthly", token=BOBS)).status_code == 200
+    await shop.open("ada")
+    await instead(shop, "/v1/receipts", changes)
+    assert await refusal(shop.purchase("$rc_monthly")) == error
+    assert (await as_the_server_sees(shop, "bob"))["subscriptions"].keys() == {"pro_monthly"}
+    assert await shop.world.told("ada") == []
+
+
+@pytest.mark.parametrize(
+    ("key", "error"), [(" ", ("InvalidCredentialsError", 11, 7224)), ("Bearer test_nobodys", ("InvalidCredentialsError", 11, 7225))]
+)
+@pytest.mark.parametrize(
+    "script", ["getCustomerInfo()", "getOfferings()", "identifyUser('bea')", "getVirtualCurrencies()", "setAttributes({ a: 'b' })"]
+)
+async def test_whoever_has_no_key_of_ours_is_told_so_everywhere(shop: Shop, script: str, key: str, error: tuple[str, int, int]) -> None:
+    await shop.open("ada")
+    await instead(shop, "/", {}, {"Authorization": key})
+    assert await refusal(shop.call(f"() => sdk.{script}")) == error
+
+
+async def test_an_id_that_cannot_be_one_is_refused_when_logging_in(shop: Shop) -> None:
+    await shop.open("ada")
+    assert await refusal(shop.call("(id) => sdk.identifyUser(id)", "x" * 101)) == ("UnknownBackendError", 16, 7256)
+    assert await shop.call("() => sdk.getAppUserId()") == "ada"
+
+
+async def test_a_blocked_customer_is_refused(shop: Shop) -> None:
+    await manage(shop, "/customers/blocked_customers/ada", {})
+    await shop.open("ada")
+    assert await refusal(shop.call("() => sdk.getCustomerInfo()")) == ("UnknownBackendError", 16, 7256)

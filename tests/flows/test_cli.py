@@ -14,8 +14,9 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from perennial import invariants
+from perennial import catalog, intake, invariants
 from perennial.base.ids import random_bytes
+from perennial.catalog.model import ProductGrant
 from perennial.cli import app
 from tests.world import World
 
@@ -243,6 +244,9 @@ BREAKS: dict[str, LiteralString] = {
     "a-line-is-where-its-directory-says": "UPDATE line_directory SET customer_id = 'nobody'",
     "the-directory-leads-somewhere": "UPDATE line_directory SET line_id = 'nowhere'",
     "an-untold-end-is-on-the-agenda": "UPDATE line SET wake_at = NULL",
+    "the-ledger-has-what-was-booked": "UPDATE purchase SET booked_gross = booked_gross + 1, booked_currency = 'USD'",
+    "a-bounded-balance-is-the-sum-of-its-transfers": "UPDATE bounded_account SET balance = balance + 1",
+    "what-expires-is-on-the-agenda": "UPDATE currency_grant SET wake_at = NULL",
     "a-purchase-is-told-once": "DELETE FROM event WHERE type = 'INITIAL_PURCHASE'",
     "an-expiry-is-told-once": "UPDATE purchase SET told_expired = true",
     "events-are-numbered": "UPDATE customer SET event_sequence = 0",
@@ -263,6 +267,10 @@ class _Undo(Exception):
 
 async def test_every_invariant_finds_what_it_is_for(world: World) -> None:
     await perennial("webhooks", "create", "https://example.com/hook", "--project", world.project_id)
+    async with world.app.database.transaction(world.project_id) as tx:
+        products = [product.product_id for product in await catalog.get_products(tx, app_id=world.app_ids["test_store"])]
+        grant = ProductGrant(product_ids=tuple(products), amount=10, expire_at_cycle_end=True)
+        await catalog.create_currency(tx, code="GLD", name="Gold", product_grants=[grant])
     await world.buy("ada", "pro_monthly", token="test_one")
     await world.buy("ada", "pro_monthly", token="test_two")
     await world.customer("ada")
@@ -291,3 +299,58 @@ async def test_check_ends_with_one_where_something_is_broken(world: World) -> No
         await tx.execute("UPDATE customer SET event_sequence = 0")
     said = await perennial("check", "--project", world.project_id, code=1)
     assert "events-are-numbered, 1 time" in said and "No event has a number its customer has not reached" in said
+
+
+async def test_a_catalog_file_says_what_is_archived(world: World, tmp_path: Path) -> None:
+    file = tmp_path / "catalog.toml"
+    file.write_text(CATALOG)
+    await perennial("catalog", "apply", str(file), "--project", world.project_id)
+    file.write_text(
+        CATALOG.replace('duration = "P1M"', 'duration = "P1M"\narchived = true')
+        .replace('display_name = "The sale"', 'display_name = "The sale"\narchived = true')
+        .replace('fallback = "sale"', 'fallback = "default"')
+        .replace('onboarding = "sale"', 'onboarding = "default"')
+    )
+    changed = await perennial("catalog", "apply", str(file), "--project", world.project_id)
+    assert [line.strip() for line in changed.splitlines()] == [
+        "archive product plus_monthly of test_store",
+        "set placements: onboarding shows default, nowhere shows nothing; elsewhere default",
+        "archive offering sale",
+        "✓ 3 changes made",
+    ]
+    assert "nothing to change" in await perennial("catalog", "apply", str(file), "--project", world.project_id)
+    shown = await perennial("catalog", "show", "--project", world.project_id)
+    assert "plus_monthly (archived)" in shown and "The sale (archived)" in shown
+    exported = json.loads(await perennial("catalog", "export", "--project", world.project_id))
+    assert [one["lookup_key"] for one in exported["offerings"] if one.get("archived")] == ["sale"]
+    back = CATALOG.replace('duration = "P1M"', 'duration = "P1M"\narchived = false')
+    file.write_text(back.replace('display_name = "The sale"', 'display_name = "The sale"\narchived = false'))
+    assert "unarchive offering sale" in await perennial("catalog", "apply", str(file), "--project", world.project_id)
+
+
+async def test_apps_of_any_store_take_settings_and_secrets(world: World, tmp_path: Path) -> None:
+    account = tmp_path / "service-account.json"
+    account.write_text('{"type": "service_account"}\n')
+    create = ("apps", "create", "--store", "play_store", "--name", "Android", "--project", world.project_id)
+    assert "an app of play_store needs its package_name" in await perennial(*create, code=1)
+    made = await perennial(
+        *create, "--package-name", "com.example.cats", "--secret", f"service_account=@{account}", "--setting", "pubsub_audience=https://x.example"
+    )
+    app_id = re.search(r"app_\w+", made)[0]  # type: ignore[index]
+    assert "goog_" in made and f"/hooks/play_store/{app_id}" in made
+    async with world.app.database.transaction(world.project_id) as tx:
+        told = (await intake.store_apps(tx, world.app.vault, [app_id]))[app_id]
+    assert (told.bundle_id, dict(told.settings)) == ("com.example.cats", {"pubsub_audience": "https://x.example"})
+    assert dict(told.secrets) == {"service_account": '{"type": "service_account"}'}
+    update = ("apps", "update", app_id, "--project", world.project_id)
+    await perennial(*update, "--setting", "license_key=MIIB", "--setting", "pubsub_audience=")
+    async with world.app.database.transaction(world.project_id) as tx:
+        told = (await intake.store_apps(tx, world.app.vault, [app_id]))[app_id]
+    assert (dict(told.settings), sorted(told.secrets)) == ({"license_key": "MIIB"}, ["service_account"])
+    assert "has no 'colour'" in await perennial(*update, "--setting", "colour=red", code=1)
+    assert "write it as name=value" in await perennial(*update, "--secret", "service_account", code=1)
+    assert "cannot be read" in await perennial(*update, "--secret", "service_account=@nowhere.json", code=1)
+    assert "service_account" in await perennial("apps", "list", "--project", world.project_id)
+    await perennial("apps", "delete", app_id, "--project", world.project_id)
+    assert app_id not in await perennial("apps", "list", "--project", world.project_id)
+    assert "no app" in await perennial("apps", "delete", app_id, "--project", world.project_id, code=1)

@@ -76,6 +76,7 @@ async def test_the_new_token_belongs_to_the_holder_of_the_old_one(world: World) 
 async def test_lines_of_two_customers_that_turn_out_to_be_one_are_the_older_one_s(world: World) -> None:
     await world.advance(days=21)
     await record(world, LIFE[0], buyer="ada")
+    await world.advance(seconds=1)
     await record(world, LIFE[2], buyer="bob")
     assert [len(await world.lines(who)) for who in ("ada", "bob")] == [1, 1]
     await record(world, LIFE[1])

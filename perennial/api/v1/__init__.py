@@ -2,8 +2,40 @@
 
 from litestar import Router
 
-from perennial.api.v1 import catalog, identity, purchases, service
+from perennial.api.auth import admit_v1
+from perennial.api.bodies import check_depth
+from perennial.api.v1 import (
+    catalog,
+    customer_center,
+    eligibility,
+    external,
+    identity,
+    purchases,
+    redemption,
+    server,
+    service,
+    telemetry,
+    virtual_currencies,
+)
 
-router = Router(path="/", route_handlers=[*catalog.HANDLERS, *identity.HANDLERS, *purchases.HANDLERS, *service.HANDLERS], tags=["v1"])
+router = Router(
+    path="/",
+    guards=[admit_v1],
+    route_handlers=[
+        *catalog.HANDLERS,
+        *identity.HANDLERS,
+        *purchases.HANDLERS,
+        *external.HANDLERS,
+        *server.HANDLERS,
+        *eligibility.HANDLERS,
+        *redemption.HANDLERS,
+        *customer_center.HANDLERS,
+        *telemetry.HANDLERS,
+        *virtual_currencies.HANDLERS,
+        *service.HANDLERS,
+    ],
+    before_request=check_depth,
+    tags=["v1"],
+)
 
 __all__ = ["router"]

@@ -5,12 +5,15 @@ from typing import Any
 from litestar import Response, get
 from litestar.params import FromPath, FromQuery
 
-from perennial import catalog
+from perennial import catalog, customers
 from perennial.api.auth import HttpRequest, app_of, caller_of
 from perennial.api.v1.answers import to_json
 from perennial.api.v1.purchases import store_app
+from perennial.base.db import Tx
+from perennial.base.ids import AppId
 from perennial.base.money import Money, to_micros
-from perennial.catalog.model import Offering, Placements, Product
+from perennial.base.value import replace
+from perennial.catalog.model import Caller, Offering, Placements, Product
 
 MOST_PRODUCTS = 500
 
@@ -18,7 +21,7 @@ MOST_PRODUCTS = 500
 @get("/v1/subscribers/{app_user_id:str}/offerings", operation_id="get_offerings", summary="Offerings for a customer")
 async def get_offerings(request: HttpRequest, app_user_id: FromPath[str]) -> Response[bytes]:
     """The user need not exist. Packages hold the products of the key's own app only."""
-    return await _offerings(request)
+    return await _offerings(request, app_user_id)
 
 
 @get("/v1/offerings", operation_id="get_fallback_offerings", summary="Offerings, for nobody in particular")
@@ -26,28 +29,63 @@ async def get_fallback_offerings(request: HttpRequest) -> Response[bytes]:
     return await _offerings(request)
 
 
-async def _offerings(request: HttpRequest) -> Response[bytes]:
+async def _offerings(request: HttpRequest, app_user_id: str | None = None) -> Response[bytes]:
+    """An offering chosen for this customer stands wherever they would see the project's current one."""
     caller = await caller_of(request)
     async with app_of(request).database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
-        products = {product.product_id: product for product in await catalog.get_products(tx, app_id=app_id)}
-        offerings = await catalog.get_offerings(tx)
+        has_plans = await _has_plans(tx, caller, app_id)
+        products = {product.product_id: product for product in await catalog.get_products(tx, app_id=app_id) if product.archived_at is None}
+        offerings = [offering for offering in await catalog.get_offerings(tx) if offering.archived_at is None]
         placements = await catalog.get_placements(tx)
+        chosen = await customers.offering_override(tx, app_user_id) if app_user_id is not None else None
     current = next((offering.lookup_key for offering in offerings if offering.is_current), None)
-    body: dict[str, Any] = {"current_offering_id": current, "offerings": [_offering(offering, products) for offering in offerings]}
+    override = next((offering.lookup_key for offering in offerings if offering.offering_id == chosen), None)
+    if override is not None:
+        current, placements = override, _overridden(placements, current, override)
+    body: dict[str, Any] = {"current_offering_id": current, "offerings": [_offering(one, products, has_plans=has_plans) for one in offerings]}
     if placements.offerings or placements.fallback_offering:
         body["placements"] = _placements(placements)
     return to_json(body)
 
 
-def _offering(offering: Offering, products: dict[str, Product]) -> dict[str, Any]:
+async def _has_plans(tx: Tx, caller: Caller, app_id: AppId) -> bool:
+    """Whether the app's products are base plans of subscriptions: on Google Play, where they are called `subscription:plan`."""
+    return (caller.store or (await catalog.require_app(tx, app_id)).store) == "play_store"
+
+
+def _offering(offering: Offering, products: dict[str, Product], *, has_plans: bool) -> dict[str, Any]:
     packages = [
-        {"identifier": package.lookup_key, "platform_product_identifier": products[one.product_id].store_identifier}
+        {"identifier": package.lookup_key, **_platform_product(products[one.product_id], has_plans=has_plans)}
         for package in offering.packages
         for one in package.products
         if one.product_id in products
     ]
     return {"identifier": offering.lookup_key, "description": offering.display_name, "metadata": offering.metadata or {}, "packages": packages}
+
+
+def _platform_product(product: Product, *, has_plans: bool) -> dict[str, str]:
+    identifier, plan = _identifiers(product, has_plans=has_plans)
+    return {"platform_product_identifier": identifier} | ({"platform_product_plan_identifier": plan} if plan else {})
+
+
+def _identifiers(product: Product, *, has_plans: bool) -> tuple[str, str | None]:
+    """What the store calls the product, and its base plan."""
+    if not has_plans:
+        return product.store_identifier, None
+    identifier, _, plan = product.store_identifier.partition(":")
+    return identifier, plan or None
+
+
+def _overridden(placements: Placements, current: str | None, override: str) -> Placements:
+    def instead(offering: str | None) -> str | None:
+        return override if offering is not None and offering == current else offering
+
+    return replace(
+        placements,
+        fallback_offering=instead(placements.fallback_offering),
+        offerings={place: instead(offering) for place, offering in placements.offerings.items()},
+    )
 
 
 def _placements(placements: Placements) -> dict[str, Any]:
@@ -63,7 +101,8 @@ async def get_products(request: HttpRequest, app_user_id: FromPath[str], currenc
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
         found = await catalog.find_products(tx, [(app_id, identifier) for identifier in wanted])
     products = [found[app_id, identifier] for identifier in dict.fromkeys(wanted) if (app_id, identifier) in found]
-    return to_json({"product_details": [_product(product, _price(product, currency)) for product in products if product.prices]})
+    offered = [product for product in products if product.prices and product.archived_at is None]
+    return to_json({"product_details": [_product(product, _price(product, currency)) for product in offered]})
 
 
 def _price(product: Product, currency: str | None) -> Money:
@@ -106,11 +145,14 @@ async def get_product_entitlement_mapping(request: HttpRequest) -> Response[byte
     caller = await caller_of(request)
     async with app_of(request).database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
+        has_plans = await _has_plans(tx, caller, app_id)
         products = await catalog.get_products(tx, app_id=app_id)
-    mapping = {
-        product.store_identifier: {"product_identifier": product.store_identifier, "entitlements": list(product.entitlements)} for product in products
-    }
-    return to_json({"product_entitlement_mapping": mapping})
+    return to_json({"product_entitlement_mapping": {product.store_identifier: _mapped(product, has_plans=has_plans) for product in products}})
+
+
+def _mapped(product: Product, *, has_plans: bool) -> dict[str, Any]:
+    identifier, plan = _identifiers(product, has_plans=has_plans)
+    return {"product_identifier": identifier, **({"base_plan_id": plan} if plan else {}), "entitlements": list(product.entitlements)}
 
 
 HANDLERS = [get_offerings, get_fallback_offerings, get_products, get_product_entitlement_mapping]

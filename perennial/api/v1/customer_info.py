@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from perennial.api.management import MANAGEMENT_URLS
 from perennial.base.time import FOREVER, iso, to_ms
 from perennial.base.value import value
 from perennial.catalog.model import Product
@@ -17,10 +18,7 @@ from perennial.customers.model import Customer
 from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, is_entitled, latest
 from perennial.subscriptions.model import Held, Line
 
-# The stores' own pages where a customer manages what they bought.
-_MANAGEMENT_URLS = {"app_store": "https://apps.apple.com/account/subscriptions", "mac_app_store": "https://apps.apple.com/account/subscriptions"}
-
-Products = Mapping[tuple[str, str], Product]  # by (app, store identifier)
+Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier)
 
 
 @value
@@ -75,10 +73,12 @@ def _entitlements(lines: Sequence[Line], products: Products) -> dict[str, Any]:
 
 
 def _entitlement(line: Line, held: Held, end: datetime) -> dict[str, Any]:
+    identifier, plan = _identifiers(line, held)
     return {
         "expires_date": _date(end),
         "grace_period_expires_date": _grace(line, held),
-        "product_identifier": held.purchase.product,
+        "product_identifier": identifier,
+        **({"product_plan_identifier": plan} if plan else {}),
         "purchase_date": iso(held.purchase.purchased_at),
     }
 
@@ -90,9 +90,9 @@ def _subscriptions(lines: Sequence[Line], products: Products) -> dict[str, Any]:
         for held in line.held:
             purchase = held.purchase
             if purchase.kind == "subscription":
-                end = access_end(line, held)
-                if purchase.product not in best or end >= best[purchase.product][0]:
-                    best[purchase.product] = (end, _subscription(line, held, end, products.get((line.app_id, purchase.product))))
+                end, (identifier, _) = access_end(line, held), _identifiers(line, held)
+                if identifier not in best or end >= best[identifier][0]:
+                    best[identifier] = (end, _subscription(line, held, end, products.get((line.app_id, purchase.product))))
     return {product: best[product][1] for product in sorted(best)}
 
 
@@ -105,16 +105,30 @@ def _subscription(line: Line, held: Held, end: datetime, product: Product | None
         **_purchase(line, held, product),
         "original_purchase_date": iso(line.held[0].purchase.purchased_at),
         "expires_date": _date(end),
-        "period_type": purchase.period_type,
+        "period_type": "normal" if purchase.period_type == "promotional" else purchase.period_type,
         "unsubscribe_detected_at": iso(off_at) if off_at else None,
         "billing_issues_detected_at": iso(issue_at) if issue_at else None,
         "grace_period_expires_date": _grace(line, held) if is_latest else None,
         "refunded_at": iso(purchase.revocation.at) if purchase.revocation is not None and refunded else None,
-        "auto_resume_date": None,
+        "auto_resume_date": _resumes(line) if is_latest else None,
         "ownership_type": purchase.ownership.upper(),
-        "product_plan_identifier": None,
-        "management_url": _MANAGEMENT_URLS.get(line.store),
+        "product_plan_identifier": _identifiers(line, held)[1],
+        "management_url": MANAGEMENT_URLS.get(line.store),
     }
+
+
+def _identifiers(line: Line, held: Held) -> tuple[str, str | None]:
+    """What SDKs call the product: on Google Play a subscription and its base plan apart, elsewhere the store's one name."""
+    if line.store != "play_store" or held.purchase.kind != "subscription":
+        return held.purchase.product, None
+    identifier, _, plan = held.purchase.product.partition(":")
+    return identifier, plan or None
+
+
+def _resumes(line: Line) -> str | None:
+    """When a pause, scheduled or in force, ends by itself."""
+    word = line.renewals[-1] if line.renewals else None
+    return iso(word.resumes_at) if word is not None and word.pause is not None and word.resumes_at is not None else None
 
 
 def _is_listed(held: Held) -> bool:
@@ -158,5 +172,5 @@ def _date(end: datetime) -> str | None:
 
 
 def _management_url(lines: Sequence[Line], now: datetime) -> str | None:
-    active = (line for line in lines if line.store in _MANAGEMENT_URLS and is_entitled(line, now) and line.held[-1].purchase.kind == "subscription")
-    return next((_MANAGEMENT_URLS[line.store] for line in active), None)
+    active = (line for line in lines if line.store in MANAGEMENT_URLS and is_entitled(line, now) and line.held[-1].purchase.kind == "subscription")
+    return next((MANAGEMENT_URLS[line.store] for line in active), None)

@@ -43,12 +43,14 @@ async def alias(request: HttpRequest, app_user_id: FromPath[str], data: JSONBody
 
 @post("/v1/subscribers/{app_user_id:str}/attributes", operation_id="set_attributes", summary="Set attributes of a customer", status_code=200)
 async def set_attributes(request: HttpRequest, app_user_id: FromPath[str], data: JSONBody[Attributes]) -> Response[bytes]:
-    """Newest write per name wins; null or empty deletes. 400 (7263) names what was not kept; the rest was."""
+    """Newest write per name wins; null or empty deletes. 400 (7263) names what was not kept; the rest was. A secret key is told the customer."""
     caller = await caller_of(request)
     async with app_of(request).database.transaction(caller.project_id) as tx:
         ids, _ = await customers.ensure(tx, [app_user_id])
         sent = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
         problems = await customers.set_attributes(tx, ids[app_user_id], sent)
+        if caller.kind == "secret" and not problems:
+            return json_bytes(await documents.answer(tx, ids[app_user_id], with_attributes=True))
     return to_json(attribute_errors(problems), 400) if problems else to_json({})
 
 

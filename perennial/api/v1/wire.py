@@ -1,6 +1,6 @@
 """Request bodies of v1. Unknown fields are ignored: SDKs of every version send more than we need."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -45,6 +45,26 @@ class PostReceipt(msgspec.Struct):
         return tuple(self.product_ids or ([self.product_id] if self.product_id else []))[:100]
 
 
+class Grant(msgspec.Struct):
+    """Until `end_time_ms`, or for a `duration` counted from `start_time_ms` or now."""
+
+    end_time_ms: int | None = None
+    duration: Literal["daily", "three_day", "weekly", "two_week", "monthly", "two_month", "three_month", "six_month", "yearly", "lifetime"] | None = (
+        None
+    )
+    start_time_ms: int | None = None
+
+
+class Defer(msgspec.Struct):
+    expiry_time_ms: int | None = None
+    extend_by_days: Annotated[int, msgspec.Meta(ge=1, le=365)] | None = None
+
+
+class Extend(msgspec.Struct):
+    extend_by_days: Annotated[int, msgspec.Meta(ge=1, le=90)]
+    extend_reason_code: Annotated[int, msgspec.Meta(ge=0, le=3)]
+
+
 class Events(msgspec.Struct):
     """Of every kind an SDK knows: paywalls, checkouts, Customer Center, ads."""
 
@@ -81,6 +101,10 @@ class SignOffers(msgspec.Struct):
     app_user_id: str
     generate_offers: Annotated[list[OfferWanted], msgspec.Meta(min_length=1, max_length=20)]
     fetch_token: str | None = None
+
+
+class RestoreEligibility(msgspec.Struct):
+    fetch_token: str
 
 
 class RedeemPurchase(msgspec.Struct):

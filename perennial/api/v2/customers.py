@@ -21,13 +21,13 @@ from perennial.base.time import to_ms
 from perennial.customers.model import Attribute, Customer, CustomerExists, check_app_user_id
 from perennial.subscriptions.model import Environment, Line
 
-_TAGS = ["Customers"]
-_PATH = "/projects/{project_id:str}/customers"
-_ONE = _PATH + "/{customer_id:str}"
+TAGS = ["Customers"]
+CUSTOMERS = "/projects/{project_id:str}/customers"
+CUSTOMER = CUSTOMERS + "/{customer_id:str}"
 OfEnvironment = Annotated[Environment | None, QueryParameter(description="Only of this environment")]
 
 
-@get(_PATH, operation_id="list-customers", summary="List customers, or find them", tags=_TAGS)
+@get(CUSTOMERS, permission="customer_information:customers:read", operation_id="list-customers", summary="List customers, or find them", tags=TAGS)
 async def list_customers(
     request: HttpRequest,
     project_id: PathId,
@@ -50,7 +50,7 @@ async def _customer_before(tx: Tx, app_user_id: str) -> str:
     return found[app_user_id]
 
 
-@post(_PATH, operation_id="create-customer", summary="Create a customer", tags=_TAGS)
+@post(CUSTOMERS, permission="customer_information:customers:read_write", operation_id="create-customer", summary="Create a customer", tags=TAGS)
 async def create_customer(request: HttpRequest, project_id: PathId, data: JSONBody[wire.CustomerCreate]) -> wire.Customer:
     """SDKs create customers by themselves; this is for servers that know them earlier."""
     check_app_user_id(data.id, param="id")
@@ -65,7 +65,7 @@ async def create_customer(request: HttpRequest, project_id: PathId, data: JSONBo
         return _show(customer, data.id, project_id, entitlements=[])
 
 
-@get(_ONE, operation_id="get-customer", summary="Get a customer", tags=_TAGS)
+@get(CUSTOMER, permission="customer_information:customers:read", operation_id="get-customer", summary="Get a customer", tags=TAGS)
 async def get_customer(request: HttpRequest, project_id: PathId, customer_id: PathId, expand: Expand = None) -> wire.Customer:
     """By any of their app user ids, which is then how the answer calls them."""
     wanted = expanded(expand, "attributes")
@@ -77,10 +77,11 @@ async def get_customer(request: HttpRequest, project_id: PathId, customer_id: Pa
 
 
 @get(
-    _ONE + "/active_entitlements",
+    CUSTOMER + "/active_entitlements",
+    permission="customer_information:customers:read",
     operation_id="list-customer-active-entitlements",
     summary="List what a customer may use now",
-    tags=_TAGS,
+    tags=TAGS,
 )
 async def list_active_entitlements(
     request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage
@@ -92,7 +93,13 @@ async def list_active_entitlements(
     return page.part_of(active_entitlements(lines, around), lambda one: one.entitlement_id, lambda one: one)
 
 
-@get(_ONE + "/aliases", operation_id="list-customer-aliases", summary="List app user ids", tags=_TAGS)
+@get(
+    CUSTOMER + "/aliases",
+    permission="customer_information:customers:read",
+    operation_id="list-customer-aliases",
+    summary="List app user ids",
+    tags=TAGS,
+)
 async def list_aliases(request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage) -> wire.ListOf[wire.CustomerAlias]:
     """The oldest first."""
     async with entered(request, project_id) as entry:
@@ -105,7 +112,13 @@ def _show_alias(one: tuple[str, datetime]) -> wire.CustomerAlias:
     return wire.CustomerAlias(id=one[0], created_at=to_ms(one[1]))
 
 
-@get(_ONE + "/attributes", operation_id="list-customer-attributes", summary="List attributes", tags=_TAGS)
+@get(
+    CUSTOMER + "/attributes",
+    permission="customer_information:customers:read",
+    operation_id="list-customer-attributes",
+    summary="List attributes",
+    tags=TAGS,
+)
 async def list_attributes(request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage) -> wire.ListOf[wire.CustomerAttribute]:
     async with entered(request, project_id) as entry:
         customer = await customers.get(entry.tx, customer_id)
@@ -113,10 +126,11 @@ async def list_attributes(request: HttpRequest, project_id: PathId, customer_id:
 
 
 @post(
-    _ONE + "/attributes",
+    CUSTOMER + "/attributes",
+    permission="customer_information:customers:read_write",
     operation_id="set-customer-attributes",
     summary="Set attributes",
-    tags=_TAGS,
+    tags=TAGS,
     status_code=200,
 )
 async def set_attributes(
@@ -146,10 +160,11 @@ def _attributes(customer: Customer) -> list[wire.CustomerAttribute]:
 
 
 @get(
-    _ONE + "/subscriptions",
+    CUSTOMER + "/subscriptions",
+    permission="customer_information:subscriptions:read",
     operation_id="list-customer-subscriptions",
     summary="List a customer's subscriptions",
-    tags=_TAGS,
+    tags=TAGS,
 )
 async def list_subscriptions(
     request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage, environment: OfEnvironment = None
@@ -159,7 +174,13 @@ async def list_subscriptions(
     return page.part_of([line for line in lines if is_subscription(line)], lambda line: line.line_id, lambda line: show_subscription(line, around))
 
 
-@get(_ONE + "/purchases", operation_id="list-purchases", summary="List a customer's purchases", tags=_TAGS)
+@get(
+    CUSTOMER + "/purchases",
+    permission="customer_information:purchases:read",
+    operation_id="list-purchases",
+    summary="List a customer's purchases",
+    tags=TAGS,
+)
 async def list_purchases(
     request: HttpRequest, project_id: PathId, customer_id: PathId, page: AskedPage, environment: OfEnvironment = None
 ) -> wire.ListOf[wire.Purchase]:
@@ -174,6 +195,14 @@ async def _held(request: HttpRequest, project_id: str, customer_id: str, environ
         lines = await subscriptions.load_of_customers(entry.tx, [customer.customer_id])
         around = await surroundings(entry.tx, lines, {customer.customer_id: customer}, called={customer.customer_id: customer_id})
     return [line for line in lines if environment in (None, line.environment)], around
+
+
+async def customer_shown(tx: Tx, customer_id: str) -> wire.Customer:
+    """As they are within this transaction, called as the caller calls them."""
+    customer = await customers.get(tx, customer_id)
+    lines = await subscriptions.load_of_customers(tx, [customer.customer_id])
+    around = await surroundings(tx, lines, {customer.customer_id: customer})
+    return _show(customer, customer_id, tx.project_id, entitlements=active_entitlements(lines, around))
 
 
 async def surroundings(

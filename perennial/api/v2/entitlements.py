@@ -8,9 +8,9 @@ from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import Entry, entered
-from perennial.api.v2.pages import AskedPage, Expand, expanded, whole
-from perennial.api.v2.products import show_product
-from perennial.api.v2.routes import PathId, get, post
+from perennial.api.v2.pages import AskedPage, Expand, expanded_by, whole
+from perennial.api.v2.products import show_product, state_of
+from perennial.api.v2.routes import PathId, delete, get, post
 from perennial.base.db import Tx
 from perennial.base.time import to_ms
 from perennial.catalog.model import Entitlement, Product
@@ -18,12 +18,14 @@ from perennial.catalog.model import Entitlement, Product
 _TAGS = ["Entitlements"]
 _PATH = "/projects/{project_id:str}/entitlements"
 _ONE = _PATH + "/{entitlement_id:str}"
+_READ, _WRITE = "project_configuration:entitlements:read", "project_configuration:entitlements:read_write"
+_PRODUCTS = "project_configuration:products:read"
 
 
-@get(_PATH, operation_id="list-entitlements", summary="List entitlements", tags=_TAGS)
+@get(_PATH, permission=_READ, operation_id="list-entitlements", summary="List entitlements", tags=_TAGS)
 async def list_entitlements(request: HttpRequest, project_id: PathId, page: AskedPage, expand: Expand = None) -> wire.ListOf[wire.Entitlement]:
-    wanted = expanded(expand, "items.product")
     async with entered(request, project_id) as entry:
+        wanted = expanded_by(entry, expand, {"items.product": _PRODUCTS})
         found = await catalog.get_entitlements(entry.tx, after=page.after, limit=page.probe)
         products = await _products_of(entry.tx, [one.entitlement_id for one in found]) if wanted else {}
     return page.of(
@@ -31,7 +33,13 @@ async def list_entitlements(request: HttpRequest, project_id: PathId, page: Aske
     )
 
 
-@post(_PATH, operation_id="create-entitlement", summary="Create an entitlement", tags=_TAGS)
+@post(
+    _PATH,
+    permission=_WRITE,
+    operation_id="create-entitlement",
+    summary="Create an entitlement",
+    tags=_TAGS,
+)
 async def create_entitlement(request: HttpRequest, project_id: PathId, data: JSONBody[wire.EntitlementCreate]) -> wire.Entitlement:
     async with entered(request, project_id) as entry:
         entitlement = await catalog.create_entitlement(entry.tx, lookup_key=data.lookup_key, display_name=data.display_name)
@@ -39,10 +47,10 @@ async def create_entitlement(request: HttpRequest, project_id: PathId, data: JSO
     return show_entitlement(entitlement, project_id)
 
 
-@get(_ONE, operation_id="get-entitlement", summary="Get an entitlement", tags=_TAGS)
+@get(_ONE, permission=_READ, operation_id="get-entitlement", summary="Get an entitlement", tags=_TAGS)
 async def get_entitlement(request: HttpRequest, project_id: PathId, entitlement_id: PathId, expand: Expand = None) -> wire.Entitlement:
-    wanted = expanded(expand, "product")
     async with entered(request, project_id) as entry:
+        wanted = expanded_by(entry, expand, {"product": _PRODUCTS})
         entitlement = await catalog.require_entitlement(entry.tx, entitlement_id)
         products = await _products_of(entry.tx, [entitlement_id]) if wanted else {}
     return show_entitlement(entitlement, project_id, products.get(entitlement_id, []) if wanted else None)
@@ -50,6 +58,7 @@ async def get_entitlement(request: HttpRequest, project_id: PathId, entitlement_
 
 @post(
     _ONE,
+    permission=_WRITE,
     operation_id="update-entitlement",
     summary="Update an entitlement",
     tags=_TAGS,
@@ -64,8 +73,43 @@ async def update_entitlement(
     return show_entitlement(entitlement, project_id)
 
 
+@delete(_ONE, permission=_WRITE, operation_id="delete-entitlement", summary="Delete an entitlement", tags=_TAGS, status_code=200)
+async def delete_entitlement(request: HttpRequest, project_id: PathId, entitlement_id: PathId) -> wire.DeletedObject:
+    """Customers who hold it lose it at once; what they bought stays."""
+    async with entered(request, project_id) as entry:
+        entitlement = await catalog.require_entitlement(entry.tx, entitlement_id)
+        await catalog.delete_entitlement(entry.tx, entitlement_id)
+        await entry.audit("entitlement.delete", entitlement_id, {"lookup_key": entitlement.lookup_key})
+        return wire.DeletedObject(object="entitlement", id=entitlement_id, deleted_at=to_ms(entry.tx.now))
+
+
+@post(_ONE + "/actions/archive", permission=_WRITE, operation_id="archive-entitlement", summary="Archive an entitlement", tags=_TAGS, status_code=200)
+async def archive_entitlement(request: HttpRequest, project_id: PathId, entitlement_id: PathId) -> wire.Entitlement:
+    """Out of sight. Its products still give it: who holds it keeps it."""
+    async with entered(request, project_id) as entry:
+        entitlement = await catalog.archive_entitlement(entry.tx, entitlement_id)
+        await entry.audit("entitlement.archive", entitlement_id)
+    return show_entitlement(entitlement, project_id)
+
+
+@post(
+    _ONE + "/actions/unarchive",
+    permission=_WRITE,
+    operation_id="unarchive-entitlement",
+    summary="Unarchive an entitlement",
+    tags=_TAGS,
+    status_code=200,
+)
+async def unarchive_entitlement(request: HttpRequest, project_id: PathId, entitlement_id: PathId) -> wire.Entitlement:
+    async with entered(request, project_id) as entry:
+        entitlement = await catalog.unarchive_entitlement(entry.tx, entitlement_id)
+        await entry.audit("entitlement.unarchive", entitlement_id)
+    return show_entitlement(entitlement, project_id)
+
+
 @get(
     _ONE + "/products",
+    permission=_READ,
     operation_id="get-products-from-entitlement",
     summary="List the products that give it",
     tags=_TAGS,
@@ -80,6 +124,7 @@ async def list_entitlement_products(request: HttpRequest, project_id: PathId, en
 
 @post(
     _ONE + "/actions/attach_products",
+    permission=_WRITE,
     operation_id="attach-products-to-entitlement",
     summary="Let products give it",
     tags=_TAGS,
@@ -94,6 +139,7 @@ async def attach_products(request: HttpRequest, project_id: PathId, entitlement_
 
 @post(
     _ONE + "/actions/detach_products",
+    permission=_WRITE,
     operation_id="detach-products-from-entitlement",
     summary="Let products no longer give it",
     tags=_TAGS,
@@ -125,7 +171,12 @@ def _grouped(attached: Mapping[str, Sequence[str]], products: Sequence[Product])
 def show_entitlement(one: Entitlement, project_id: str, products: Sequence[Product] | None = None) -> wire.Entitlement:
     """`products` None: not asked for, and so not shown."""
     shown = wire.Entitlement(
-        project_id=project_id, id=one.entitlement_id, lookup_key=one.lookup_key, display_name=one.display_name, created_at=to_ms(one.created_at)
+        project_id=project_id,
+        id=one.entitlement_id,
+        lookup_key=one.lookup_key,
+        display_name=one.display_name,
+        state=state_of(one.archived_at),
+        created_at=to_ms(one.created_at),
     )
     if products is not None:
         url = f"/v2/projects/{project_id}/entitlements/{one.entitlement_id}/products"
@@ -133,4 +184,15 @@ def show_entitlement(one: Entitlement, project_id: str, products: Sequence[Produ
     return shown
 
 
-HANDLERS = [list_entitlements, create_entitlement, get_entitlement, update_entitlement, list_entitlement_products, attach_products, detach_products]
+HANDLERS = [
+    list_entitlements,
+    create_entitlement,
+    get_entitlement,
+    update_entitlement,
+    delete_entitlement,
+    archive_entitlement,
+    unarchive_entitlement,
+    list_entitlement_products,
+    attach_products,
+    detach_products,
+]

@@ -6,9 +6,9 @@ fields need facts no store gives us, the structs in `wire` say what stands there
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from fractions import Fraction
 from typing import Literal
 
+from perennial.api.management import MANAGEMENT_URLS
 from perennial.api.v2 import wire
 from perennial.api.v2.entitlements import show_entitlement
 from perennial.api.v2.entry import ms
@@ -18,14 +18,14 @@ from perennial.base.money import Money
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import value
 from perennial.catalog.model import Entitlement, Product
-from perennial.subscriptions import access_end, is_entitled, latest, status
-from perennial.subscriptions.model import Held, Line, Renewal
+from perennial.subscriptions import access_end, is_entitled, is_grant, latest, refunded_share, status
+from perennial.subscriptions.model import Held, Line, Purchase, Renewal
 
-_MANAGEMENT_URLS = {"app_store": "https://apps.apple.com/account/subscriptions", "mac_app_store": "https://apps.apple.com/account/subscriptions"}
-_STATUSES: dict[str, Literal["active", "expired", "in_grace_period", "in_billing_retry"]] = {
+_STATUSES: dict[str, Literal["active", "expired", "in_grace_period", "in_billing_retry", "paused"]] = {
     "active": "active",
     "in_grace_period": "in_grace_period",
     "in_billing_retry": "in_billing_retry",
+    "paused": "paused",
     "expired": "expired",
     "revoked": "expired",
 }
@@ -37,7 +37,7 @@ class Surroundings:
 
     project_id: str
     now: datetime
-    products: Mapping[tuple[str, str], Product]  # by (app, store identifier)
+    products: Mapping[tuple[str | None, str], Product]  # by (app, store identifier)
     entitlements: Mapping[str, Entitlement]  # by lookup key
     customer_ids: Mapping[str, str]  # the app user id to call a customer by
     original_ids: Mapping[str, str]
@@ -50,6 +50,18 @@ class Surroundings:
         return [self.entitlements[key] for key in (product.entitlements if product else ()) if key in self.entitlements]
 
 
+@value
+class Revenue:
+    """Money in one currency: what customers paid, and what of it was tax and what the store kept, as far as the store says."""
+
+    gross: Money
+    tax: Money
+    commission: Money
+
+    def __add__(self, other: "Revenue") -> "Revenue":
+        return Revenue(gross=self.gross + other.gross, tax=self.tax + other.tax, commission=self.commission + other.commission)
+
+
 def is_subscription(line: Line) -> bool:
     return any(held.purchase.kind == "subscription" for held in line.held)
 
@@ -58,9 +70,9 @@ def is_purchase(line: Line) -> bool:
     return bool(line.held) and not is_subscription(line)
 
 
-def product_keys(lines: Iterable[Line]) -> set[tuple[str, str]]:
+def product_keys(lines: Iterable[Line]) -> set[tuple[str | None, str]]:
     """Every product these lines speak of, as stores name them."""
-    named = {(line.app_id, held.purchase.product) for line in lines for held in line.held}
+    named: set[tuple[str | None, str]] = {(line.app_id, held.purchase.product) for line in lines for held in line.held}
     return named | {(line.app_id, renewal.next_product) for line in lines for renewal in line.renewals[-1:] if renewal.next_product}
 
 
@@ -76,7 +88,7 @@ def show_subscription(line: Line, around: Surroundings) -> wire.Subscription:
         id=line.line_id,
         customer_id=around.customer_ids[line.customer_id],
         original_customer_id=around.original_ids[line.customer_id],
-        product_id=product.product_id if product else None,
+        product_id=product.product_id if product and product.app_id else None,
         starts_at=to_ms(line.held[0].purchase.purchased_at),
         current_period_starts_at=to_ms(purchase.purchased_at),
         current_period_ends_at=_end(end),
@@ -86,7 +98,7 @@ def show_subscription(line: Line, around: Surroundings) -> wire.Subscription:
         auto_renewal_status=auto_renewal(line, held, around.now),
         status=shown_status(line, held, around.now),
         total_revenue_in_usd=_total(revenue, held),
-        revenue=[_amount(money) for money in revenue],
+        revenue=[_amount(one) for one in revenue],
         presented_offering_id=held.presented_offering,
         entitlements=show_entitlements(line, held, around),
         environment=line.environment,
@@ -95,7 +107,7 @@ def show_subscription(line: Line, around: Surroundings) -> wire.Subscription:
         ownership=purchase.ownership,
         pending_changes=_pending(line, held, around),
         country=purchase.country,
-        management_url=_MANAGEMENT_URLS.get(line.store),
+        management_url=MANAGEMENT_URLS.get(line.store),
     )
 
 
@@ -109,19 +121,21 @@ def current(line: Line, now: datetime) -> Held:
 def goes_on(line: Line, now: datetime) -> bool:
     """Whether another charge is to be expected. Unknown counts as yes while the period runs: silence is not a cancellation."""
     word = _present(line)
-    if word is not None and (word.auto_renew is False or word.ended is not None):
+    if is_grant(line) or (word is not None and (word.auto_renew is False or word.ended is not None)):
         return False
     return status(line, now) not in ("expired", "revoked")
 
 
 def auto_renewal(
     line: Line, held: Held, now: datetime
-) -> Literal["will_renew", "will_not_renew", "will_change_product", "requires_price_increase_consent", "has_already_renewed"]:
+) -> Literal["will_renew", "will_not_renew", "will_change_product", "will_pause", "requires_price_increase_consent", "has_already_renewed"]:
     word = _present(line)
     if not goes_on(line, now):
         return "will_not_renew"
     if held is not latest(line):
         return "has_already_renewed"
+    if word is not None and word.pause == "scheduled":
+        return "will_pause"
     if word is not None and word.price_consent == "pending":
         return "requires_price_increase_consent"
     if word is not None and word.next_product not in (None, held.purchase.product):
@@ -129,7 +143,7 @@ def auto_renewal(
     return "will_renew"
 
 
-def shown_status(line: Line, held: Held, now: datetime) -> Literal["trialing", "active", "expired", "in_grace_period", "in_billing_retry"]:
+def shown_status(line: Line, held: Held, now: datetime) -> Literal["trialing", "active", "expired", "in_grace_period", "in_billing_retry", "paused"]:
     shown = _STATUSES[status(line, now)]
     return "trialing" if shown == "active" and held.purchase.period_type == "trial" else shown
 
@@ -167,7 +181,7 @@ def show_purchase(line: Line, around: Surroundings) -> wire.Purchase:
         id=line.line_id,
         customer_id=around.customer_ids[line.customer_id],
         original_customer_id=around.original_ids[line.customer_id],
-        product_id=product.product_id if product else None,
+        product_id=product.product_id if product and product.app_id else None,
         purchased_at=to_ms(line.held[0].purchase.purchased_at),
         revenue_in_usd=_total(revenue_of(line), held),
         quantity=purchase.quantity,
@@ -203,27 +217,38 @@ def active_entitlements(lines: Sequence[Line], around: Surroundings) -> list[wir
     return [wire.CustomerEntitlement(entitlement_id=key, expires_at=_end(ends[key])) for key in sorted(ends)]
 
 
-def revenue_of(line: Line) -> list[Money]:
+def revenue_of(line: Line) -> list[Revenue]:
     """What was paid, less what was given back, per currency. Family members pay nothing."""
-    totals: dict[str, Money] = {}
+    totals: dict[str, Revenue] = {}
     for held in line.held:
-        purchase, price = held.purchase, held.purchase.price
-        if price is None or purchase.ownership == "family_shared":
-            continue
-        if purchase.revocation is not None and purchase.revocation.refunded:
-            price -= price.times(Fraction(purchase.revocation.share_ppm, 1_000_000))
-        totals[price.currency] = totals[price.currency] + price if price.currency in totals else price
+        if held.purchase.price is not None and held.purchase.ownership == "purchased":
+            kept = _kept(held.purchase, held.purchase.price)
+            totals[kept.gross.currency] = totals[kept.gross.currency] + kept if kept.gross.currency in totals else kept
     return [totals[currency] for currency in sorted(totals)]
 
 
-def _total(revenue: Sequence[Money], held: Held) -> wire.MonetaryAmount:
+def _kept(purchase: Purchase, price: Money) -> Revenue:
+    """A refund gives back tax and commission in proportion."""
+    share, nothing = 1 - refunded_share(purchase), Money(amount=0, currency=price.currency)
+    return Revenue(gross=price.times(share), tax=(purchase.tax or nothing).times(share), commission=(purchase.commission or nothing).times(share))
+
+
+def _total(revenue: Sequence[Revenue], held: Held) -> wire.MonetaryAmount:
     """The sum in the currency of the latest payment. Where no payment is known, nothing, in any currency."""
-    wanted = held.purchase.price.currency if held.purchase.price else revenue[-1].currency if revenue else "USD"
-    return _amount(next((money for money in revenue if money.currency == wanted), Money(amount=0, currency=wanted)))
+    wanted = held.purchase.price.currency if held.purchase.price else revenue[-1].gross.currency if revenue else "USD"
+    nothing = Money(amount=0, currency=wanted)
+    return _amount(next((one for one in revenue if one.gross.currency == wanted), Revenue(gross=nothing, tax=nothing, commission=nothing)))
 
 
-def _amount(money: Money) -> wire.MonetaryAmount:
-    return wire.MonetaryAmount(currency=money.currency, gross=float(money.major), tax=0, proceeds=float(money.major))
+def _amount(revenue: Revenue) -> wire.MonetaryAmount:
+    proceeds = revenue.gross - revenue.tax - revenue.commission
+    return wire.MonetaryAmount(
+        currency=revenue.gross.currency,
+        gross=float(revenue.gross.major),
+        commission=float(revenue.commission.major),
+        tax=float(revenue.tax.major),
+        proceeds=float(proceeds.major),
+    )
 
 
 def _end(end: datetime) -> int | None:

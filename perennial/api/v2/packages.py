@@ -8,9 +8,9 @@ from perennial import catalog
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import Entry, entered
-from perennial.api.v2.pages import AskedPage, Expand, expanded, whole
+from perennial.api.v2.pages import AskedPage, Expand, expanded_by, whole
 from perennial.api.v2.products import show_product
-from perennial.api.v2.routes import PathId, get, post
+from perennial.api.v2.routes import PathId, delete, get, post
 from perennial.base.db import Tx
 from perennial.base.time import to_ms
 from perennial.catalog.model import Package, PackageProduct, Product
@@ -18,21 +18,23 @@ from perennial.catalog.model import Package, PackageProduct, Product
 _TAGS = ["Packages"]
 _PATH = "/projects/{project_id:str}/offerings/{offering_id:str}/packages"
 _ONE = "/projects/{project_id:str}/packages/{package_id:str}"
+_READ, _WRITE = "project_configuration:packages:read", "project_configuration:packages:read_write"
+_PRODUCTS = "project_configuration:products:read"
 
 
-@get(_PATH, operation_id="list-packages", summary="List packages", tags=_TAGS)
+@get(_PATH, permission=_READ, operation_id="list-packages", summary="List packages", tags=_TAGS)
 async def list_packages(
     request: HttpRequest, project_id: PathId, offering_id: PathId, page: AskedPage, expand: Expand = None
 ) -> wire.ListOf[wire.Package]:
     """In the order they show."""
-    wanted = expanded(expand, "items.product")
     async with entered(request, project_id) as entry:
+        wanted = expanded_by(entry, expand, {"items.product": _PRODUCTS})
         offering = await catalog.require_offering(entry.tx, offering_id)
         products = await products_of(entry.tx, offering.packages) if wanted else None
     return page.part_of(offering.packages, lambda one: one.package_id, lambda one: show_package(one, project_id, products))
 
 
-@post(_PATH, operation_id="create-packages", summary="Create a package", tags=_TAGS)
+@post(_PATH, permission=_WRITE, operation_id="create-packages", summary="Create a package", tags=_TAGS)
 async def create_package(request: HttpRequest, project_id: PathId, offering_id: PathId, data: JSONBody[wire.PackageCreate]) -> wire.Package:
     """Without a position it comes last."""
     async with entered(request, project_id) as entry:
@@ -43,16 +45,23 @@ async def create_package(request: HttpRequest, project_id: PathId, offering_id: 
     return show_package(package, project_id)
 
 
-@get(_ONE, operation_id="get-package", summary="Get a package", tags=_TAGS)
+@get(_ONE, permission=_READ, operation_id="get-package", summary="Get a package", tags=_TAGS)
 async def get_package(request: HttpRequest, project_id: PathId, package_id: PathId, expand: Expand = None) -> wire.Package:
-    wanted = expanded(expand, "product")
     async with entered(request, project_id) as entry:
+        wanted = expanded_by(entry, expand, {"product": _PRODUCTS})
         package = await catalog.require_package(entry.tx, package_id)
         products = await products_of(entry.tx, [package]) if wanted else None
     return show_package(package, project_id, products)
 
 
-@post(_ONE, operation_id="update-package", summary="Update a package", tags=_TAGS, status_code=200)
+@post(
+    _ONE,
+    permission=_WRITE,
+    operation_id="update-package",
+    summary="Update a package",
+    tags=_TAGS,
+    status_code=200,
+)
 async def update_package(request: HttpRequest, project_id: PathId, package_id: PathId, data: JSONBody[wire.PackageUpdate]) -> wire.Package:
     async with entered(request, project_id) as entry:
         package = await catalog.update_package(entry.tx, package_id, display_name=data.display_name, position=data.position)
@@ -60,7 +69,23 @@ async def update_package(request: HttpRequest, project_id: PathId, package_id: P
     return show_package(package, project_id)
 
 
-@get(_ONE + "/products", operation_id="get-products-from-package", summary="List its products", tags=_TAGS)
+@delete(_ONE, permission=_WRITE, operation_id="delete-package-from-offering", summary="Delete a package", tags=_TAGS, status_code=200)
+async def delete_package(request: HttpRequest, project_id: PathId, package_id: PathId) -> wire.DeletedObject:
+    """Its products stay."""
+    async with entered(request, project_id) as entry:
+        package = await catalog.require_package(entry.tx, package_id)
+        await catalog.delete_package(entry.tx, package_id)
+        await entry.audit("package.delete", package_id, {"lookup_key": package.lookup_key, "offering_id": package.offering_id})
+        return wire.DeletedObject(object="package", id=package_id, deleted_at=to_ms(entry.tx.now))
+
+
+@get(
+    _ONE + "/products",
+    permission=_READ,
+    operation_id="get-products-from-package",
+    summary="List its products",
+    tags=_TAGS,
+)
 async def list_package_products(request: HttpRequest, project_id: PathId, package_id: PathId, page: AskedPage) -> wire.ListOf[wire.PackageProduct]:
     async with entered(request, project_id) as entry:
         package = await catalog.require_package(entry.tx, package_id)
@@ -70,6 +95,7 @@ async def list_package_products(request: HttpRequest, project_id: PathId, packag
 
 @post(
     _ONE + "/actions/attach_products",
+    permission=_WRITE,
     operation_id="attach-products-to-package",
     summary="Put products in",
     tags=_TAGS,
@@ -85,6 +111,7 @@ async def attach_products(request: HttpRequest, project_id: PathId, package_id: 
 
 @post(
     _ONE + "/actions/detach_products",
+    permission=_WRITE,
     operation_id="detach-products-from-package",
     summary="Take products out",
     tags=_TAGS,
@@ -131,6 +158,7 @@ HANDLERS = [
     create_package,
     get_package,
     update_package,
+    delete_package,
     list_package_products,
     attach_products,
     detach_products,

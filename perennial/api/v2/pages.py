@@ -3,7 +3,7 @@
 Each list asks its query for one item more than it shows: if it comes, there is a next page.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
 from perennial.api.auth import HttpRequest
+from perennial.api.v2.entry import Entry
 from perennial.api.v2.wire import ListOf
 from perennial.base.errors import Invalid
 from perennial.base.value import value
@@ -80,4 +81,11 @@ def expanded(expand: Sequence[str] | None, *allowed: str) -> frozenset[str]:
     wanted = frozenset(one.strip() for part in expand or () for one in part.split(",") if one.strip())
     if unknown := sorted(wanted - set(allowed)):
         raise Invalid(f"expand: {unknown[0][:80]!r} cannot be expanded here; {' and '.join(allowed)} can", param="expand")
+    return wanted
+
+
+def expanded_by(entry: Entry, expand: Sequence[str] | None, permissions: Mapping[str, str]) -> frozenset[str]:
+    """The same, where what is put in needs a permission of its own: `permissions` by what can be expanded."""
+    wanted = expanded(expand, *permissions)
+    entry.require(*(permissions[one] for one in sorted(wanted)))
     return wanted

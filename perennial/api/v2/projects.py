@@ -11,7 +11,7 @@ from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered
 from perennial.api.v2.pages import AskedPage
 from perennial.api.v2.routes import PathId, get, post
-from perennial.base.errors import Conflict, Invalid
+from perennial.base.errors import Conflict, Forbidden, Invalid
 from perennial.base.ids import ProjectId, new_id
 from perennial.base.time import from_ms, to_ms
 from perennial.catalog.model import AuditEntry, Project
@@ -20,20 +20,35 @@ MOST_REACHED = 1000  # projects of one key
 LATEST_YEAR = 2500  # of a sandbox clock: beyond it calendars run out before subscriptions do
 
 
-@get("/projects", operation_id="list-projects", summary="List the projects of your key", tags=["Projects"])
+@get(
+    "/projects",
+    permission="project_configuration:projects:read",
+    operation_id="list-projects",
+    summary="List the projects of your key",
+    tags=["Projects"],
+)
 async def list_projects(request: HttpRequest, page: AskedPage) -> wire.ListOf[wire.Project]:
     """The key's own project, and those created with it."""
     caller = await secret_caller(request)
-    reached = {caller.project_id, *caller.reaches}
-    projects = [project for project in await catalog.all_projects(app_of(request).database) if project.project_id in reached]
-    following = [project for project in projects if page.after is None or project.project_id > page.after]
-    return page.of(following[: page.probe], lambda project: project.project_id, show_project)
+    reached = sorted({caller.project_id, *caller.reaches})
+    found = await catalog.projects_of(app_of(request).database, reached, after=page.after, limit=page.probe)
+    return page.of(found, lambda project: project.project_id, show_project)
 
 
-@post("/projects", operation_id="create-project", summary="Create a project", tags=["Projects"], status_code=200)
+@post(
+    "/projects",
+    permission="project_configuration:projects:read_write",
+    goes_outside=True,
+    operation_id="create-project",
+    summary="Create a project",
+    tags=["Projects"],
+    status_code=200,
+)
 async def create_project(request: HttpRequest, data: JSONBody[wire.ProjectCreate]) -> wire.Project:
     """The key you create it with may enter it from then on."""
     caller, app = await secret_caller(request), app_of(request)
+    if caller.kind != "secret":
+        raise Forbidden("projects are created with a secret key; an access token stays within the project it was given for")
     if len(caller.reaches) >= MOST_REACHED:
         raise Conflict(f"a key can create at most {MOST_REACHED} projects; make another key")
     project_id = ProjectId(new_id("proj", app.database.clock()))
@@ -55,7 +70,13 @@ def show_project(project: Project) -> wire.Project:
     )
 
 
-@get("/projects/{project_id:str}/audit_logs", operation_id="list-audit-logs", summary="List what was done by hand", tags=["Projects"])
+@get(
+    "/projects/{project_id:str}/audit_logs",
+    permission="project_configuration:audit_logs:read",
+    operation_id="list-audit-logs",
+    summary="List what was done by hand",
+    tags=["Projects"],
+)
 async def list_audit_logs(
     request: HttpRequest,
     project_id: PathId,
@@ -92,7 +113,13 @@ def _actor_type(actor: str) -> Literal["user", "system", "api_key"]:
 # The clock ------------------------------------------------------------------------------------------------------------------------
 
 
-@get("/projects/{project_id:str}/clock", operation_id="get-clock", summary="What time it is in the project", tags=["Clock"])
+@get(
+    "/projects/{project_id:str}/clock",
+    permission="project_configuration:projects:read",
+    operation_id="get-clock",
+    summary="What time it is in the project",
+    tags=["Clock"],
+)
 async def get_clock(request: HttpRequest, project_id: PathId) -> wire.Clock:
     async with entered(request, project_id) as entry:
         return _show_clock(await catalog.require_project(entry.tx), entry.tx.now)
@@ -100,6 +127,8 @@ async def get_clock(request: HttpRequest, project_id: PathId) -> wire.Clock:
 
 @post(
     "/projects/{project_id:str}/clock/actions/advance",
+    permission="project_configuration:projects:read_write",
+    goes_outside=True,
     operation_id="advance-clock",
     summary="Move a sandbox's clock",
     tags=["Clock"],

@@ -1,6 +1,6 @@
 """Subscriptions and purchases by their own ids, or by their stores'."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from litestar.params import QueryParameter
 
@@ -24,17 +24,23 @@ from perennial.api.v2.routes import PathId, get
 from perennial.base.db import Tx
 from perennial.base.errors import NotFound
 from perennial.base.ids import LineId
-from perennial.subscriptions.model import Line
+from perennial.subscriptions.model import Line, Store
 
-_SUBSCRIPTIONS = "/projects/{project_id:str}/subscriptions"
-_SUBSCRIPTION = _SUBSCRIPTIONS + "/{subscription_id:str}"
-_PURCHASES = "/projects/{project_id:str}/purchases"
-_PURCHASE = _PURCHASES + "/{purchase_id:str}"
-_STORES = ("app_store", "mac_app_store", "test_store")
+SUBSCRIPTIONS = "/projects/{project_id:str}/subscriptions"
+SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id:str}"
+PURCHASES = "/projects/{project_id:str}/purchases"
+PURCHASE = PURCHASES + "/{purchase_id:str}"
+_STORES: tuple[str, ...] = get_args(Store)
 StoreIdentifier = Annotated[str, QueryParameter(min_length=1, max_length=255, description="The store's own (App Store: the original transaction id)")]
 
 
-@get(_SUBSCRIPTIONS, operation_id="search-subscriptions", summary="Find by the store's identifier", tags=["Subscriptions"])
+@get(
+    SUBSCRIPTIONS,
+    permission="customer_information:subscriptions:read",
+    operation_id="search-subscriptions",
+    summary="Find by the store's identifier",
+    tags=["Subscriptions"],
+)
 async def search_subscriptions(
     request: HttpRequest, project_id: PathId, store_subscription_identifier: StoreIdentifier
 ) -> wire.ListOf[wire.Subscription]:
@@ -42,13 +48,14 @@ async def search_subscriptions(
     return whole([show_subscription(line, around) for line in lines if is_subscription(line)], path_of(request))
 
 
-@get(_SUBSCRIPTION, operation_id="get-subscription", summary="Get it", tags=["Subscriptions"])
+@get(SUBSCRIPTION, permission="customer_information:subscriptions:read", operation_id="get-subscription", summary="Get it", tags=["Subscriptions"])
 async def get_subscription(request: HttpRequest, project_id: PathId, subscription_id: PathId) -> wire.Subscription:
-    return show_subscription(*await _subscription(request, project_id, subscription_id))
+    return show_subscription(*await subscription_of(request, project_id, subscription_id))
 
 
 @get(
-    _SUBSCRIPTION + "/transactions",
+    SUBSCRIPTION + "/transactions",
+    permission="customer_information:subscriptions:read",
     operation_id="get-subscription-transactions",
     summary="List its periods",
     tags=["Subscriptions"],
@@ -57,12 +64,13 @@ async def list_transactions(
     request: HttpRequest, project_id: PathId, subscription_id: PathId, page: AskedPage
 ) -> wire.ListOf[wire.SubscriptionTransaction]:
     """The oldest first."""
-    line, _ = await _subscription(request, project_id, subscription_id)
+    line, _ = await subscription_of(request, project_id, subscription_id)
     return page.part_of(line.held, lambda held: held.purchase.transaction, lambda held: show_transaction(line, held))
 
 
 @get(
-    _SUBSCRIPTION + "/entitlements",
+    SUBSCRIPTION + "/entitlements",
+    permission="customer_information:subscriptions:read",
     operation_id="list-subscription-entitlements",
     summary="List what it gives",
     tags=["Subscriptions"],
@@ -70,40 +78,47 @@ async def list_transactions(
 async def list_subscription_entitlements(
     request: HttpRequest, project_id: PathId, subscription_id: PathId, page: AskedPage
 ) -> wire.ListOf[wire.Entitlement]:
-    line, around = await _subscription(request, project_id, subscription_id)
+    line, around = await subscription_of(request, project_id, subscription_id)
     return page.part_of(show_entitlements(line, current(line, around.now), around).items, lambda one: one.id, lambda one: one)
 
 
-@get(_PURCHASES, operation_id="search-purchases", summary="Find by the store's identifier", tags=["Purchases"])
+@get(
+    PURCHASES,
+    permission="customer_information:purchases:read",
+    operation_id="search-purchases",
+    summary="Find by the store's identifier",
+    tags=["Purchases"],
+)
 async def search_purchases(request: HttpRequest, project_id: PathId, store_purchase_identifier: StoreIdentifier) -> wire.ListOf[wire.Purchase]:
     lines, around = await _found(request, project_id, store_purchase_identifier)
     return whole([show_purchase(line, around) for line in lines if is_purchase(line)], path_of(request))
 
 
-@get(_PURCHASE, operation_id="get-purchase", summary="Get it", tags=["Purchases"])
+@get(PURCHASE, permission="customer_information:purchases:read", operation_id="get-purchase", summary="Get it", tags=["Purchases"])
 async def get_purchase(request: HttpRequest, project_id: PathId, purchase_id: PathId) -> wire.Purchase:
-    return show_purchase(*await _purchase(request, project_id, purchase_id))
+    return show_purchase(*await purchase_of(request, project_id, purchase_id))
 
 
 @get(
-    _PURCHASE + "/entitlements",
+    PURCHASE + "/entitlements",
+    permission="customer_information:purchases:read",
     operation_id="list-purchase-entitlements",
     summary="List what it gives",
     tags=["Purchases"],
 )
 async def list_purchase_entitlements(request: HttpRequest, project_id: PathId, purchase_id: PathId, page: AskedPage) -> wire.ListOf[wire.Entitlement]:
-    line, around = await _purchase(request, project_id, purchase_id)
+    line, around = await purchase_of(request, project_id, purchase_id)
     return page.part_of(show_entitlements(line, current(line, around.now), around).items, lambda one: one.id, lambda one: one)
 
 
-async def _subscription(request: HttpRequest, project_id: str, subscription_id: str) -> tuple[Line, Surroundings]:
+async def subscription_of(request: HttpRequest, project_id: str, subscription_id: str) -> tuple[Line, Surroundings]:
     line, around = await _line(request, project_id, subscription_id)
     if line is None or not is_subscription(line):
         raise NotFound(f"no subscription {subscription_id[:80]!r} in this project", param="subscription_id")
     return line, around
 
 
-async def _purchase(request: HttpRequest, project_id: str, purchase_id: str) -> tuple[Line, Surroundings]:
+async def purchase_of(request: HttpRequest, project_id: str, purchase_id: str) -> tuple[Line, Surroundings]:
     line, around = await _line(request, project_id, purchase_id)
     if line is None or not is_purchase(line):
         raise NotFound(f"no purchase {purchase_id[:80]!r} in this project", param="purchase_id")

@@ -23,14 +23,26 @@ _PATH = "/projects/{project_id:str}/integrations/webhooks"
 _ONE = _PATH + "/{webhook_integration_id:str}"
 
 
-@get(_PATH, operation_id="list-webhook-integrations", summary="List webhook integrations", tags=_TAGS)
+@get(
+    _PATH,
+    permission="project_configuration:integrations:read",
+    operation_id="list-webhook-integrations",
+    summary="List webhook integrations",
+    tags=_TAGS,
+)
 async def list_webhooks(request: HttpRequest, project_id: PathId, page: AskedPage) -> wire.ListOf[wire.WebhookIntegration]:
     async with entered(request, project_id) as entry:
         found = await events.list_endpoints(entry.tx, after=page.after, limit=page.probe)
     return page.of(found, lambda one: one.endpoint_id, lambda one: _show(one, project_id))
 
 
-@post(_PATH, operation_id="create-webhook-integration", summary="Create a webhook integration", tags=_TAGS)
+@post(
+    _PATH,
+    permission="project_configuration:integrations:read_write",
+    operation_id="create-webhook-integration",
+    summary="Create a webhook integration",
+    tags=_TAGS,
+)
 async def create_webhook(request: HttpRequest, project_id: PathId, data: JSONBody[wire.WebhookCreate]) -> wire.WebhookIntegration:
     """The answer has the `signing_secret`, this once: messages are signed with it as Standard Webhooks says."""
     async with entered(request, project_id) as entry:
@@ -50,13 +62,26 @@ async def create_webhook(request: HttpRequest, project_id: PathId, data: JSONBod
     return shown
 
 
-@get(_ONE, operation_id="get-webhook-integration", summary="Get a webhook integration, with its health", tags=_TAGS)
+@get(
+    _ONE,
+    permission="project_configuration:integrations:read",
+    operation_id="get-webhook-integration",
+    summary="Get a webhook integration, with its health",
+    tags=_TAGS,
+)
 async def get_webhook(request: HttpRequest, project_id: PathId, webhook_integration_id: PathId) -> wire.WebhookIntegration:
     async with entered(request, project_id) as entry:
         return _show(await events.get_endpoint(entry.tx, webhook_integration_id), project_id)
 
 
-@post(_ONE, operation_id="update-webhook-integration", summary="Update a webhook integration", tags=_TAGS, status_code=200)
+@post(
+    _ONE,
+    permission="project_configuration:integrations:read_write",
+    operation_id="update-webhook-integration",
+    summary="Update a webhook integration",
+    tags=_TAGS,
+    status_code=200,
+)
 async def update_webhook(
     request: HttpRequest, project_id: PathId, webhook_integration_id: PathId, data: JSONBody[wire.WebhookUpdate]
 ) -> wire.WebhookIntegration:
@@ -77,7 +102,14 @@ async def update_webhook(
     return _show(endpoint, project_id)
 
 
-@delete(_ONE, operation_id="delete-webhook-integration", summary="Delete a webhook integration", tags=_TAGS, status_code=200)
+@delete(
+    _ONE,
+    permission="project_configuration:integrations:read_write",
+    operation_id="delete-webhook-integration",
+    summary="Delete a webhook integration",
+    tags=_TAGS,
+    status_code=200,
+)
 async def delete_webhook(request: HttpRequest, project_id: PathId, webhook_integration_id: PathId) -> wire.DeletedObject:
     """What was still on its way there goes with it."""
     async with entered(request, project_id) as entry:
@@ -86,7 +118,14 @@ async def delete_webhook(request: HttpRequest, project_id: PathId, webhook_integ
         return wire.DeletedObject(object="webhook_integration", id=webhook_integration_id, deleted_at=to_ms(entry.tx.now))
 
 
-@post(_ONE + "/actions/test", operation_id="test-webhook-integration", summary="Send a test event", tags=_TAGS, status_code=200)
+@post(
+    _ONE + "/actions/test",
+    permission="project_configuration:integrations:read_write",
+    operation_id="test-webhook-integration",
+    summary="Send a test event",
+    tags=_TAGS,
+    status_code=200,
+)
 async def test_webhook(request: HttpRequest, project_id: PathId, webhook_integration_id: PathId) -> wire.WebhookTest:
     """It is sent at once. How it was answered shows in the integration's health and in the event's deliveries."""
     async with entered(request, project_id) as entry:
@@ -95,7 +134,14 @@ async def test_webhook(request: HttpRequest, project_id: PathId, webhook_integra
     return wire.WebhookTest(event_id=event_id)
 
 
-@post(_ONE + "/actions/replay", operation_id="replay-webhook-integration", summary="Tell it again", tags=_TAGS, status_code=200)
+@post(
+    _ONE + "/actions/replay",
+    permission="project_configuration:integrations:read_write",
+    operation_id="replay-webhook-integration",
+    summary="Tell it again",
+    tags=_TAGS,
+    status_code=200,
+)
 async def replay_webhook(
     request: HttpRequest, project_id: PathId, webhook_integration_id: PathId, data: JSONBody[wire.WebhookReplay]
 ) -> wire.WebhookReplayed:
@@ -132,7 +178,13 @@ def _show(endpoint: Endpoint, project_id: str) -> wire.WebhookIntegration:
 # The log --------------------------------------------------------------------------------------------------------------------------
 
 
-@get("/projects/{project_id:str}/events", operation_id="list-events", summary="List what happened, and who was told", tags=["Events"])
+@get(
+    "/projects/{project_id:str}/events",
+    permission="customer_information:customers:read",
+    operation_id="list-events",
+    summary="List what happened, and who was told",
+    tags=["Events"],
+)
 async def list_events(
     request: HttpRequest,
     project_id: PathId,

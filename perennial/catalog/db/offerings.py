@@ -31,14 +31,19 @@ async def insert_offering(tx: Tx, offering: Offering) -> None:
 async def update_offering(tx: Tx, offering: Offering) -> None:
     await tx.execute(
         """
-        UPDATE offering SET display_name = %(display_name)s, metadata = %(metadata)s, is_current = %(is_current)s
+        UPDATE offering SET display_name = %(display_name)s, metadata = %(metadata)s, is_current = %(is_current)s, archived_at = %(archived_at)s
         WHERE offering_id = %(offering_id)s
         """,
         offering_id=offering.offering_id,
         display_name=offering.display_name,
         metadata=offering.metadata,
         is_current=offering.is_current,
+        archived_at=offering.archived_at,
     )
+
+
+async def delete_offering(tx: Tx, offering_id: str) -> None:
+    await tx.execute("DELETE FROM offering WHERE offering_id = %(offering_id)s", offering_id=offering_id)
 
 
 async def clear_current_offering(tx: Tx) -> None:
@@ -49,7 +54,7 @@ async def get_offerings(tx: Tx, *, offering_ids: Sequence[str] | None = None, af
     """Offerings with their packages in position order, in two queries."""
     rows = await tx.fetch(
         """
-        SELECT offering_id, lookup_key, display_name, is_current, created_at, metadata FROM offering
+        SELECT offering_id, lookup_key, display_name, is_current, created_at, metadata, archived_at FROM offering
         WHERE (%(ids)s::text[] IS NULL OR offering_id = ANY (%(ids)s)) AND (%(after)s::text IS NULL OR offering_id > %(after)s)
         ORDER BY offering_id LIMIT %(limit)s
         """,
@@ -168,6 +173,10 @@ async def update_package(tx: Tx, package: Package) -> None:
         position=package.position,
         package_id=package.package_id,
     )
+
+
+async def delete_package(tx: Tx, package_id: str) -> None:
+    await tx.execute("DELETE FROM package WHERE package_id = %(package_id)s", package_id=package_id)
 
 
 async def delete_other_placements(tx: Tx, identifiers: Sequence[str]) -> None:

@@ -1,10 +1,11 @@
 """SQL of products, prices and entitlements."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import LiteralString
 
 from perennial.base.db import Row, Tx
 from perennial.base.money import Money
+from perennial.catalog import rules
 from perennial.catalog.model import (
     Entitlement,
     Product,
@@ -66,9 +67,15 @@ async def get_products(
     return [_product(row) for row in rows]
 
 
-async def find_products(tx: Tx, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Product]:
-    """By (app, store identifier), as stores name them."""
-    wanted = sorted(set(pairs))
+async def find_products(tx: Tx, pairs: Iterable[tuple[str | None, str]]) -> dict[tuple[str | None, str], Product]:
+    """By (app, store identifier), as stores name them. Without an app: what is granted by hand, found by its entitlement."""
+    wanted = set(pairs)
+    sold = sorted((app_id, identifier) for app_id, identifier in wanted if app_id is not None)
+    granted = {name: key for app_id, name in wanted if app_id is None and (key := rules.granted_entitlement(name)) is not None}
+    return {**await _sold(tx, sold), **await _granted(tx, granted)}
+
+
+async def _sold(tx: Tx, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str | None, str], Product]:
     if not wanted:
         return {}
     rows = await tx.fetch(
@@ -83,8 +90,16 @@ async def find_products(tx: Tx, pairs: Iterable[tuple[str, str]]) -> dict[tuple[
     return {(row["app_id"], row["store_identifier"]): _product(row) for row in rows}
 
 
+async def _granted(tx: Tx, wanted: Mapping[str, str]) -> dict[tuple[str | None, str], Product]:
+    """Grants, by their names; `wanted` says which entitlement each gives."""
+    if not wanted:
+        return {}
+    found = {one.lookup_key: one for one in await get_entitlements(tx, lookup_keys=sorted(set(wanted.values())))}
+    return {(None, name): rules.granted_product(name, found[key]) for name, key in wanted.items() if key in found}
+
+
 _PRODUCT: LiteralString = """
-    SELECT p.product_id, p.app_id, p.store_identifier, p.type, p.created_at, p.display_name, p.duration, p.trial_duration,
+    SELECT p.product_id, p.app_id, p.store_identifier, p.type, p.created_at, p.display_name, p.duration, p.trial_duration, p.archived_at,
       (SELECT jsonb_agg(jsonb_build_array(c.currency, c.amount) ORDER BY (c.currency <> 'USD'), c.currency)
        FROM price c WHERE c.project_id = p.project_id AND c.product_id = p.product_id) AS prices,
       (SELECT array_agg(e.lookup_key ORDER BY e.lookup_key) FROM entitlement_product ep
@@ -105,6 +120,7 @@ def _product(row: Row) -> Product:
         trial_duration=row["trial_duration"],
         prices=tuple(Money(amount=amount, currency=currency) for currency, amount in row["prices"] or ()),
         entitlements=tuple(row["entitlements"] or ()),
+        archived_at=row["archived_at"],
     )
 
 
@@ -122,14 +138,23 @@ async def insert_entitlement(tx: Tx, entitlement: Entitlement) -> None:
     )
 
 
-async def get_entitlements(tx: Tx, *, entitlement_ids: Sequence[str] | None = None, after: str | None = None, limit: int = 1000) -> list[Entitlement]:
+async def get_entitlements(
+    tx: Tx,
+    *,
+    entitlement_ids: Sequence[str] | None = None,
+    lookup_keys: Sequence[str] | None = None,
+    after: str | None = None,
+    limit: int = 1000,
+) -> list[Entitlement]:
     rows = await tx.fetch(
         """
-        SELECT entitlement_id, lookup_key, display_name, created_at FROM entitlement
-        WHERE (%(ids)s::text[] IS NULL OR entitlement_id = ANY (%(ids)s)) AND (%(after)s::text IS NULL OR entitlement_id > %(after)s)
+        SELECT entitlement_id, lookup_key, display_name, created_at, archived_at FROM entitlement
+        WHERE (%(ids)s::text[] IS NULL OR entitlement_id = ANY (%(ids)s)) AND (%(keys)s::text[] IS NULL OR lookup_key = ANY (%(keys)s))
+          AND (%(after)s::text IS NULL OR entitlement_id > %(after)s)
         ORDER BY entitlement_id LIMIT %(limit)s
         """,
         ids=None if entitlement_ids is None else list(entitlement_ids),
+        keys=None if lookup_keys is None else list(lookup_keys),
         after=after,
         limit=limit,
     )
@@ -165,14 +190,20 @@ async def update_product(tx: Tx, product: Product) -> None:
     """What a person may change of it, without its prices; its store identifier and type are what it is."""
     await tx.execute(
         """
-        UPDATE product SET display_name = %(display_name)s, duration = %(duration)s, trial_duration = %(trial_duration)s
+        UPDATE product SET display_name = %(display_name)s, duration = %(duration)s, trial_duration = %(trial_duration)s,
+          archived_at = %(archived_at)s
         WHERE product_id = %(product_id)s
         """,
         product_id=product.product_id,
         display_name=product.display_name,
         duration=product.duration,
         trial_duration=product.trial_duration,
+        archived_at=product.archived_at,
     )
+
+
+async def delete_product(tx: Tx, product_id: str) -> None:
+    await tx.execute("DELETE FROM product WHERE product_id = %(product_id)s", product_id=product_id)
 
 
 async def delete_other_prices(tx: Tx, product_id: str, currencies: Sequence[str]) -> None:
@@ -185,10 +216,15 @@ async def delete_other_prices(tx: Tx, product_id: str, currencies: Sequence[str]
 
 async def update_entitlement(tx: Tx, entitlement: Entitlement) -> None:
     await tx.execute(
-        "UPDATE entitlement SET display_name = %(display_name)s WHERE entitlement_id = %(entitlement_id)s",
+        "UPDATE entitlement SET display_name = %(display_name)s, archived_at = %(archived_at)s WHERE entitlement_id = %(entitlement_id)s",
         display_name=entitlement.display_name,
+        archived_at=entitlement.archived_at,
         entitlement_id=entitlement.entitlement_id,
     )
+
+
+async def delete_entitlement(tx: Tx, entitlement_id: str) -> None:
+    await tx.execute("DELETE FROM entitlement WHERE entitlement_id = %(entitlement_id)s", entitlement_id=entitlement_id)
 
 
 async def products_of_entitlements(tx: Tx, entitlement_ids: Sequence[str]) -> dict[str, list[str]]:

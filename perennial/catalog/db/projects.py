@@ -36,6 +36,11 @@ async def get_projects(tx: Tx) -> list[Project]:
     return [_project(row) for row in await tx.fetch("SELECT * FROM project ORDER BY project_id")]
 
 
+async def projects_of(database: Database, project_ids: Sequence[str], *, after: str | None, limit: int) -> list[Project]:
+    """Those a key may enter, oldest first: it names them, so none needs to be entered."""
+    return [_project(row) for row in await database.door("SELECT * FROM projects_of($1, $2, $3)", list(project_ids), after, limit)]
+
+
 async def all_projects(database: Database) -> list[Project]:
     """Every project of the installation: for its operator, never for a caller with a key."""
     return [_project(row) for row in await database.door("SELECT * FROM all_projects()")]
@@ -79,12 +84,13 @@ async def release_clock(tx: Tx) -> None:
     await tx.execute("UPDATE project SET moving_until = NULL")
 
 
-async def insert_app(tx: Tx, app: App, *, api_secret: bytes | None) -> None:
+async def insert_app(tx: Tx, app: App, *, api_secret: bytes | None, secrets: bytes | None) -> None:
     await tx.execute(
         """
-        INSERT INTO app (project_id, app_id, name, store, bundle_id, app_apple_id, api_key_id, api_issuer, api_secret, api_base_url, created_at)
+        INSERT INTO app (project_id, app_id, name, store, bundle_id, app_apple_id, api_key_id, api_issuer, api_secret, api_base_url,
+          settings, secrets, secret_names, created_at)
         VALUES (%(project_id)s, %(app_id)s, %(name)s, %(store)s, %(bundle_id)s, %(app_apple_id)s, %(api_key_id)s, %(api_issuer)s, %(api_secret)s,
-                %(api_base_url)s, %(now)s)
+          %(api_base_url)s, %(settings)s, %(secrets)s, %(secret_names)s, %(now)s)
         """,
         project_id=tx.project_id,
         app_id=app.app_id,
@@ -96,16 +102,20 @@ async def insert_app(tx: Tx, app: App, *, api_secret: bytes | None) -> None:
         api_issuer=app.api_issuer,
         api_secret=api_secret,
         api_base_url=app.api_base_url,
+        settings=dict(app.settings),
+        secrets=secrets,
+        secret_names=list(app.secret_names),
         now=tx.now,
     )
 
 
-async def update_app(tx: Tx, app: App, *, api_secret: bytes | None) -> None:
-    """Everything a person may change; the secret only where a new one is given."""
+async def update_app(tx: Tx, app: App, *, api_secret: bytes | None, secrets: bytes | None) -> None:
+    """Everything a person may change; the App Store's key only where a new one is given."""
     await tx.execute(
         """
         UPDATE app SET name = %(name)s, bundle_id = %(bundle_id)s, app_apple_id = %(app_apple_id)s, api_key_id = %(api_key_id)s,
-          api_issuer = %(api_issuer)s, api_base_url = %(api_base_url)s, api_secret = coalesce(%(api_secret)s, api_secret)
+          api_issuer = %(api_issuer)s, api_base_url = %(api_base_url)s, api_secret = coalesce(%(api_secret)s, api_secret),
+          settings = %(settings)s, secrets = %(secrets)s, secret_names = %(secret_names)s
         WHERE app_id = %(app_id)s
         """,
         app_id=app.app_id,
@@ -116,14 +126,27 @@ async def update_app(tx: Tx, app: App, *, api_secret: bytes | None) -> None:
         api_issuer=app.api_issuer,
         api_base_url=app.api_base_url,
         api_secret=api_secret,
+        settings=dict(app.settings),
+        secrets=secrets,
+        secret_names=list(app.secret_names),
     )
+
+
+async def lock_app_secrets(tx: Tx, app_id: str) -> bytes | None:
+    """The sealed secrets of an app's store, which nobody else changes meanwhile."""
+    sealed: bytes | None = await tx.fetch_value("SELECT secrets FROM app WHERE app_id = %(app_id)s FOR NO KEY UPDATE", app_id=app_id)
+    return sealed
+
+
+async def delete_app(tx: Tx, app_id: str) -> None:
+    await tx.execute("DELETE FROM app WHERE app_id = %(app_id)s", app_id=app_id)
 
 
 async def get_apps(tx: Tx, *, app_ids: Sequence[str] | None = None, after: str | None = None, limit: int = 100) -> list[App]:
     rows = await tx.fetch(
         """
         SELECT app_id, name, store, created_at, bundle_id, app_apple_id, api_key_id, api_issuer, api_base_url,
-          api_secret IS NOT NULL AS has_api_secret
+          api_secret IS NOT NULL AS has_api_secret, settings, secret_names
         FROM app
         WHERE (%(ids)s::text[] IS NULL OR app_id = ANY (%(ids)s)) AND (%(after)s::text IS NULL OR app_id > %(after)s)
         ORDER BY app_id LIMIT %(limit)s
@@ -132,12 +155,7 @@ async def get_apps(tx: Tx, *, app_ids: Sequence[str] | None = None, after: str |
         after=after,
         limit=limit,
     )
-    return [App(**dict(row)) for row in rows]
-
-
-async def get_app_secret(tx: Tx, app_id: str) -> bytes | None:
-    sealed: bytes | None = await tx.fetch_value("SELECT api_secret FROM app WHERE app_id = %(app_id)s", app_id=app_id)
-    return sealed
+    return [App(**{**row, "secret_names": tuple(row["secret_names"])}) for row in rows]
 
 
 async def project_of_app(database: Database, app_id: str) -> ProjectId | None:
@@ -149,8 +167,8 @@ async def project_of_app(database: Database, app_id: str) -> ProjectId | None:
 async def insert_key(tx: Tx, key: ApiKey, key_hash: bytes) -> None:
     await tx.execute(
         """
-        INSERT INTO api_key (project_id, key_id, kind, app_id, label, hash, public_key, created_at)
-        VALUES (%(project_id)s, %(key_id)s, %(kind)s, %(app_id)s, %(label)s, %(hash)s, %(public_key)s, %(now)s)
+        INSERT INTO api_key (project_id, key_id, kind, app_id, label, hash, public_key, permissions, created_at)
+        VALUES (%(project_id)s, %(key_id)s, %(kind)s, %(app_id)s, %(label)s, %(hash)s, %(public_key)s, %(permissions)s, %(now)s)
         """,
         project_id=tx.project_id,
         key_id=key.key_id,
@@ -159,6 +177,7 @@ async def insert_key(tx: Tx, key: ApiKey, key_hash: bytes) -> None:
         label=key.label,
         hash=key_hash,
         public_key=key.public_key,
+        permissions=list(key.permissions) if key.permissions is not None else None,
         now=tx.now,
     )
 
@@ -166,12 +185,12 @@ async def insert_key(tx: Tx, key: ApiKey, key_hash: bytes) -> None:
 async def get_keys(tx: Tx, *, app_id: str | None = None) -> list[ApiKey]:
     rows = await tx.fetch(
         """
-        SELECT key_id, kind, label, created_at, app_id, public_key, revoked_at FROM api_key
+        SELECT key_id, kind, label, created_at, app_id, public_key, revoked_at, permissions FROM api_key
         WHERE %(app_id)s::text IS NULL OR app_id = %(app_id)s ORDER BY key_id LIMIT 1000
         """,
         app_id=app_id,
     )
-    return [ApiKey(**dict(row)) for row in rows]
+    return [ApiKey(**{**dict(row), "permissions": tuple(row["permissions"]) if row["permissions"] is not None else None}) for row in rows]
 
 
 async def revoke_key(tx: Tx, key_id: str) -> bool:
@@ -191,7 +210,13 @@ async def find_caller(database: Database, key_hash: bytes) -> Caller | None:
         return None
     row = rows[0]
     return Caller(
-        project_id=row["project_id"], key_id=row["key_id"], kind=row["kind"], app_id=row["app_id"], store=row["store"], reaches=tuple(row["reaches"])
+        project_id=row["project_id"],
+        key_id=row["key_id"],
+        kind=row["kind"],
+        app_id=row["app_id"],
+        store=row["store"],
+        reaches=tuple(row["reaches"]),
+        permissions=frozenset(row["permissions"]) if row["permissions"] is not None else None,
     )
 
 
@@ -237,3 +262,8 @@ async def get_audit(
         limit=limit,
     )
     return [AuditEntry(**dict(row)) for row in rows]
+
+
+async def rename_audited(tx: Tx, targets: Sequence[str], name: str) -> None:
+    """What was done to any of these was done to `name`: the persons who were called so are gone."""
+    await tx.execute("UPDATE audit SET target = %(name)s WHERE target = ANY (%(targets)s::text[])", targets=list(targets), name=name)

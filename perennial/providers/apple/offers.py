@@ -43,10 +43,15 @@ def sign_offer(app: StoreApp, *, product: str, offer: str, buyer: str, nonce: st
     """
     if not app.bundle_id or not app.api_key_id:
         raise OfferKeyMissing("the app has no bundle id or no key id")
-    nonce, timestamp = nonce.lower(), to_ms(now)
-    parts = (app.bundle_id, app.api_key_id, product, offer, buyer, nonce, str(timestamp))
-    signature = _private_key(app).sign(SEPARATOR.join(parts).encode(), ECDSA(SHA256()))
-    return OfferSignature(key_id=app.api_key_id, signature=b64encode(signature).decode("ascii"), nonce=nonce, timestamp_ms=timestamp)
+    timestamp = to_ms(now)
+    text = signed_text(app.bundle_id, app.api_key_id, product=product, offer=offer, buyer=buyer, nonce=nonce, timestamp_ms=timestamp)
+    signature = _private_key(app).sign(text, ECDSA(SHA256()))
+    return OfferSignature(key_id=app.api_key_id, signature=b64encode(signature).decode("ascii"), nonce=nonce.lower(), timestamp_ms=timestamp)
+
+
+def signed_text(bundle_id: str, key_id: str, *, product: str, offer: str, buyer: str, nonce: str, timestamp_ms: int) -> bytes:
+    """Buyer and nonce in lower case, as Apple's own library does."""
+    return SEPARATOR.join((bundle_id, key_id, product, offer, buyer.lower(), nonce.lower(), str(timestamp_ms))).encode()
 
 
 def _private_key(app: StoreApp) -> EllipticCurvePrivateKey:

@@ -427,7 +427,7 @@ def _post(tx: Tx, providers: intake.Providers, app: StoreApp, pen: Pen, draft: D
     """Through the real door. A refusal is the world's answer: the notification stays undelivered, as a store's would."""
     body = payloads.body(pen.authority, app, draft)
     try:
-        envelope = providers[app.store].open(app, body, tx.now)
+        envelope = providers[app.store].open(app, body, {}, tx.now)
     except PerennialError as error:
         log.warning("a simulated notification was refused", app_id=app.app_id, kind=draft.type, error=error.message)
         return None
