@@ -11,6 +11,7 @@ from perennial.app import App
 from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import ProjectId
 from perennial.providers import simulated
+from perennial.providers.simulated import play_store as simulated_play_store
 from perennial.providers.simulated import stripe as simulated_stripe
 
 LANES = ("money", "telling", "simulation")
@@ -65,9 +66,13 @@ async def _play_stripe(app: App, project_id: ProjectId) -> int:
     return await simulated_stripe.play_due(app.database, app.vault, app.providers, project_id)
 
 
+async def _play_play_store(app: App, project_id: ProjectId) -> int:
+    return await simulated_play_store.play_due(app.database, app.vault, app.providers, project_id)
+
+
 # The view `agenda` names these kinds: tests hold the two lists against each other.
 HANDLERS: dict[str, dict[str, Handler]] = {
-    "simulation": {"simulated_subscription": _play, "simulated_stripe": _play_stripe},
+    "simulation": {"simulated_subscription": _play, "simulated_stripe": _play_stripe, "simulated_play_store": _play_play_store},
     "money": {
         "notification": _digest,
         "line": _wake_lines,
@@ -83,14 +88,16 @@ async def run_due(app: App, project_id: ProjectId, lanes: Sequence[str] = LANES)
     """Runs what is due in a project, until nothing is. Returns how many items were handled."""
     handled = 0
     while handled < MOST_STEPS:
-        round_handled = 0
-        for lane in lanes:
-            for handler in HANDLERS[lane].values():
-                round_handled += await handler(app, project_id)
+        round_handled = sum([await run_once(app, project_id, lane) for lane in lanes])
         if not round_handled:
             return handled
         handled += round_handled
     raise Conflict(f"more than {MOST_STEPS} things were due at one moment; is something waking itself?")
+
+
+async def run_once(app: App, project_id: ProjectId, lane: str) -> int:
+    """A batch of everything due in a lane. Returns how many items were handled: none, when nothing is due."""
+    return sum([await handler(app, project_id) for handler in HANDLERS[lane].values()])
 
 
 async def run_due_everywhere(app: App, lanes: Sequence[str], *, most_projects: int = 100) -> int:
@@ -99,8 +106,7 @@ async def run_due_everywhere(app: App, lanes: Sequence[str], *, most_projects: i
     for lane in lanes:
         rows = await app.database.door("SELECT * FROM due_projects($1, $2, $3) AS project_id", lane, app.database.clock(), most_projects)
         for row in rows:
-            for handler in HANDLERS[lane].values():
-                handled += await handler(app, row["project_id"])
+            handled += await run_once(app, row["project_id"], lane)
     return handled
 
 

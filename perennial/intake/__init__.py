@@ -6,7 +6,6 @@ from perennial.intake.actions import (
     Receipt,
     ask_about,
     ask_due,
-    catch_up,
     digest,
     perform,
     perform_due,
@@ -15,17 +14,21 @@ from perennial.intake.actions import (
     record_external,
     record_receipt,
 )
+from perennial.intake.catching_up import catch_up, report
 from perennial.intake.db import inquire, store_apps
 from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription
+from perennial.intake.model import CatchUp, Report
 
 __all__ = [
     "AutoRenewal",
+    "CatchUp",
     "ExternalPayment",
     "ExternalPurchase",
     "ExternalStatus",
     "ExternalSubscription",
     "Providers",
     "Receipt",
+    "Report",
     "ask_about",
     "ask_due",
     "catch_up",
@@ -37,5 +40,6 @@ __all__ = [
     "receive",
     "record_external",
     "record_receipt",
+    "report",
     "store_apps",
 ]

@@ -1,6 +1,6 @@
 """The verbs of intake: keep what stores send, digest it, check what apps post, ask stores what they did not say."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -16,14 +16,13 @@ from perennial.catalog.model import Product
 from perennial.intake import db, external
 from perennial.intake.db import Due, Inquiry
 from perennial.intake.external import ExternalPurchase, ExternalSubscription, Payment
-from perennial.intake.model import LEASE, RETRY_AFTER, Act, CannotAct, Caught, Message, Posted, Provider, Question, Reading, StoreApp
+from perennial.intake.model import LEASE, RETRY_AFTER, Act, CannotAct, Message, Posted, Provider, Question, Reading, StoreApp
 from perennial.subscriptions import Said
 from perennial.subscriptions.model import Environment, Line, Statement, Store
 
 log = structlog.get_logger("perennial.intake")
 
 Providers = Mapping[str, Provider]  # by store
-CATCH_UP_BATCH = 100
 MOST_PRODUCTS = 1000  # of an app's catalog, handed to a provider
 _ENVIRONMENTS: tuple[Environment, ...] = ("production", "sandbox")
 
@@ -392,47 +391,6 @@ async def _refused(database: Database, project_id: ProjectId, app_id: AppId, act
     """Parks it, with the store's reason, for a person to see."""
     async with database.transaction(project_id) as tx:
         await db.postpone_act(tx, app_id, act.act_id, error=why, wake_at=None)
-
-
-# Catching up ------------------------------------------------------------------------------------------------------------------
-
-
-async def catch_up(
-    database: Database, vault: Vault, providers: Providers, project_id: ProjectId, app_id: AppId, since: datetime, environment: Environment
-) -> AsyncIterator[int]:
-    """After an outage: everything the store sent since then, into the inbox again. Yields how many it has read so far.
-
-    Those we have change nothing, so it may be stopped and begun anew at any moment.
-    """
-    async with database.transaction(project_id) as tx:
-        apps = await db.store_apps(tx, vault, [app_id])
-        now = tx.now
-    if app_id not in apps:
-        raise Invalid(f"no app {app_id!r} in this project", param="app")
-    app = apps[app_id]
-    provider, read = providers[app.store], 0
-    if not provider.can_ask(app):
-        raise Invalid("this app has no credentials for its store's API", param="app")
-    batch: list[Caught | Question] = []
-    async for one in provider.missed(app, since, now, environment, now):
-        batch.append(one)
-        read += 1
-        if len(batch) == CATCH_UP_BATCH:
-            await _keep(database, project_id, app_id, batch)
-            batch = []
-            yield read
-    await _keep(database, project_id, app_id, batch)
-    yield read
-
-
-async def _keep(database: Database, project_id: ProjectId, app_id: AppId, batch: Sequence[Caught | Question]) -> None:
-    messages = [Message(app_id=app_id, envelope=one.envelope, body=one.body) for one in batch if isinstance(one, Caught)]
-    questions = [(app_id, one) for one in batch if isinstance(one, Question)]
-    if batch:
-        async with database.transaction(project_id) as tx:
-            await db.keep(tx, messages)
-            if questions:
-                await db.inquire(tx, questions, "catching up")
 
 
 def _later(now: datetime, attempts: int) -> datetime | None:

@@ -178,6 +178,38 @@ class Message:
     body: bytes
 
 
+@value
+class CatchUp:
+    """How far a catching up got. Without `finished_at` it can be gone on with."""
+
+    catch_up_id: str
+    app_id: AppId
+    environment: Environment
+    since: datetime
+    until: datetime
+    started_at: datetime
+    reached: datetime | None = None  # what the store sent up to here is kept
+    is_read: bool = False  # all of it
+    lines_after: str = ""  # lines up to this one are on the list of questions
+    told: int = 0
+    new: int = 0
+    asked: int = 0
+    finished_at: datetime | None = None
+
+
+@value
+class Report:
+    """What came of it, as far as it is answered by now."""
+
+    told: int  # things the store told of the span
+    new: int  # notifications among them that we did not have
+    asked: int  # lines and subjects the store is asked about
+    open: int  # of the app's questions, still to be answered
+    parked: int  # that the store did not answer after all attempts: for a person to look at
+    unreadable: int  # notifications of the span that could not be understood
+    events: int  # that followed since it began
+
+
 # How long a message or inquiry that could not be handled steps aside, by attempts; then it is parked for a person to see.
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 720))
 LEASE = timedelta(minutes=3)
