@@ -9,7 +9,8 @@ ALTER TABLE app
 ALTER TABLE line
   ALTER COLUMN app_id DROP NOT NULL,               -- what was granted by hand is of no app
   ADD COLUMN told_paused boolean NOT NULL DEFAULT false,
-  ADD COLUMN newest_key text;                      -- the store's key to ask by, where it is not store_line any more
+  ADD COLUMN newest_key text,                      -- the store's key to ask by, where it is not store_line any more
+  ADD COLUMN store_user bytea;                     -- encrypted: who the buyer is to the store, where it answers about a user alone (Microsoft)
 
 ALTER TABLE purchase
   DROP CONSTRAINT purchase_period_type_check,

@@ -25,6 +25,8 @@ from perennial.api.signing import Signer
 from perennial.app import App, open_app
 from perennial.observability import configure, flush_traces, trace_asgi
 from perennial.providers import simulated
+from perennial.providers.simulated.play_store import PATH as PLAY_STORE_PATH
+from perennial.providers.simulated.play_store import PlayServer
 from perennial.providers.simulated.stripe import PATH as STRIPE_PATH
 from perennial.providers.simulated.stripe import StripeServer
 from perennial.settings import Settings
@@ -53,11 +55,17 @@ def simulated_stripe(app: App) -> ASGIRouteHandler:
     return asgi(STRIPE_PATH, is_mount=True, copy_scope=True)(StripeServer(app.database, app.vault))
 
 
+def simulated_play_store(app: App) -> ASGIRouteHandler:
+    """The simulated Google Play's API, where a sandbox app that opted in is pointed to."""
+    return asgi(PLAY_STORE_PATH, is_mount=True, copy_scope=True)(PlayServer(app.database, app.vault))
+
+
 def make_framework(app: App) -> Litestar:
     return Litestar(
         route_handlers=[
             simulated_app_store(app),
             simulated_stripe(app),
+            simulated_play_store(app),
             operating.router,
             v1.router,
             v2.router,

@@ -6,7 +6,19 @@ import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1] / "perennial"
-CONTEXTS = ("ledger", "access", "events", "catalog", "customers", "currencies", "subscriptions", "intake")
+CONTEXTS = (
+    "ledger",
+    "access",
+    "telemetry",
+    "events",
+    "catalog",
+    "customers",
+    "currencies",
+    "subscriptions",
+    "redemption",
+    "customer_center",
+    "intake",
+)
 FIVE_FILES = {"__init__", "model", "rules", "db", "actions"}
 # Rooms a context may have beside the five: pure halves of its rules, named by what they decide.
 PURE = {"currencies": {"wire"}, "subscriptions": {"telling", "ownership", "wire", "grants", "booking", "earning"}, "intake": {"external"}}

@@ -82,10 +82,10 @@ def v2_error(
     type = type or _V2_TYPE.get(status, "invalid_request")
     body: dict[str, Any] = {
         "object": "error",
-        "type": type,
+        "type": name,
         "message": message,
         "retryable": status in (423, 429, 503),
-        "doc_url": f"/docs/errors#{type}",
+        "doc_url": f"/docs/errors#{name}",
     }
     if param is not None:
         body["param"] = param

@@ -14,6 +14,8 @@ from perennial.cli import (
     processes,
     projects,
     simulate,
+    simulate_play_store,
+    simulate_stripe,
     webhooks,
 )
 from perennial.cli.desk import Commands
@@ -60,6 +62,8 @@ app.add_typer(customers.commands, name="customer", rich_help_panel="Look and try
 app.add_typer(customer_center.commands, name="customer-center", rich_help_panel="Set up")
 app.command("redemption-link", rich_help_panel="Look and try")(customer_center.issue_redemption_link)
 app.add_typer(clock.commands, name="clock", rich_help_panel="Look and try")
+simulate.simulate.add_typer(simulate_play_store.commands, name="play-store")
+simulate.simulate.add_typer(simulate_stripe.commands, name="stripe")
 app.add_typer(simulate.simulate, name="simulate", rich_help_panel="Look and try")
 app.command("catch-up", rich_help_panel="Look and try")(catching_up.catch_up)
 app.command(rich_help_panel="Look and try")(health.check)

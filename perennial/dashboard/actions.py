@@ -70,6 +70,8 @@ async def _act_in_test_store(tx: Tx, line: Line, name: str) -> None:
 
 
 async def _act_in_app_store(tx: Tx, line: Line, name: str, failure: str) -> None:
+    if line.app_id is None:
+        raise Invalid("this was granted by hand; revoke it by the API", param="line_id")
     match name:
         case "cancel":
             await simulated.cancel(tx, line.app_id, line.store_line)

@@ -130,6 +130,8 @@ def sentence(line: Line, held: Held, now: datetime) -> str:
             return "could not be charged; access stays until"
         case "in_billing_retry":
             return "could not be charged; the store is still trying, since"
+        case "paused":
+            return "paused since"
         case "expired":
             return "ended"
         case "active":

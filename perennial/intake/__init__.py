@@ -1,20 +1,11 @@
 """What stores send us: the inbox of notifications, posted receipts, questions to stores and acts at them."""
 
-from perennial.intake.actions import (
-    ExternalPayment,
-    Providers,
-    Receipt,
-    ask_about,
-    ask_due,
-    digest,
-    perform,
-    perform_due,
-    read_receipt,
-    receive,
-    record_external,
-    record_receipt,
-)
-from perennial.intake.catching_up import catch_up, report
+from perennial.intake.actions.acting import perform, perform_due
+from perennial.intake.actions.asking import Providers, ask_about, ask_due
+from perennial.intake.actions.catching_up import catch_up, report
+from perennial.intake.actions.external import ExternalPayment, record_external
+from perennial.intake.actions.inbox import digest, receive
+from perennial.intake.actions.receipts import Receipt, read_receipt, record_receipt
 from perennial.intake.db import inquire, store_apps
 from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription
 from perennial.intake.model import CatchUp, Report

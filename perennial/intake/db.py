@@ -4,6 +4,7 @@ Walks in the order of an index say `project_id = (SELECT ...)` beside the wall, 
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import datetime
 
 import msgspec
@@ -149,8 +150,14 @@ async def step_aside(tx: Tx, message: Due, *, error: str, wake_at: datetime | No
 
 
 async def inquire(tx: Tx, wanted: Sequence[tuple[AppId, Question]], reason: str) -> None:
-    """Puts each question soon; one open question per subject is enough. One being answered at this moment is answered once more."""
-    rows = {(app_id, question.environment, question.subject): question.hint for app_id, question in sorted(wanted, key=lambda one: one[1].hint)}
+    """Puts each question soon; one open question per subject is enough. One being answered at this moment is answered once more.
+
+    Hints gather, a line each: a provider is told all that made us ask.
+    """
+    rows: dict[tuple[AppId, Environment, str], str] = {}
+    for app_id, question in wanted:
+        key = (app_id, question.environment, question.subject)
+        rows[key] = _joined(rows.get(key, ""), question.hint)
     keys = sorted(rows)
     await tx.execute(
         """
@@ -158,7 +165,8 @@ async def inquire(tx: Tx, wanted: Sequence[tuple[AppId, Question]], reason: str)
         SELECT %(project_id)s, app_id, environment, subject, hint, %(reason)s, %(now)s
         FROM unnest(%(apps)s::text[], %(environments)s::text[], %(subjects)s::text[], %(hints)s::text[]) AS new (app_id, environment, subject, hint)
         ON CONFLICT (project_id, app_id, environment, subject) DO UPDATE
-          SET times_wanted = inquiry.times_wanted + 1, attempts = 0, hint = coalesce(nullif(excluded.hint, ''), inquiry.hint),
+          SET times_wanted = inquiry.times_wanted + 1, attempts = 0,
+              hint = left(concat_ws(E'\\n', nullif(inquiry.hint, ''), nullif(excluded.hint, '')), 4000),
               wake_at = least(coalesce(inquiry.wake_at, excluded.wake_at), excluded.wake_at)
         """,
         project_id=tx.project_id,
@@ -169,6 +177,10 @@ async def inquire(tx: Tx, wanted: Sequence[tuple[AppId, Question]], reason: str)
         subjects=[key[2] for key in keys],
         hints=[rows[key] for key in keys],
     )
+
+
+def _joined(first: str, second: str) -> str:
+    return "\n".join(dict.fromkeys(hint for hint in (*first.split("\n"), second) if hint))
 
 
 async def claim_inquiries(tx: Tx, limit: int) -> list[Inquiry]:
@@ -445,4 +457,4 @@ async def catch_up_report(tx: Tx, state: CatchUp) -> Report:
 
 
 def _catch_up(row: Row) -> CatchUp:
-    return CatchUp(**{name: row[name] for name in CatchUp.__slots__})
+    return CatchUp(**{part.name: row[part.name] for part in fields(CatchUp)})

@@ -17,6 +17,10 @@ class Untrusted(Invalid):
     """Not signed by whom it must be signed, or signed for someone else. Nothing of it may be believed."""
 
 
+STORE_USER = "line.store_user"  # what the vault binds a sealed user of a store to
+ENVIRONMENTS: tuple[Environment, ...] = ("production", "sandbox")
+
+
 @value
 class StoreApp:
     """What a provider must know of an app to read and call its store. Secrets are already decrypted and never logged.
@@ -108,7 +112,7 @@ class Posted:
 
     token: str = ""
     product_ids: tuple[str, ...] = ()  # as posted: not believed, only used where the store needs them to look up the token
-    store_user_id: str | None = None  # Amazon
+    store_user_id: str | None = None  # Amazon's user, Microsoft's Store ID key: as posted, or as last posted for the line
     price: Money | None = None  # as posted by the app: for stores that tell no price
     is_restore: bool = False
     products: tuple[Product, ...] = ()  # of our catalog: those posted, or those of the line

@@ -36,6 +36,7 @@ class Said:
     buyer: CustomerId | None = None  # who posted it; None for a store's notification
     is_restore: bool = False
     presented_offering: str | None = None
+    store_user: bytes | None = None  # sealed
 
     @property
     def key(self) -> Key:
@@ -63,7 +64,8 @@ async def record(tx: Tx, said: Sequence[Said]) -> list[LineId]:
     for one in said:
         place = places[one.key]
         line = after.get(place.line_id) or before.get(place.line_id) or _new_line(one, place, tx)
-        after[place.line_id] = _with_offering(rules.merge(line, one.statement, tx.now), one)
+        line = _with_offering(rules.merge(line, one.statement, tx.now), one)
+        after[place.line_id] = replace(line, store_user=one.store_user or line.store_user)
     await _tell_and_save(tx, list(after.values()), before)
     return [places[one.key].line_id for one in said]
 

@@ -214,6 +214,7 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
             "heard_at": line.heard_at,
             "wake_at": line.wake_at,
             "newest_key": line.newest_key,
+            "store_user": None if line.store_user is None else "\\x" + line.store_user.hex(),
         }
         for line in lines
     ]
@@ -222,7 +223,7 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
         INSERT INTO line SELECT * FROM jsonb_populate_recordset(NULL::public.line, %(rows)s)
         ON CONFLICT (project_id, customer_id, line_id) DO UPDATE SET told_auto_renew = excluded.told_auto_renew,
           told_next_product = excluded.told_next_product, told_paused = excluded.told_paused,
-          heard_at = excluded.heard_at, wake_at = excluded.wake_at, newest_key = excluded.newest_key
+          heard_at = excluded.heard_at, wake_at = excluded.wake_at, newest_key = excluded.newest_key, store_user = excluded.store_user
         """,
         rows=rows,
     )
@@ -353,6 +354,7 @@ def _line(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
         renewals=tuple(renewals),
         wake_at=row["wake_at"],
         newest_key=row["newest_key"],
+        store_user=row["store_user"],
         told=ToldLine(auto_renew=row["told_auto_renew"], next_product=row["told_next_product"], paused=row["told_paused"]),
     )
 

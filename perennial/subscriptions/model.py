@@ -186,6 +186,7 @@ class Line:
     renewals: tuple[Renewal, ...] = ()
     told: ToldLine = ToldLine()
     wake_at: datetime | None = None
+    store_user: bytes | None = None  # sealed: who the buyer is to the store, where it must be asked about a user
     newest_key: str | None = None  # where the store has given the line another key since `store_line`
 
     @property

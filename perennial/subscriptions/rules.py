@@ -68,9 +68,10 @@ def newer(left: Purchase, right: Purchase) -> Purchase:
 
 
 def _merge_refunds(first: Sequence[Refund], last: Sequence[Refund]) -> tuple[Refund, ...]:
-    """Money once given back is not forgotten by a message that does not speak of it."""
+    """Money once given back is not forgotten by a message that does not speak of it; nor is it that it came back."""
     known = {refund.identifier: refund for refund in (*first, *last)}
-    return tuple(known[identifier] for identifier in sorted(known))
+    reversed_ones = {refund.identifier for refund in (*first, *last) if refund.is_reversed}
+    return tuple(replace(known[identifier], is_reversed=identifier in reversed_ones) for identifier in sorted(known))
 
 
 def _merge_renewals(known: Sequence[Renewal], said: Sequence[Renewal]) -> tuple[Renewal, ...]:
@@ -261,10 +262,14 @@ def wake_at(line: Line, now: datetime) -> datetime | None:
 
 
 def original_transaction(line: Line) -> str:
-    """The store's name for the line, as receivers know it: Google's first order, elsewhere the line's own key."""
-    if line.store == "play_store" and line.held:
-        return line.held[0].purchase.transaction.split("..")[0]
-    return line.store_line
+    """The store's name for the line, as receivers know it: Google's first order, Amazon's receipt, elsewhere the line's own key."""
+    match line.store:
+        case "play_store" if line.held:
+            return line.held[0].purchase.transaction.split("..")[0]
+        case "amazon":
+            return line.store_line.partition("@")[0]
+        case _:
+            return line.store_line
 
 
 def refunded_share(purchase: Purchase) -> Fraction:

@@ -146,6 +146,10 @@ IDS = (
     "purchase_id",
     "webhook_integration_id",
     "support_ticket_id",
+    "virtual_currency_code",
+    "transaction_id",
+    "key_id",
+    "collaborator_id",
 )
 NO_JSON = (b"{", b"", b"\xff", b'{"name": "\\ud800"}', b"[" * 100_000, b'{"name":' * 10_000, b"null", b"1e999", b"NaN")
 NAMES = (

@@ -34,6 +34,10 @@ NAMES_NOTHING = {
     "get-customer-center",
     "put-customer-center",
     "list-support-tickets",
+    "list-api-keys",
+    "create-api-key",
+    "list-collaborators",
+    "add-collaborator",
     "get-clock",
     "advance-clock",
 }

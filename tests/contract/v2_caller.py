@@ -47,7 +47,7 @@ class Caller:
         error = await self.ask(method, path, body, status=status, **query)
         assert error["object"] == "error"
         assert (error["type"], error.get("param")) == (type, param), error
-        assert error["retryable"] is (status in (429, 503))
+        assert error["retryable"] is (status in (423, 429, 503))
         assert set(error) <= {"object", "type", "message", "param", "retryable", "doc_url", "backoff_ms", "referenced_object_ids"}
         message: str = error["message"]
         return message

@@ -13,7 +13,7 @@ from tests.e2e.conftest import Deployment
 from tests.world import World
 
 EXAMPLES = 12
-_PAGES = ("/openapi", "/dashboard", "/customers", "/demo")
+_PAGES = ("/openapi", "/oauth", "/dashboard", "/customers", "/demo")
 
 
 def exercise(base_url: str, world: World) -> dict[str, int]:

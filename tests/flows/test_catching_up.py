@@ -88,7 +88,7 @@ class Faltering:
 
 
 async def test_one_that_was_interrupted_goes_on(asking: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perennial.intake.catching_up.BATCH", 1)
+    monkeypatch.setattr("perennial.intake.actions.catching_up.BATCH", 1)
     await lost_month(asking)
     faltering = Faltering(asking.app.providers["app_store"], 1)
     broken = replace(asking.app, providers={**asking.app.providers, "app_store": faltering})  # type: ignore[dict-item]

@@ -8,13 +8,13 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import LiteralString
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
-from perennial import catalog, intake, invariants
+from perennial import access, catalog, intake, invariants
 from perennial.base.ids import random_bytes
 from perennial.catalog.model import ProductGrant
 from perennial.cli import app
@@ -354,3 +354,57 @@ async def test_apps_of_any_store_take_settings_and_secrets(world: World, tmp_pat
     await perennial("apps", "delete", app_id, "--project", world.project_id)
     assert app_id not in await perennial("apps", "list", "--project", world.project_id)
     assert "no app" in await perennial("apps", "delete", app_id, "--project", world.project_id, code=1)
+
+
+# Who may do what --------------------------------------------------------------------------------------------------------------
+
+
+async def test_keys_with_less_than_everything(world: World) -> None:
+    at = ("--project", world.project_id)
+    made = await perennial("keys", "create", "support", "--permission", "customer_information:read", *at)
+    found = re.search(r"sk_[\w-]{32}", made)
+    assert found is not None
+    headers = {"Authorization": f"Bearer {found[0]}"}
+    assert (await world.http.get(f"/v2/projects/{world.project_id}/customers", headers=headers)).status_code == 200
+    assert (await world.http.post(f"/v2/projects/{world.project_id}/customers", headers=headers, json={"id": "eve"})).status_code == 403
+    assert "customer_information:subscriptions:read" in await perennial("keys", "list", *at)
+    assert "there is no permission" in await perennial("keys", "create", "x", "--permission", "everything", *at, code=1)
+    assert "either" in await perennial("keys", "create", "x", "--permission", "charts_metrics:read", "--read-only", *at, code=1)
+    assert re.search(r"sk_[\w-]{32}", await perennial("keys", "create", "auditor", "--read-only", *at))
+
+
+async def test_people_and_applications_come_and_go(world: World) -> None:
+    at = ("--project", world.project_id)
+    found = re.search(r"collab_\w+", await perennial("collaborators", "add", "ada@example.com", "--role", "support", *at))
+    assert found is not None
+    assert "is not one of owner" in await perennial("collaborators", "add", "eve@example.com", "--role", "queen", *at, code=1)
+    assert "ada@example.com" in await perennial("collaborators", "list", *at)
+    await perennial("collaborators", "remove", found[0], *at)
+    assert "ada@example.com" not in await perennial("collaborators", "list", *at)
+    back, verifier = "https://reports.example.com/back", "v" * 43
+    made = await perennial("oauth", "register", "Reports", "--redirect-uri", back, "--permission", "customer_information:customers:read", *at)
+    client = re.search(r"client_\w+", made)
+    assert client is not None
+    asked = {"response_type": "code", "client_id": client[0], "redirect_uri": back, "code_challenge": access.challenge_of(verifier)}
+    address = f"https://here.example/oauth/authorize?{urlencode(asked | {'code_challenge_method': 'S256', 'state': 'a b'})}"
+    approved = await perennial("oauth", "approve", address, *at)
+    location = re.search(r"https://reports\S+", approved)
+    assert location is not None
+    told = parse_qs(urlsplit(location[0]).query)
+    assert (told["state"], told["iss"]) == (["a b"], ["https://here.example"])
+    form = {"grant_type": "authorization_code", "client_id": client[0], "code": told["code"][0], "redirect_uri": back, "code_verifier": verifier}
+    token = (await world.http.post("/oauth/token", data=form)).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert (await world.http.get(f"/v2/projects/{world.project_id}/customers", headers=headers)).status_code == 200
+    assert client[0] in await perennial("oauth", "list", *at)
+    await perennial("oauth", "remove", client[0], *at)
+    assert (await world.http.get(f"/v2/projects/{world.project_id}/customers", headers=headers)).status_code == 401
+    logged = (await world.http.get(f"/v2/projects/{world.project_id}/audit_logs", headers=world.secret)).json()["items"]
+    assert {one["action_type"] for one in logged} >= {
+        "collaborator.add",
+        "collaborator.remove",
+        "oauth_client.register",
+        "oauth_client.remove",
+        "oauth_grant.create",
+        "oauth_token.issue",
+    }

@@ -48,23 +48,23 @@ Decorator = Callable[[Callable[..., Any]], HTTPRouteHandler]
 Permission = str | tuple[str, ...]
 
 
-def get(path: str, *, permission: Permission = (), rate: str | None = None, **options: Any) -> Decorator:
+def get(path: str, *, permission: Permission, rate: str | None = None, **options: Any) -> Decorator:
     return litestar.get(path, **_declared(permission, rate), **options)
 
 
-def post(path: str, *, permission: Permission = (), rate: str | None = None, goes_outside: bool = False, **options: Any) -> Decorator:
+def post(path: str, *, permission: Permission, rate: str | None = None, goes_outside: bool = False, **options: Any) -> Decorator:
     return litestar.post(path, **_declared(permission, rate, goes_outside=goes_outside, takes_key=True), **options)
 
 
-def put(path: str, *, permission: Permission = (), rate: str | None = None, **options: Any) -> Decorator:
+def put(path: str, *, permission: Permission, rate: str | None = None, **options: Any) -> Decorator:
     return litestar.put(path, **_declared(permission, rate), **options)
 
 
-def patch(path: str, *, permission: Permission = (), rate: str | None = None, **options: Any) -> Decorator:
+def patch(path: str, *, permission: Permission, rate: str | None = None, **options: Any) -> Decorator:
     return litestar.patch(path, **_declared(permission, rate), **options)
 
 
-def delete(path: str, *, permission: Permission = (), rate: str | None = None, **options: Any) -> Decorator:
+def delete(path: str, *, permission: Permission, rate: str | None = None, **options: Any) -> Decorator:
     return litestar.delete(path, **_declared(permission, rate), **options)
 
 

@@ -13,7 +13,7 @@ from perennial.base.ids import AppId, ProjectId
 from perennial.base.secrets import Vault
 from perennial.base.value import replace
 from perennial.intake import db
-from perennial.intake.actions import Providers
+from perennial.intake.actions.asking import Providers
 from perennial.intake.model import CatchUp, Caught, Message, Question, Report, StoreApp
 from perennial.subscriptions.model import Environment
 

@@ -1,0 +1,51 @@
+"""Who may do what: permissions, third parties (OAuth), collaborators, and answers kept for those who ask again."""
+
+from perennial.access.actions import (
+    add_collaborator,
+    check_secret,
+    claim,
+    find_token,
+    forget_due,
+    grant,
+    keep,
+    let_go,
+    look_up,
+    redeem,
+    refresh,
+    register_client,
+    remove_client,
+    remove_collaborator,
+    require_client,
+    revoke_token,
+)
+from perennial.access.db import get_clients, get_collaborators, project_of_client, project_of_secret
+from perennial.access.rules import authorization, challenge_of, lacking, normalized, require_redirect_uri, sent_back
+
+__all__ = [
+    "add_collaborator",
+    "authorization",
+    "challenge_of",
+    "check_secret",
+    "claim",
+    "find_token",
+    "forget_due",
+    "get_clients",
+    "get_collaborators",
+    "grant",
+    "keep",
+    "lacking",
+    "let_go",
+    "look_up",
+    "normalized",
+    "project_of_client",
+    "project_of_secret",
+    "redeem",
+    "refresh",
+    "register_client",
+    "remove_client",
+    "remove_collaborator",
+    "require_client",
+    "require_redirect_uri",
+    "revoke_token",
+    "sent_back",
+]

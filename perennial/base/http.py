@@ -1,0 +1,98 @@
+"""Calling others: bounded in time and in size, no redirects, and nothing secret in a log or an error.
+
+Some stores want their key in the address. What such an address holds travels as `secret_path`: the logs of the HTTP library show the public
+`address` alone, and the errors raised here name the one we called, never where.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from perennial.base.errors import Invalid, Unavailable
+from perennial.base.value import value
+
+LARGEST_ANSWER = 16 * 1024 * 1024
+LONGEST = 30.0  # seconds, for the whole of a call
+_TIMEOUT = httpx.Timeout(20, connect=5)
+
+T = TypeVar("T")
+
+
+@value
+class Answer:
+    """What came back, whatever its status. `who` answered is named in errors."""
+
+    who: str
+    status: int
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    def decode(self, kind: type[T]) -> T:
+        """The answer as JSON of this shape. `Unavailable` where it is not: what answered is not what we know."""
+        try:
+            return msgspec.json.decode(self.content, type=kind)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise Unavailable(f"{self.who} answered what we cannot read: {error}") from error
+
+    def unavailable(self) -> Unavailable:
+        return Unavailable(f"{self.who} answered {self.status}")
+
+
+class Http:
+    """One pool of connections to one party. Close it when the process ends."""
+
+    def __init__(self, who: str) -> None:
+        self._who = who
+        self._client = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, headers={"Accept": "application/json", "User-Agent": "perennial"})
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def call(
+        self,
+        method: str,
+        address: str,
+        *,
+        secret_path: str | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        form: Mapping[str, str] | None = None,
+        largest: int = LARGEST_ANSWER,
+    ) -> Answer:
+        """One request. `secret_path` (path and query, quoted) is asked for instead of the address's own. Raises `Unavailable`."""
+        try:
+            request = self._client.build_request(
+                method,
+                address,
+                params=query,
+                content=None if json is None else msgspec.json.encode(json),
+                data=form,
+                headers={**(headers or {}), **({} if json is None else {"Content-Type": "application/json"})},
+                extensions={} if secret_path is None else {"target": secret_path.encode("ascii")},
+            )
+            async with asyncio.timeout(LONGEST):
+                response = await self._client.send(request, stream=True)
+                try:
+                    content = await self._content(response, largest)
+                finally:
+                    await response.aclose()
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise Invalid(f"{address!r} is not an address that can be called", param="api_base_url") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise Unavailable(f"{self._who} did not answer: {type(error).__name__}") from None  # the error may hold the address
+        return Answer(who=self._who, status=response.status_code, content=content)
+
+    async def _content(self, response: httpx.Response, largest: int) -> bytes:
+        content = bytearray()
+        async for chunk in response.aiter_bytes():
+            content += chunk
+            if len(content) > largest:
+                raise Unavailable(f"{self._who} answered more than the {largest} bytes we read")
+        return bytes(content)

@@ -1,0 +1,56 @@
+"""The vendor's webhook object for a movement of a wallet: field for field as receivers built against it expect.
+
+Source: the vendor's documentation of virtual currency events. Ours is one additional object, `perennial`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from perennial.base.ids import EventId
+from perennial.base.time import to_ms
+from perennial.catalog.model import Product, VirtualCurrency
+from perennial.currencies.model import Movement
+from perennial.customers.model import Customer
+
+
+def event_body(
+    movement: Movement,
+    customer: Customer,
+    currencies: Mapping[str, VirtualCurrency],
+    product: Product | None,
+    *,
+    event_id: EventId,
+    sequence: int,
+    now: datetime,
+) -> dict[str, Any]:
+    """`product` is None where the catalog does not know it, and where nothing was bought. A currency deleted since is called by its code."""
+    origin = movement.origin
+    return {
+        "type": "VIRTUAL_CURRENCY_TRANSACTION",
+        "id": event_id,
+        "app_id": origin.app_id if origin else None,
+        "event_timestamp_ms": to_ms(now),
+        "app_user_id": customer.app_user_id,
+        "original_app_user_id": customer.original_app_user_id,
+        "aliases": list(customer.aliases),
+        "subscriber_attributes": {
+            name: {"value": attribute.value, "updated_at_ms": to_ms(attribute.updated_at)}
+            for name, attribute in customer.attributes.items()
+            if attribute.value is not None
+        },
+        "adjustments": [{"amount": amount, "currency": _currency(code, currencies.get(code))} for code, amount in movement.adjustments],
+        "source": movement.source,
+        "virtual_currency_transaction_id": "vatx" + event_id.replace("-", ""),
+        "product_id": origin.product if origin else None,
+        "product_display_name": product.display_name if product else None,
+        "purchase_environment": origin.environment.upper() if origin else None,
+        "store": origin.store.upper() if origin else None,
+        "transaction_id": origin.transaction if origin else None,
+        "country_code": origin.country if origin else None,
+        "perennial": {"sequence": sequence, "happened_at_ms": to_ms(movement.happened_at), "reference": movement.reference},
+    }
+
+
+def _currency(code: str, currency: VirtualCurrency | None) -> dict[str, Any]:
+    return {"code": code, "name": currency.name if currency else code, "description": currency.description if currency else None}

@@ -1,0 +1,94 @@
+"""The inbox: what stores send is kept, then digested in batches."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from perennial import subscriptions
+from perennial.base.db import Database, Tx
+from perennial.base.errors import Invalid, Unavailable
+from perennial.base.ids import ProjectId
+from perennial.base.secrets import Vault
+from perennial.intake import db
+from perennial.intake.actions.asking import Providers, follow, later
+from perennial.intake.db import Due
+from perennial.intake.model import Message, Reading, StoreApp
+from perennial.subscriptions import Said
+
+log = structlog.get_logger("perennial.intake")
+
+
+async def receive(tx: Tx, messages: Sequence[Message]) -> None:
+    """Keeps opened notifications. Once this commits they are ours: the store need not send them again."""
+    await db.keep(tx, messages)
+
+
+async def digest(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 100) -> int:
+    """Reads due notifications and records what they state, a batch per transaction. Returns how many were handled.
+
+    Twice does no harm (statements merge), late neither, and one that cannot be handled steps aside alone.
+    """
+    try:
+        async with database.transaction(project_id) as tx:
+            batch = await db.due_messages(tx, limit)
+            await _digest(tx, vault, providers, batch)
+            return len(batch)
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("a batch of notifications failed; taking them one by one", project_id=project_id)
+        return await _digest_one_by_one(database, vault, providers, project_id, limit)
+
+
+async def _digest_one_by_one(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, limit: int) -> int:
+    for handled in range(limit):
+        failed: Due | None = None
+        try:
+            async with database.transaction(project_id) as tx:
+                batch = await db.due_messages(tx, 1)
+                if not batch:
+                    return handled
+                failed = batch[0]
+                await _digest(tx, vault, providers, batch)
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.exception("a notification could not be digested", project_id=project_id, message_id=failed and failed.message_id)
+            assert failed is not None
+            async with database.transaction(project_id) as tx:
+                await db.step_aside(tx, failed, error=repr(error), wake_at=later(tx.now, failed.attempts))
+    return limit
+
+
+async def _digest(tx: Tx, vault: Vault, providers: Providers, batch: Sequence[Due]) -> None:
+    if not batch:
+        return
+    apps = await db.store_apps(tx, vault, sorted({one.app_id for one in batch}))
+    readings = [_read(providers, apps[one.app_id], one, tx.now) for one in batch]
+    said = [
+        Said(app_id=apps[one.app_id].app_id, statement=statement)
+        for one, reading in zip(batch, readings, strict=True)
+        if isinstance(reading, Reading)
+        for statement in reading.statements
+    ]
+    if said:
+        await subscriptions.record(tx, said)
+    understood = [(one.app_id, reading) for one, reading in zip(batch, readings, strict=True) if isinstance(reading, Reading)]
+    await follow(tx, providers, apps, understood)
+    await db.mark_digested(tx, batch, [_outcome(reading) for reading in readings])
+
+
+def _read(providers: Providers, app: StoreApp, message: Due, now: datetime) -> Reading | Invalid:
+    """What cannot be read is a value: it is kept, marked, and holds nobody up."""
+    try:
+        return providers[app.store].read(app, message.body, now)
+    except Invalid as error:
+        log.warning("a kept notification cannot be read", app_id=app.app_id, message_id=message.message_id, error=error.message)
+        return error
+
+
+def _outcome(reading: Reading | Invalid) -> str:
+    if isinstance(reading, Invalid):
+        return f"unreadable: {reading.message}"[:1000]
+    return reading.note or "recorded"

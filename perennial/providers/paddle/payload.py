@@ -1,0 +1,130 @@
+"""What Paddle Billing writes: events and the entities within them, which its API answers in the same shape.
+
+Amounts are texts in minor units ("1000"; JPY has none smaller). Moments are RFC 3339 with microseconds. Unknown fields are skipped.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class Event(msgspec.Struct, frozen=True):
+    """A notification's body, and an item of the list of events. `data` is the whole entity."""
+
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    data: msgspec.Raw
+
+
+class Period(msgspec.Struct, frozen=True):
+    starts_at: datetime
+    ends_at: datetime
+
+
+class Price(msgspec.Struct, frozen=True):
+    """`billing_cycle` is None for what is bought once."""
+
+    id: str
+    product_id: str | None = None
+    billing_cycle: dict[str, Any] | None = None
+    trial_period: dict[str, Any] | None = None
+
+
+class Item(msgspec.Struct, frozen=True):
+    price: Price
+    quantity: int = 1
+
+
+class ScheduledChange(msgspec.Struct, frozen=True):
+    action: str  # cancel, pause, resume
+    effective_at: datetime
+    resume_at: datetime | None = None
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """`current_billing_period` is None once it is paused or canceled. `transaction_id` is told by `subscription.created` alone."""
+
+    id: str
+    status: str  # trialing, active, past_due, paused, canceled
+    items: list[Item]
+    custom_data: dict[str, Any] | None = None
+    current_billing_period: Period | None = None
+    scheduled_change: ScheduledChange | None = None
+    canceled_at: datetime | None = None
+    paused_at: datetime | None = None
+    transaction_id: str | None = None
+
+
+class Totals(msgspec.Struct, frozen=True):
+    total: str
+    tax: str = "0"
+    grand_total: str | None = None
+    fee: str | None = None  # known once the transaction is completed
+
+
+class LineItem(msgspec.Struct, frozen=True):
+    id: str
+    price_id: str
+    totals: Totals
+
+
+class Details(msgspec.Struct, frozen=True):
+    totals: Totals
+    line_items: list[LineItem]
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """`origin`: web and api begin something, subscription_recurring renews, subscription_update prorates, subscription_charge is beside."""
+
+    id: str
+    status: str
+    origin: str
+    items: list[Item]
+    details: Details
+    currency_code: str
+    created_at: datetime
+    billed_at: datetime | None = None
+    subscription_id: str | None = None
+    billing_period: Period | None = None
+    custom_data: dict[str, Any] | None = None
+
+
+class AdjustmentItem(msgspec.Struct, frozen=True):
+    item_id: str
+    totals: Totals
+
+
+class Adjustment(msgspec.Struct, frozen=True):
+    """Money changed after the fact. It counts when `status` is approved; refunds wait for that."""
+
+    id: str
+    action: str
+    status: str
+    transaction_id: str
+    items: list[AdjustmentItem]
+    created_at: datetime
+    subscription_id: str | None = None
+    updated_at: datetime | None = None
+    reason: str | None = None
+
+
+class Pagination(msgspec.Struct, frozen=True):
+    has_more: bool = False
+
+
+class Meta(msgspec.Struct, frozen=True):
+    pagination: Pagination = Pagination()
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    code: str = ""
+    detail: str = ""
+
+
+class ErrorAnswer(msgspec.Struct, frozen=True):
+    error: ApiError = ApiError()
+
+
+EVENT = msgspec.json.Decoder(Event)

@@ -1,0 +1,414 @@
+"""From what Paddle Billing holds to what it states. Pure: values in, values out.
+
+A subscription says how things go on, its transactions say what was paid and until when. The first recurring item is the subscription's line
+(`sub_...`), each further one a line of its own (`sub_...#pri_...`); what is bought once is the line of its transaction.
+
+Where Paddle leaves a choice, this is ours:
+
+- **A period is what a paid transaction says.** `current_billing_period` moves on to an unpaid period when a charge fails, and is gone once a
+  subscription is paused or canceled; the end of access stays the last one that was paid for.
+- **Products are prices** (`pri_...`): a product of Paddle's may be sold monthly and yearly. The setting `products_by` = `product` names them by
+  `pro_...` instead.
+- **`past_due`** is decided by the app's setting of that name: `grace` (the default: access for `grace_days`, 7 unless set, from the beginning of
+  the unpaid period; Paddle leaves it to the seller), `end` (access ends with the paid period), `keep` (until the unpaid period's end).
+- **The hour in which a renewal is collected** is grace: Paddle charges when the period is over.
+- **A pause or cancellation before the period's end** ends the period there. A notification alone cannot say so (it names no transaction): Paddle
+  is asked, which takes an API key.
+- **A trial** is the first transaction, for nothing, of a price that has a trial. A discount of 100 % is not a trial.
+- **`subscription_update`** is a proration: money, and a new product from then on, but no renewal. A change that was not billed shows as the
+  running period's product once Paddle is asked, and as the next product before.
+- **Adjustments** count when they are approved. A refund or chargeback takes money, not access; a one-time purchase given back in full is taken
+  back: nothing else could end it. Credits stay within Paddle's balance of the customer and are not told.
+- **What was paid** is `grand_total`, shared among the items by their totals; so are tax and Paddle's fee.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from perennial.base.errors import Invalid
+from perennial.base.money import Money
+from perennial.base.value import replace, value
+from perennial.catalog.model import Product
+from perennial.intake.model import StoreApp
+from perennial.providers.paddle.api import environment
+from perennial.providers.paddle.payload import Adjustment, Item, Subscription, Transaction
+from perennial.subscriptions.model import EndReason, Kind, Line, Purchase, Refund, Renewal, Revocation, Statement
+
+APP_USER_ID = "app_user_id"  # the custom data by which a project's own website says who buys
+PAST_DUE = ("grace", "end", "keep")
+GRACE_DAYS = 7
+COLLECTION = timedelta(hours=1)
+PAID = frozenset(("completed", "paid"))
+
+_LONGEST_AMOUNT = 15
+_BEGINS = frozenset(("web", "api"))
+_NO_CHARGE = frozenset(("subscription_payment_method_change",))
+_GIVEN_BACK = frozenset(("refund", "chargeback"))
+_DONE = frozenset(("approved", "reversed"))
+_KINDS: dict[str, Kind] = {"consumable": "consumable", "non_renewing_subscription": "non_renewing"}
+
+
+@value
+class Policy:
+    """What the app's settings decide."""
+
+    past_due: str
+    grace: timedelta
+    products_by: str
+
+    @classmethod
+    def of(cls, app: StoreApp) -> "Policy":
+        past_due, days = app.settings.get("past_due", "grace"), app.settings.get("grace_days", str(GRACE_DAYS))
+        products_by = app.settings.get("products_by", "price")
+        if past_due not in PAST_DUE:
+            raise Invalid(f"`past_due` is one of {', '.join(PAST_DUE)}, not {past_due!r}", param="past_due")
+        if not days.isascii() or not days.isdigit() or len(days) > 3:
+            raise Invalid(f"`grace_days` is a number of days up to 999, not {days!r}", param="grace_days")
+        if products_by not in ("price", "product"):
+            raise Invalid(f"`products_by` is price or product, not {products_by!r}", param="products_by")
+        return cls(past_due=past_due, grace=timedelta(days=int(days)), products_by=products_by)
+
+
+@value
+class Found:
+    """A subscription and everything paid and given back for it, as the API answered."""
+
+    subscription: Subscription
+    transactions: tuple[Transaction, ...]
+    adjustments: tuple[Adjustment, ...] = ()
+
+
+# What a notification says by itself
+
+
+def told_by_subscription(app: StoreApp, subscription: Subscription, as_of: datetime) -> tuple[Statement, ...]:
+    """How every line of a subscription goes on; at its creation also that it began, without the price."""
+    policy, recurring = Policy.of(app), _recurring(subscription.items)
+    return tuple(
+        Statement(
+            store=app.store,
+            environment=environment(app),
+            line=_line(subscription.id, recurring, item),
+            purchases=_beginning(subscription, item, policy, as_of),
+            renewals=(_renewal(subscription, item, recurring, policy, as_of, paid="", was_failing=False),),
+            app_user_id=_app_user_id(subscription.custom_data),
+        )
+        for item in recurring
+    )
+
+
+def told_by_transaction(
+    app: StoreApp, transaction: Transaction, as_of: datetime, adjustments: Sequence[Adjustment] = (), products: Sequence[Product] = ()
+) -> tuple[Statement, ...]:
+    """What was paid with it. The first payment comes before its subscription is made, and again after: only then its periods are told."""
+    purchases = _purchases(app, transaction, adjustments, as_of, products)
+    return tuple(
+        Statement(
+            store=app.store,
+            environment=environment(app),
+            line=line,
+            purchases=(purchase,),
+            renewals=_paid_again(purchase, as_of),
+            app_user_id=_app_user_id(transaction.custom_data),
+        )
+        for line, purchase in purchases.items()
+    )
+
+
+def _paid_again(purchase: Purchase, as_of: datetime) -> tuple[Renewal, ...]:
+    """A renewal that was paid ends whatever failed before, also where the subscription's own word comes later."""
+    return (Renewal(as_of=as_of, transaction=purchase.transaction, auto_renew=True),) if purchase.is_renewal else ()
+
+
+# What the API says on the whole
+
+
+def statements(app: StoreApp, found: Found, line: Line | None, now: datetime, products: Sequence[Product] = ()) -> tuple[Statement, ...]:
+    """Every line of a subscription, from its first payment on."""
+    subscription, policy = found.subscription, Policy.of(app)
+    recurring = _recurring(subscription.items)
+    paid: dict[str, list[Purchase]] = {_line(subscription.id, recurring, item): [] for item in recurring}
+    for transaction in found.transactions:
+        for key, purchase in _purchases(app, transaction, found.adjustments, now, products).items():
+            paid.setdefault(key, []).append(purchase)
+    items = {_line(subscription.id, recurring, item): item for item in recurring}
+    was_failing = line is not None and bool(line.renewals) and line.renewals[-1].in_billing_retry
+    user = _app_user_id(subscription.custom_data)
+    return tuple(
+        Statement(
+            store=app.store,
+            environment=environment(app),
+            line=key,
+            purchases=_as_they_are(subscription, items.get(key), purchases, policy),
+            renewals=_renewals(subscription, key, items.get(key), recurring, purchases, policy, now, was_failing=was_failing),
+            app_user_id=user,
+        )
+        for key, purchases in paid.items()
+    )
+
+
+def _renewals(
+    subscription: Subscription,
+    key: str,
+    item: Item | None,
+    recurring: Sequence[Item],
+    purchases: Sequence[Purchase],
+    policy: Policy,
+    now: datetime,
+    *,
+    was_failing: bool,
+) -> tuple[Renewal, ...]:
+    if item is not None:
+        paid = max(purchases, key=lambda one: (one.purchased_at, one.transaction)).transaction if purchases else ""
+        return (_renewal(subscription, item, recurring, policy, now, paid=paid, was_failing=was_failing),)
+    if not key.startswith(subscription.id):  # bought once, beside
+        return ()
+    is_over = all(one.expires_at is not None and one.expires_at <= now for one in purchases)
+    return (Renewal(as_of=now, transaction="", auto_renew=False, off_reason="unsubscribe", ended="unsubscribe" if is_over else None),)
+
+
+def _as_they_are(subscription: Subscription, item: Item | None, purchases: Sequence[Purchase], policy: Policy) -> tuple[Purchase, ...]:
+    """The running period with the product it serves now, and cut where the subscription was stopped within it."""
+    ordered = sorted(purchases, key=lambda one: (one.purchased_at, one.transaction))
+    if not ordered or ordered[-1].kind != "subscription":
+        return tuple(ordered)
+    last = ordered[-1]
+    stopped_at = {"canceled": subscription.canceled_at, "paused": subscription.paused_at}.get(subscription.status)
+    if stopped_at is not None and last.expires_at is not None:
+        last = replace(last, expires_at=max(min(last.expires_at, stopped_at), last.purchased_at))
+    elif item is not None and subscription.status in ("active", "trialing"):
+        last = replace(last, product=_product(item, policy))
+    return (*ordered[:-1], last)
+
+
+# How it goes on
+
+
+def _renewal(
+    subscription: Subscription, item: Item, recurring: Sequence[Item], policy: Policy, as_of: datetime, *, paid: str, was_failing: bool
+) -> Renewal:
+    """`paid` is the transaction of the last paid period. A notification names none: it speaks of the period running at `as_of`."""
+    change = subscription.scheduled_change
+    is_cancelling = change is not None and change.action == "cancel"
+    is_pausing = change is not None and change.action == "pause"
+    stated = Renewal(
+        as_of=as_of,
+        transaction=paid,
+        auto_renew=not is_cancelling,
+        next_product=_product(item, policy) if item is recurring[0] and subscription.status in ("active", "trialing") else None,
+        off_reason="unsubscribe" if is_cancelling else None,
+        pause="scheduled" if is_pausing else None,
+        resumes_at=change.resume_at if change is not None and is_pausing else None,
+    )
+    period = subscription.current_billing_period
+    match subscription.status:
+        case "active" | "trialing":
+            return stated if is_cancelling or is_pausing or period is None else replace(stated, grace_until=period.ends_at + COLLECTION)
+        case "past_due":
+            return _past_due(stated, subscription, policy)
+        case "paused":
+            resumes_at = change.effective_at if change is not None and change.action == "resume" else None
+            return replace(stated, pause="in_force", resumes_at=resumes_at, ended="subscription_paused")
+        case "canceled":
+            reason: EndReason = "billing_error" if was_failing else "unsubscribe"
+            return replace(stated, auto_renew=False, off_reason=reason, ended=reason)
+    raise Invalid(f"a subscription of the status {subscription.status!r}, which we do not know", param="status")
+
+
+def _past_due(stated: Renewal, subscription: Subscription, policy: Policy) -> Renewal:
+    """The end of access is said only of a period that is named: said of whichever runs, it would hold for the one that is paid late."""
+    unpaid = subscription.current_billing_period
+    if policy.past_due == "end" or unpaid is None:
+        return replace(stated, in_billing_retry=True, ended="billing_error" if policy.past_due == "end" and stated.transaction else None)
+    until = unpaid.ends_at if policy.past_due == "keep" else unpaid.starts_at + policy.grace
+    return replace(stated, in_billing_retry=True, grace_until=until)
+
+
+def _beginning(subscription: Subscription, item: Item, policy: Policy, as_of: datetime) -> tuple[Purchase, ...]:
+    period = subscription.current_billing_period
+    if subscription.transaction_id is None or period is None:
+        return ()
+    return (
+        Purchase(
+            transaction=subscription.transaction_id,
+            product=_product(item, policy),
+            kind="subscription",
+            purchased_at=period.starts_at,
+            expires_at=period.ends_at,
+            as_of=as_of,
+            is_first=True,
+            is_renewal=False,
+            period_type="trial" if subscription.status == "trialing" else "normal",
+            quantity=_quantity(item),
+            is_summary=True,
+        ),
+    )
+
+
+# What was paid
+
+
+def _purchases(
+    app: StoreApp, transaction: Transaction, adjustments: Sequence[Adjustment], as_of: datetime, products: Sequence[Product]
+) -> dict[str, Purchase]:
+    """By line. Nothing where nothing was paid, or where it is not known yet for which subscription."""
+    if transaction.status not in PAID or transaction.origin in _NO_CHARGE:
+        return {}
+    policy, recurring = Policy.of(app), _recurring(transaction.items)
+    shares = _shares(transaction)
+    stated: dict[str, Purchase] = {}
+    for item in transaction.items:
+        charge = _Charge(transaction=transaction, item=item, share=shares.get(item.price.id, _Share()), as_of=as_of)
+        refunds = _refunds(transaction, item, adjustments)
+        if item.price.billing_cycle is None:
+            line = transaction.id if len(transaction.items) == 1 else f"{transaction.id}#{item.price.id}"
+            stated[line] = _one_time(charge, line, policy, refunds, products)
+        elif transaction.subscription_id is not None and transaction.billing_period is not None:
+            stated[_line(transaction.subscription_id, recurring, item)] = _period(charge, policy, refunds)
+    return stated
+
+
+@value
+class _Share:
+    price: Money | None = None
+    tax: Money | None = None
+    fee: Money | None = None
+
+
+@value
+class _Charge:
+    transaction: Transaction
+    item: Item
+    share: _Share
+    as_of: datetime
+
+
+def _period(charge: _Charge, policy: Policy, refunds: tuple[Refund, ...]) -> Purchase:
+    transaction, item, share = charge.transaction, charge.item, charge.share
+    period = transaction.billing_period
+    assert period is not None, "the caller looked"
+    is_trial = transaction.origin in _BEGINS and item.price.trial_period is not None and (share.price is None or share.price.amount == 0)
+    begins = period.starts_at
+    if transaction.origin == "subscription_update":  # within a period that is running
+        begins = min(max(begins, transaction.billed_at or transaction.created_at), period.ends_at)
+    return Purchase(
+        transaction=transaction.id,
+        product=_product(item, policy),
+        kind="subscription",
+        purchased_at=begins,
+        expires_at=period.ends_at,
+        as_of=charge.as_of,
+        is_first=transaction.origin in _BEGINS,
+        is_renewal=transaction.origin == "subscription_recurring",
+        period_type="trial" if is_trial else "normal",
+        price=None if is_trial else share.price,
+        tax=None if is_trial else share.tax,
+        commission=None if is_trial else share.fee,
+        quantity=_quantity(item),
+        refunds=refunds,
+    )
+
+
+def _one_time(charge: _Charge, line: str, policy: Policy, refunds: tuple[Refund, ...], products: Sequence[Product]) -> Purchase:
+    product, share = _product(charge.item, policy), charge.share
+    known = next((one for one in products if one.store_identifier == product), None)
+    given = sum(one.amount.amount for one in refunds if not one.is_reversed)
+    is_given_back = share.price is not None and 0 < share.price.amount <= given
+    return Purchase(
+        transaction=line,
+        product=product,
+        kind=_KINDS.get(known.type, "non_consumable") if known is not None else "non_consumable",
+        purchased_at=charge.transaction.billed_at or charge.transaction.created_at,
+        expires_at=None,
+        as_of=charge.as_of,
+        is_first=True,
+        is_renewal=False,
+        price=share.price,
+        tax=share.tax,
+        commission=share.fee,
+        quantity=_quantity(charge.item),
+        revocation=Revocation(at=max(one.at for one in refunds), refunded=False) if is_given_back else None,
+        refunds=refunds,
+    )
+
+
+def _shares(transaction: Transaction) -> Mapping[str, _Share]:
+    """Each price's part of what was paid, of the tax and of the fee, by its total: the parts sum to the whole."""
+    totals, currency = transaction.details.totals, transaction.currency_code
+    lines = transaction.details.line_items
+    weights = [max(0, amount(line.totals.total)) for line in lines]
+    whole = [_money(one, currency) for one in (totals.grand_total or totals.total, totals.tax, totals.fee)]
+    if sum(weights) == 0:
+        return {line.price_id: _Share(price=Money(amount=0, currency=currency)) for line in lines}
+    paid, tax, fee = ([None] * len(lines) if one is None else one.split(weights) for one in whole)
+    shares: dict[str, _Share] = {}
+    for place, line in enumerate(lines):
+        more = _Share(price=paid[place], tax=tax[place], fee=fee[place])
+        before = shares.get(line.price_id)
+        shares[line.price_id] = more if before is None else _together(before, more)
+    return shares
+
+
+def _together(left: _Share, right: _Share) -> _Share:
+    def both(one: Money | None, other: Money | None) -> Money | None:
+        return one + other if one is not None and other is not None else one or other
+
+    return _Share(price=both(left.price, right.price), tax=both(left.tax, right.tax), fee=both(left.fee, right.fee))
+
+
+def _refunds(transaction: Transaction, item: Item, adjustments: Sequence[Adjustment]) -> tuple[Refund, ...]:
+    """What was given back of one item: approved refunds and chargebacks. A reversal gives the oldest chargeback back again."""
+    names = {line.id for line in transaction.details.line_items if line.price_id == item.price.id}
+    ours = sorted((one for one in adjustments if one.transaction_id == transaction.id and one.status in _DONE), key=lambda one: one.created_at)
+    reversals = sum(one.action == "chargeback_reverse" for one in ours)
+    refunds: list[Refund] = []
+    for one in ours:
+        given = sum(amount(part.totals.total) for part in one.items if part.item_id in names)
+        if one.action not in _GIVEN_BACK or given <= 0:
+            continue
+        is_reversed = one.status == "reversed" or (one.action == "chargeback" and reversals > 0)
+        reversals -= one.action == "chargeback"
+        money = Money(amount=given, currency=transaction.currency_code)
+        refunds.append(Refund(identifier=one.id, at=one.updated_at or one.created_at, amount=money, is_reversed=is_reversed))
+    return tuple(refunds)
+
+
+# Small things
+
+
+def _recurring(items: Sequence[Item]) -> list[Item]:
+    return [item for item in items if item.price.billing_cycle is not None]
+
+
+def _line(subscription_id: str, recurring: Sequence[Item], item: Item) -> str:
+    return subscription_id if item is recurring[0] else f"{subscription_id}#{item.price.id}"
+
+
+def _product(item: Item, policy: Policy) -> str:
+    if policy.products_by == "product" and item.price.product_id:
+        return item.price.product_id
+    return item.price.id
+
+
+def _quantity(item: Item) -> int:
+    return item.quantity if item.quantity > 0 else 1
+
+
+def _app_user_id(custom_data: Mapping[str, object] | None) -> str | None:
+    said = (custom_data or {}).get(APP_USER_ID)
+    return said if isinstance(said, str) and said else None
+
+
+def _money(text: str | None, currency: str) -> Money | None:
+    if text is None:
+        return None
+    if len(currency) != 3 or not currency.isascii() or not currency.isalpha() or not currency.isupper():
+        raise Invalid(f"{currency!r} is not an ISO 4217 currency code", param="currency_code")
+    return Money(amount=amount(text), currency=currency)
+
+
+def amount(text: str) -> int:
+    """Minor units, as Paddle writes them."""
+    if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > _LONGEST_AMOUNT:
+        raise Invalid(f"{text[:40]!r} is not an amount in minor units", param="amount")
+    return int(text)

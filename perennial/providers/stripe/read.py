@@ -1,0 +1,257 @@
+"""From what Stripe holds of a subscription to what it states. Pure: values in, values out.
+
+Where Stripe leaves a choice, this is ours:
+
+- **A period is what a paid invoice's line says.** `current_period_end` moves on when a renewal's invoice is made, paid or not; only the lines of paid
+  invoices say until when was paid for. An invoice sent to be paid later gives its first period when it is paid.
+- **The hour between a period's end and its collection** (the renewal's invoice is a draft, or its payment is on its way) is grace: Stripe calls the
+  subscription active, so access goes on until the attempt was made, or until the invoice is due.
+- **`past_due`** is decided by the app's setting of that name: `grace` (the default: access while Stripe has a next attempt planned, until then),
+  `end` (access ends with the paid period), `keep` (access while it lasts).
+- **A trial** is a line of nothing within the subscription's trial. A coupon of 100 % is not a trial: the line has its price.
+- **A trial set while a paid period runs** is how Stripe moves a renewal date: the period grows longer, nobody pays, nothing is bought.
+- **`ended_at` before the paid period's end** ends the period there.
+- **A refund takes money, not access**: whoever wants both cancels too (`revoke`). A one-time payment given back in full is taken back: nothing else
+  could end it.
+- **A dispute** is money given back once it is lost; one that is won, or only an inquiry, is not.
+- **A change of price that is not invoiced at once** (its proration waits for the next invoice) is a purchase for nothing: the new product counts from
+  now, the money comes with the next invoice.
+- **`pause_collection`**: `void` stops the service after the paid period, a pause; `keep_as_draft` and `mark_uncollectible` give it away: the
+  period's invoice counts as paid with nothing.
+- **Invoices for usage over a threshold**, and what is sold beside on an invoice of its own, make no period and are not told.
+- **What was paid** is `amount_paid`: cash. A period paid from the customer's balance cost nothing now; that money came in before.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from perennial.base.errors import Invalid
+from perennial.base.money import Money
+from perennial.base.value import replace
+from perennial.providers.stripe.accounts import Account, invoice_accounts, moment
+from perennial.providers.stripe.payload import Discount, Invoice, InvoiceLine, Page, Period, Session, Subscription, id_of, whole
+from perennial.providers.stripe.renewing import end_of, renewal
+from perennial.providers.stripe.slots import Found, Slot, in_order, lines_of, slots_of
+from perennial.subscriptions.model import Environment, Line, Offer, Purchase, Statement
+
+APP_USER_ID = "app_user_id"  # the metadata by which a project's backend says who buys
+
+_CHANGE = ":change"
+_NO_PERIOD = frozenset(("subscription_threshold", "upcoming"))
+
+
+def subscription_statements(found: Found, held: Line | None, as_of: datetime, *, past_due: str = "grace") -> tuple[Statement, ...]:
+    """What is known of a subscription, one statement per thing it sells; none while nothing of it was ever paid or tried.
+
+    `held` is what we know of one of its lines: changes of price that Stripe keeps no record of are remembered there.
+    """
+    slots = slots_of(found)
+    statements = []
+    for slot in slots:
+        line = found.subscription.id + (f"#{slot.suffix}" if slot.suffix else "")
+        known = held if held is not None and held.store_line == line else None
+        purchases = _purchases(found, slots, slot, known, as_of)
+        goes_on = renewal(found, slot, purchases, as_of, past_due)
+        if purchases or goes_on is not None:
+            statements.append(
+                Statement(
+                    store="stripe",
+                    environment=environment_of(live=found.subscription.livemode),
+                    line=line,
+                    purchases=purchases,
+                    renewals=(goes_on,) if goes_on is not None else (),
+                    app_user_id=app_user_id(found.subscription, found.session),
+                )
+            )
+    return tuple(statements)
+
+
+def app_user_id(subscription: Subscription | None, session: Session | None) -> str | None:
+    """Who buys, by the word of the project's backend: the subscription's metadata, the checkout's, the customer's, then the checkout's reference."""
+    customers = [whole(one.customer) for one in (subscription, session) if one is not None]
+    metadata = [one.metadata for one in (subscription, session, *customers) if one is not None]
+    said = next((found[APP_USER_ID] for found in metadata if found and found.get(APP_USER_ID)), None)
+    return said or (session.client_reference_id if session is not None else None) or None
+
+
+def environment_of(*, live: bool) -> Environment:
+    return "production" if live else "sandbox"
+
+
+# Purchases ------------------------------------------------------------------------------------------------------------------------
+
+
+def _purchases(found: Found, slots: Sequence[Slot], slot: Slot, held: Line | None, as_of: datetime) -> tuple[Purchase, ...]:
+    purchases: list[Purchase] = []
+    for invoice in in_order(found.invoices):
+        main = _main_line(found, slot, invoice)
+        if main is None or not _serves(found.subscription, invoice):
+            continue
+        account = invoice_accounts(found, slots, invoice)[slot.suffix]
+        purchase = _purchase(found, slot, invoice, main, account, held, as_of, is_first=not purchases)
+        if purchases and purchase.period_type == "trial" and purchase.product == purchases[-1].product:
+            purchases[-1] = replace(purchases[-1], expires_at=max(end_of(purchases[-1]), end_of(purchase)))
+        else:
+            purchases.append(purchase)
+    purchases = [_cut(purchase, found.subscription) for purchase in _with_moved_renewal(found.subscription, purchases)]
+    return (*purchases, *_changes(found.subscription, slot, purchases, held, as_of))
+
+
+def _serves(subscription: Subscription, invoice: Invoice) -> bool:
+    """Whether an invoice gives its period: it is paid, or payment was waived."""
+    if invoice.billing_reason in _NO_PERIOD:
+        return False
+    if invoice.is_paid:
+        return True
+    pause = subscription.pause_collection.behavior if subscription.pause_collection is not None else None
+    is_waived = (pause, invoice.status) in (("keep_as_draft", "draft"), ("mark_uncollectible", "uncollectible"))
+    return is_waived and subscription.status in ("active", "trialing")
+
+
+def _main_line(found: Found, slot: Slot, invoice: Invoice) -> InvoiceLine | None:
+    """The line that says what is given, and until when: the period's own, or what a change of product added."""
+    lines = [line for line in lines_of(found, slot, invoice) if line.period is not None and line.amount >= 0]
+    own = [line for line in lines if not line.is_proration]
+    ends = [((line.period or Period()).end, line.amount, place) for place, line in enumerate(own or lines)]
+    return (own or lines)[max(ends)[2]] if ends else None
+
+
+def _purchase(
+    found: Found, slot: Slot, invoice: Invoice, main: InvoiceLine, account: Account, held: Line | None, as_of: datetime, *, is_first: bool
+) -> Purchase:
+    assert main.period is not None, "a main line has a period"
+    transaction = invoice.id + (f":{slot.suffix}" if slot.suffix else "")
+    is_trial = _is_trial(found, invoice, main, held, transaction)
+    product = main.product or (slot.item.product if slot.item is not None else None)
+    if not product:
+        raise Invalid(f"the invoice {invoice.id} does not say which product it is for", param="lines")
+    return Purchase(
+        transaction=transaction,
+        product=product,
+        kind="subscription",
+        purchased_at=moment(main.period.start),
+        expires_at=moment(_trial_end(found.subscription, main.period) if is_trial else main.period.end),
+        as_of=as_of,
+        is_first=is_first if found.is_whole else invoice.billing_reason == "subscription_create",
+        is_renewal=invoice.billing_reason == "subscription_cycle",
+        period_type="trial" if is_trial else "normal",
+        price=account.price,
+        tax=account.tax,
+        commission=account.commission,
+        quantity=max(1, main.quantity or 1),
+        offer=_offer(invoice),
+        country=account.country,
+        refunds=account.refunds,
+    )
+
+
+def _is_trial(found: Found, invoice: Invoice, main: InvoiceLine, held: Line | None, transaction: str) -> bool:
+    """A subscription remembers its last trial only, so what we once knew to be a trial stays one."""
+    if main.amount != 0 or main.period is None:
+        return False
+    if held is not None and any(one.purchase.transaction == transaction and one.purchase.period_type == "trial" for one in held.held):
+        return True
+    if found.subscription.trial_start is not None and found.subscription.trial_end is not None:
+        return _is_in_trial(found.subscription, main.period)
+    return not found.is_whole and invoice.billing_reason == "subscription_create" and not invoice.discounts
+
+
+def _is_in_trial(subscription: Subscription, period: Period) -> bool:
+    start, end = subscription.trial_start, subscription.trial_end
+    return start is not None and end is not None and start <= period.start < end
+
+
+def _trial_end(subscription: Subscription, period: Period) -> int:
+    """The trial may have been made longer or shorter since."""
+    return subscription.trial_end if subscription.trial_end is not None and _is_in_trial(subscription, period) else period.end
+
+
+def _with_moved_renewal(subscription: Subscription, purchases: list[Purchase]) -> list[Purchase]:
+    """A trial set while a period ran moved its end."""
+    if not purchases or subscription.status != "trialing" or subscription.trial_end is None or subscription.trial_start is None:
+        return purchases
+    last, until = purchases[-1], moment(subscription.trial_end)
+    if until <= end_of(last) or moment(subscription.trial_start) < last.purchased_at:
+        return purchases
+    return [*purchases[:-1], replace(last, expires_at=until)]
+
+
+def _cut(purchase: Purchase, subscription: Subscription) -> Purchase:
+    """What ended before the end of what was paid for ended then."""
+    if subscription.ended_at is None:
+        return purchase
+    return replace(purchase, expires_at=max(purchase.purchased_at, min(end_of(purchase), moment(subscription.ended_at))))
+
+
+def _changes(subscription: Subscription, slot: Slot, purchases: Sequence[Purchase], held: Line | None, as_of: datetime) -> list[Purchase]:
+    """Changes of product within the running period that no invoice tells: those we know of, and one that is new."""
+    if not purchases:
+        return []
+    last = purchases[-1]
+    known = [one.purchase for one in held.held if one.purchase.transaction.startswith(last.transaction + _CHANGE)] if held is not None else []
+    changes = [replace(one, expires_at=max(one.purchased_at, end_of(last)), as_of=as_of) for one in known]
+    present = changes[-1] if changes else last
+    runs = subscription.status in ("active", "trialing", "past_due") and last.purchased_at < as_of < end_of(last)
+    if runs and slot.item is not None and slot.item.product not in (None, present.product):
+        changes.append(_change(last, slot, f"{last.transaction}{_CHANGE}{len(changes) + 1}", as_of))
+    return changes
+
+
+def _change(last: Purchase, slot: Slot, transaction: str, as_of: datetime) -> Purchase:
+    assert slot.item is not None and slot.item.product is not None, "a change is to a product"
+    return replace(
+        last,
+        transaction=transaction,
+        product=slot.item.product,
+        purchased_at=as_of,
+        is_first=False,
+        is_renewal=False,
+        price=Money(amount=0, currency=last.price.currency) if last.price is not None else None,
+        tax=None,
+        commission=None,
+        quantity=max(1, slot.item.quantity or 1),
+        offer=None,
+        refunds=(),
+    )
+
+
+def _offer(invoice: Invoice) -> Offer | None:
+    """The coupon, where the answer told it whole; one entered as a code is named by the coupon behind it."""
+    for discount in invoice.discounts or []:
+        if isinstance(discount, Discount) and discount.coupon_id is not None:
+            return Offer(kind="offer_code" if discount.promotion_code is not None else "promotional", identifier=discount.coupon_id)
+    return None
+
+
+# What an event alone tells, where the API cannot be asked -------------------------------------------------------------------------
+
+
+def told_by_subscription(subscription: Subscription, as_of: datetime, *, past_due: str) -> tuple[Statement, ...]:
+    """What a subscription says without its invoices: how it goes on, and its trial."""
+    invoices = (_trial_invoice(subscription),) if subscription.status == "trialing" and id_of(subscription.latest_invoice) else ()
+    return subscription_statements(Found(subscription=subscription, invoices=invoices, is_whole=False), None, as_of, past_due=past_due)
+
+
+def told_by_invoice(invoice: Invoice, as_of: datetime) -> tuple[Statement, ...]:
+    """What a paid invoice says without its subscription: a period, and what was paid for it."""
+    known = Subscription(id=invoice.subscription_id or "", livemode=invoice.livemode, metadata=invoice.subscription_metadata)
+    return subscription_statements(Found(subscription=known, invoices=(invoice,), is_whole=False), None, as_of)
+
+
+def _trial_invoice(subscription: Subscription) -> Invoice:
+    """The invoice of nothing that Stripe makes for a trial, as far as the subscription tells it."""
+    period = Period(start=subscription.trial_start or 0, end=subscription.trial_end or 0)
+    prices = [item.price or item.plan for item in subscription.items.data]
+    lines = [
+        InvoiceLine(id=item.id, period=period, quantity=item.quantity, price=price, subscription_item=item.id, type="subscription")
+        for item, price in zip(subscription.items.data, prices, strict=True)
+    ]
+    return Invoice(
+        id=id_of(subscription.latest_invoice) or "",
+        status="paid",
+        livemode=subscription.livemode,
+        created=period.start,
+        currency=next((price.currency for price in prices if price is not None), None),
+        billing_reason="subscription_create",
+        lines=Page(data=lines),
+    )
