@@ -182,10 +182,10 @@ INVARIANTS: tuple[Invariant, ...] = (
     # What was told of it --------------------------------------------------------------------------------------------------------
     Invariant(
         name="a-purchase-is-told-once",
-        sentence="Every purchase marked as told has exactly one event of its purchase, and one not marked has none.",
+        sentence="Every purchase marked as told has exactly one event of its purchase, and one not marked, or moved in quietly, has none.",
         query="""
             SELECT h.store || ' ' || h.transaction AS key FROM (
-              SELECT l.project_id, l.store, l.environment, h.transaction, sum(h.told_purchased::integer) AS told
+              SELECT l.project_id, l.store, l.environment, h.transaction, sum((h.told_purchased AND NOT h.told_quietly)::integer) AS told
               FROM purchase h JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
               GROUP BY 1, 2, 3, 4) h
             LEFT JOIN (
@@ -196,17 +196,18 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         name="an-expiry-is-told-once",
-        sentence="A period told to be over has its EXPIRATION: one, and one more for each time that a refund was taken back.",
+        sentence="A period told to be over has its EXPIRATION: one, and one more for each time that a refund was taken back; if quiet, none or these.",
         query="""
             SELECT h.store || ' ' || h.transaction AS key FROM (
-              SELECT l.project_id, l.store, l.environment, h.transaction, sum(h.told_expired::integer) AS told, sum(h.told_reversals) AS reversed
+              SELECT l.project_id, l.store, l.environment, h.transaction, sum(h.told_expired::integer) AS told, sum(h.told_reversals) AS reversed,
+                sum((h.told_expired AND NOT h.told_quietly)::integer) AS told_aloud
               FROM purchase h JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
               GROUP BY 1, 2, 3, 4) h
             LEFT JOIN (
               SELECT project_id, body->>'store' AS store, lower(environment) AS environment, body->>'transaction_id' AS transaction, count(*) AS told
               FROM event WHERE type = 'EXPIRATION' GROUP BY 1, 2, 3, 4) e
               ON e.project_id = h.project_id AND e.store = upper(h.store) AND e.environment = h.environment AND e.transaction = h.transaction
-            WHERE coalesce(e.told, 0) NOT BETWEEN h.told AND h.told + h.reversed""",
+            WHERE coalesce(e.told, 0) NOT BETWEEN h.told_aloud AND h.told + h.reversed""",
     ),
     Invariant(
         name="events-are-numbered",

@@ -42,8 +42,9 @@ async def _wallets(tx: Tx, customer_ids: Iterable[CustomerId]) -> dict[CustomerI
 # Purchases --------------------------------------------------------------------------------------------------------------------
 
 
-async def settle(tx: Tx, earnings: Sequence[Earning]) -> None:
+async def settle(tx: Tx, earnings: Sequence[Earning], *, quiet: bool = False) -> None:
     """Gives what purchases give, once each, and takes back what refunds ask for. Safe to run at any moment, with anything known again.
+    `quiet`: nobody is told of it.
 
     The customers are held by whoever recorded the purchases. One statement where the project has no virtual currencies, and so many in all,
     whatever the number of purchases.
@@ -58,7 +59,7 @@ async def settle(tx: Tx, earnings: Sequence[Earning]) -> None:
         if grants := rules.wanted(earning, given.get((origin.app_id, origin.product), []), known.get(_bought(earning), {}), tx.now):
             unsettled.append((earning, grants))
     if unsettled:
-        await _settle(tx, unsettled, known)
+        await _settle(tx, unsettled, known, quiet=quiet)
 
 
 async def _given(tx: Tx, earnings: Sequence[Earning]) -> dict[tuple[str | None, str], list[GivenByProduct]]:
@@ -72,7 +73,9 @@ def _bought(earning: Earning) -> Bought:
     return (earning.origin.store, earning.origin.environment, earning.origin.transaction)
 
 
-async def _settle(tx: Tx, unsettled: Sequence[tuple[Earning, list[Grant]]], known: Mapping[Bought, Mapping[str, Grant]]) -> None:
+async def _settle(
+    tx: Tx, unsettled: Sequence[tuple[Earning, list[Grant]]], known: Mapping[Bought, Mapping[str, Grant]], *, quiet: bool
+) -> None:
     holders = {grant.customer_id for _, grants in unsettled for grant in grants}
     await customers.lock(tx, sorted(holders))
     wallets = await _wallets(tx, holders)
@@ -93,7 +96,7 @@ async def _settle(tx: Tx, unsettled: Sequence[tuple[Earning, list[Grant]]], know
             movements += _movements(customer_id, transfers, earning)
     await db.save_grants(tx, saved)
     await ledger.post(tx, posted)
-    await _tell(tx, movements)
+    await _tell(tx, [] if quiet else movements)
 
 
 def _reckon(wallet: Wallet, before: Grant | None, grant: Grant, earning: Earning, tx: Tx) -> tuple[Grant, list[Transfer]]:

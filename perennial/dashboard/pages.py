@@ -202,7 +202,8 @@ async def _customer(
 
 async def _simulated_apps(app: App, tx: Tx, lines: list[Line]) -> set[AppId]:
     """Those whose lines a simulated store plays."""
-    app_ids = sorted({line.app_id for line in lines if line.app_id and line.store in ("app_store", "mac_app_store") and line.environment == "sandbox"})
+    stores = ("app_store", "mac_app_store")
+    app_ids = sorted({line.app_id for line in lines if line.app_id is not None and line.store in stores and line.environment == "sandbox"})
     found = await intake.store_apps(tx, app.vault, app_ids) if app_ids else {}
     return {one.app_id for one in found.values() if one.simulated_roots}
 

@@ -17,7 +17,7 @@ from perennial.subscriptions.booking import book
 from perennial.subscriptions.db import Key, Place
 from perennial.subscriptions.earning import earnings
 from perennial.subscriptions.model import Held, Line, Statement, Telling
-from perennial.subscriptions.telling import tell
+from perennial.subscriptions.telling import hush, tell
 
 
 class ReceiptInUse(Conflict):
@@ -48,16 +48,17 @@ class Said:
         return [self.key, *((self.statement.store, self.statement.environment, also) for also in self.statement.also)]
 
 
-async def record(tx: Tx, said: Sequence[Said]) -> list[LineId]:
+async def record(tx: Tx, said: Sequence[Said], *, quiet: bool = False) -> list[LineId]:
     """Merges statements into what we know, tells what follows, and returns the lines, one per statement.
 
-    Any statement may come twice, late or out of order. Raises `ReceiptInUse` where a buyer may not have what they restore.
+    Any statement may come twice, late or out of order. Raises `ReceiptInUse` where a buyer may not have what they restore. `quiet` is for
+    history that moves in: what it brings counts as told and nobody is told of it, and it takes nothing from whom it has an owner.
     """
     if not said:
         return []
     await db.hold(tx, [key for one in said for key in one.keys])
     places = await _places(tx, said)
-    places = await _settle_owners(tx, said, places)
+    places = await _settle_owners(tx, said, places, quiet=quiet)
     await customers.lock(tx, [place.customer_id for place in places.values()])
     before = await db.load(tx, places.values())
     after: dict[LineId, Line] = {}
@@ -66,7 +67,7 @@ async def record(tx: Tx, said: Sequence[Said]) -> list[LineId]:
         line = after.get(place.line_id) or before.get(place.line_id) or _new_line(one, place, tx)
         line = _with_offering(rules.merge(line, one.statement, tx.now), one)
         after[place.line_id] = replace(line, store_user=one.store_user or line.store_user)
-    await _tell_and_save(tx, list(after.values()), before)
+    await _tell_and_save(tx, list(after.values()), before, quiet=quiet)
     return [places[one.key].line_id for one in said]
 
 
@@ -278,7 +279,7 @@ async def _hinted(tx: Tx, said: Sequence[Said]) -> dict[Key, CustomerId]:
     return {key: customer_id for key, customer_id in fitting.items() if customer_id is not None}
 
 
-async def _settle_owners(tx: Tx, said: Sequence[Said], places: dict[Key, Place]) -> dict[Key, Place]:
+async def _settle_owners(tx: Tx, said: Sequence[Said], places: dict[Key, Place], *, quiet: bool) -> dict[Key, Place]:
     """Applies the restore behavior where somebody else than the owner comes with a purchase."""
     claimed = await _claimed(tx, said)
     claims = [(one, claimed[one.key]) for one in said if one.key in claimed and claimed[one.key] != places[one.key].customer_id]
@@ -287,7 +288,7 @@ async def _settle_owners(tx: Tx, said: Sequence[Said], places: dict[Key, Place])
     lines = await db.load(tx, [places[one.key] for one, _ in claims])
     for one, claimant in claims:
         owner = places[one.key].customer_id
-        is_claim = one.buyer is not None or _brings_news(lines.get(places[one.key].line_id), one.statement)
+        is_claim = not quiet and (one.buyer is not None or _brings_news(lines.get(places[one.key].line_id), one.statement))
         if owner != claimant and await _settle(tx, one, owner, claimant, is_claim=is_claim):
             places = await db.find_places(tx, places)  # one settlement may move more lines than the one claimed
     return places
@@ -359,8 +360,9 @@ def _with_offering(line: Line, one: Said) -> Line:
 # Telling ----------------------------------------------------------------------------------------------------------------------
 
 
-async def _tell_and_save(tx: Tx, lines: Sequence[Line], before: Mapping[LineId, Line]) -> list[Line]:
-    booked = [(*book(line), tellings) for line, tellings in (tell(line, tx.now) for line in lines)]
+async def _tell_and_save(tx: Tx, lines: Sequence[Line], before: Mapping[LineId, Line], *, quiet: bool = False) -> list[Line]:
+    tell_or_not = (hush(*tell(line, tx.now)) if quiet else tell(line, tx.now) for line in lines)
+    booked = [(*book(line), tellings) for line, tellings in tell_or_not]
     told = [(line, tellings) for line, _, tellings in booked]
     changed = [line for line, _ in told if line != before.get(line.line_id)]
     if changed:
@@ -368,7 +370,7 @@ async def _tell_and_save(tx: Tx, lines: Sequence[Line], before: Mapping[LineId, 
         await db.save(tx, changed, dict(before))
         await _append(tx, [(telling, line) for line, tellings in told for telling in tellings], numbers)
         await ledger.post(tx, [transfer for _, transfers, _ in booked for transfer in transfers])
-        await currencies.settle(tx, [earning for line in changed for earning in earnings(line)])
+        await currencies.settle(tx, [earning for line in changed for earning in earnings(line)], quiet=quiet)
     return [line for line, _ in told]
 
 

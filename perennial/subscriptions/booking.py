@@ -103,8 +103,6 @@ def _transfer(line: Line, held: Held, part: Part, missing: Money) -> Transfer:
             missing.currency,
             str(held.booked.postings),
         ),
-            line.store, line.environment, held.purchase.product, held.purchase.transaction, part, missing.currency, str(held.booked.postings)
-        ),
         from_account=source,
         to_account=target,
         amount=abs(missing.amount),

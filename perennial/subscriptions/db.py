@@ -244,7 +244,7 @@ async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
           presented_offering = excluded.presented_offering, told_purchased = excluded.told_purchased,
           told_expires_at = excluded.told_expires_at, told_revoked_at = excluded.told_revoked_at, told_expired = excluded.told_expired,
           told_reversals = excluded.told_reversals, told_billing_issue = excluded.told_billing_issue,
-          told_refunds = excluded.told_refunds, booked_gross = excluded.booked_gross, booked_tax = excluded.booked_tax,
+          told_refunds = excluded.told_refunds, told_quietly = excluded.told_quietly, booked_gross = excluded.booked_gross, booked_tax = excluded.booked_tax,
           booked_commission = excluded.booked_commission, booked_refunded = excluded.booked_refunded,
           booked_currency = excluded.booked_currency, booked_postings = excluded.booked_postings
         """,
@@ -391,6 +391,7 @@ def _held(row: Row) -> Held:
             reversals=row["told_reversals"],
             billing_issue=row["told_billing_issue"],
             refunds=tuple(row["told_refunds"]),
+            quietly=row["told_quietly"],
         ),
         booked=Booked(
             gross=row["booked_gross"],
@@ -478,6 +479,7 @@ def _purchase_row(line: Line, held: Held, tx: Tx) -> dict[str, Any]:
         "told_reversals": told.reversals,
         "told_billing_issue": told.billing_issue,
         "told_refunds": list(told.refunds),
+        "told_quietly": told.quietly,
         "booked_gross": held.booked.gross,
         "booked_tax": held.booked.tax,
         "booked_commission": held.booked.commission,

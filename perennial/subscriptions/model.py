@@ -138,6 +138,7 @@ class Told:
     reversals: int = 0
     billing_issue: bool = False
     refunds: tuple[str, ...] = ()  # identifiers of `Purchase.refunds` told; one told as reversed since ends in "!"
+    quietly: bool = False  # an import brought it: marked as told, and nobody was
 
 
 @value

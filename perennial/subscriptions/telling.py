@@ -290,11 +290,21 @@ def _remember(line: Line, tellings: list[Telling], now: datetime) -> Line:
                 reversals=one.told.reversals + _is_reversed(one),
                 billing_issue=one.told.billing_issue or one.purchase.transaction in billing,
                 refunds=tuple(_refund_told(refund) for refund in one.purchase.refunds),
+                quietly=one.told.quietly,
             ),
         )
         for one in line.held
     )
     return replace(line, held=held, told=_remember_standing(line))
+
+
+def hush(line: Line, tellings: list[Telling]) -> tuple[Line, list[Telling]]:
+    """What `tell` returned, where it comes by an import: what that brought stays untold for good. What the world has heard of goes on being told."""
+    brought = {one.held.purchase.transaction for one in tellings if not one.held.told.purchased}
+    into_brought = {fact_key("at", transaction) for transaction in brought}
+    told = [one for one in tellings if one.held.told.purchased and not one.held.told.quietly and one.key not in into_brought]
+    held = tuple(replace(one, told=replace(one.told, quietly=True)) if one.purchase.transaction in brought else one for one in line.held)
+    return replace(line, held=held), told
 
 
 def _refund_told(refund: Refund) -> str:

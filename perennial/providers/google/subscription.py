@@ -244,7 +244,7 @@ def _paid_until(answer: Answer, expiry: datetime, known_end: datetime | None, *,
         return known_end or expiry
     if state in RUNNING:
         return expiry
-    if False:
+    if state == IN_GRACE:
         return known_end or min(expiry, answer.as_of)  # the charge for what follows has failed, so the period is over
     return min(known_end, expiry) if known_end is not None else expiry
 
