@@ -196,7 +196,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         name="an-expiry-is-told-once",
-        sentence="A period told to be over has its EXPIRATION: one, and one more for each time that a refund was taken back; if quiet, none or these.",
+        sentence="A period told to be over has its EXPIRATION: one, and one more for each time a refund was taken back. If it moved in, or none.",
         query="""
             SELECT h.store || ' ' || h.transaction AS key FROM (
               SELECT l.project_id, l.store, l.environment, h.transaction, sum(h.told_expired::integer) AS told, sum(h.told_reversals) AS reversed,

@@ -82,10 +82,10 @@ def v2_error(
     type = type or _V2_TYPE.get(status, "invalid_request")
     body: dict[str, Any] = {
         "object": "error",
-        "type": name,
+        "type": type,
         "message": message,
         "retryable": status in (423, 429, 503),
-        "doc_url": f"/docs/errors#{name}",
+        "doc_url": f"/docs/errors#{type}",
     }
     if param is not None:
         body["param"] = param

@@ -1,6 +1,6 @@
 """Who customers are: app user ids, aliases, merges, attributes, when they were last seen."""
 
-from perennial.customers.actions import add_alias, block, ensure, ensure_named, forget, get, join, set_attributes, unblock
+from perennial.customers.actions import add_alias, block, bring_in, ensure, ensure_named, forget, get, join, set_attributes, unblock
 from perennial.customers.db import (
     aliases,
     blocked,
@@ -31,6 +31,7 @@ __all__ = [
     "block",
     "blocked",
     "blocked_among",
+    "bring_in",
     "bump",
     "clear_offering_override",
     "ensure",

@@ -7,8 +7,18 @@ from perennial import catalog, events
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.ids import CustomerId, anonymous_app_user_id
+from perennial.base.value import replace
 from perennial.customers import db, rules
-from perennial.customers.model import Attribute, Customer, CustomerBlocked, CustomerMissing, Forgotten, check_app_user_id
+from perennial.customers.model import (
+    Arrivals,
+    Attribute,
+    Customer,
+    CustomerBlocked,
+    CustomerMissing,
+    Forgotten,
+    Newcomer,
+    check_app_user_id,
+)
 from perennial.customers.rules import AttributeProblem
 
 MOST_BLOCKED = 1000
@@ -44,6 +54,64 @@ async def ensure_named(tx: Tx, named: Mapping[str, datetime]) -> dict[str, Custo
     called = {one: anonymous_app_user_id(f"{tx.project_id}|blocked|{one}") if one in blocked else one for one in missing if one not in gone}
     ids, _ = await ensure(tx, list(called.values()))
     return known | gone | {one: ids[called[one]] for one in called}
+
+
+async def bring_in(tx: Tx, newcomers: Sequence[Newcomer]) -> Arrivals:
+    """Customers as another system knew them, with their ids, attributes and since when. What we know already stays, and is added to.
+
+    Nobody comes back who was deleted or is blocked here: what they bought is of who stands for them, and their ids and attributes stay away.
+    An id that leads to another customer here is left to them, and both are named in `doubles`.
+    """
+    found = await db.find(tx, sorted({name for one in newcomers for name in _ids_of(one)}))
+    known = {one.app_user_id: found[name] for one in newcomers for name in reversed(_ids_of(one)) if name in found}
+    made = await ensure_named(tx, {one.app_user_id: one.bought_at for one in newcomers if one.app_user_id not in known})
+    ids = {**made, **known}
+    await db.lock(tx, list(ids.values()))
+    people = await db.load(tx, list(ids.values()))
+    present = [one for one in newcomers if _is_here(people[ids[one.app_user_id]], one)]
+    await _add_ids(tx, present, ids, found)
+    await db.save_arrivals(tx, {ids[one.app_user_id]: one for one in present})
+    await _add_attributes(tx, present, ids, people)
+    doubles = {(ids[one.app_user_id], found[name]) for one in present for name in _ids_of(one) if name in found}
+    return Arrivals(
+        customer_ids=ids,
+        doubles=tuple(sorted((one, other) for one, other in doubles if one != other)),
+        new=sum(people[customer_id].version == 1 for customer_id in set(made.values())),
+    )
+
+
+def _ids_of(newcomer: Newcomer) -> tuple[str, ...]:
+    return (newcomer.app_user_id, *newcomer.aliases)
+
+
+def _is_here(customer: Customer, newcomer: Newcomer) -> bool:
+    """False for who only stands for somebody who is blocked or gone."""
+    return customer.deleted_at is None and any(name in customer.aliases for name in _ids_of(newcomer))
+
+
+async def _add_ids(tx: Tx, newcomers: Sequence[Newcomer], ids: Mapping[str, CustomerId], found: Mapping[str, CustomerId]) -> None:
+    wanted = {name: ids[one.app_user_id] for one in newcomers for name in _ids_of(one) if name not in found}
+    if not wanted:
+        return
+    away = {*await db.pseudonyms(tx, sorted(wanted)), *await db.blocked_among(tx, sorted(wanted))}
+    await db.add_aliases(tx, {name: customer_id for name, customer_id in wanted.items() if name not in away})
+    if known := sorted({customer_id for customer_id in wanted.values() if customer_id in found.values()}):
+        await db.bump(tx, dict.fromkeys(known, 0))
+
+
+async def _add_attributes(tx: Tx, newcomers: Sequence[Newcomer], ids: Mapping[str, CustomerId], people: Mapping[CustomerId, Customer]) -> None:
+    good = {}
+    for one in newcomers:
+        if one.attributes:
+            customer_id = ids[one.app_user_id]
+            held = people[customer_id].attributes
+            bounded = {name: replace(sent, updated_at=rules.at_latest(sent.updated_at, tx.now)) for name, sent in one.attributes.items()}
+            kept, _ = rules.check_attributes(bounded, held)
+            if news := {name: attribute for name, attribute in kept.items() if held.get(name) != attribute}:
+                good[customer_id] = news
+    if good:
+        await db.save_attributes_of(tx, good)
+        await db.bump(tx, dict.fromkeys(sorted(good), 0))
 
 
 async def get(tx: Tx, app_user_id: str, *, param: str = "customer_id") -> Customer:

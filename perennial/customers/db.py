@@ -6,7 +6,7 @@ from datetime import datetime
 from perennial.base.db import Row, Tx
 from perennial.base.ids import CustomerId
 from perennial.base.time import from_ms
-from perennial.customers.model import SEEN_LATELY, Attribute, Blocked, Customer, Sighting
+from perennial.customers.model import SEEN_LATELY, Attribute, Blocked, Customer, Newcomer, Sighting
 
 MOST_WITH_ONE_EMAIL = 10_000
 
@@ -107,11 +107,12 @@ async def bump(tx: Tx, tellings: Mapping[CustomerId, int]) -> dict[CustomerId, i
     ids = sorted(tellings)
     rows = await tx.fetch(
         """
-        UPDATE customer c SET version = c.version + 1, event_sequence = c.event_sequence + new.events
+        UPDATE customer c SET version = c.version + 1, event_sequence = c.event_sequence + new.events, changed_at = %(now)s
         FROM unnest(%(ids)s::text[], %(events)s::bigint[]) AS new (customer_id, events)
         WHERE c.customer_id = new.customer_id
         RETURNING c.customer_id, c.event_sequence - new.events AS before
         """,
+        now=tx.now,
         ids=ids,
         events=[tellings[customer] for customer in ids],
     )
@@ -161,21 +162,61 @@ async def move_aliases(tx: Tx, source: CustomerId, target: CustomerId) -> None:
 
 
 async def save_attributes(tx: Tx, customer_id: CustomerId, attributes: Mapping[str, Attribute]) -> None:
-    names = sorted(attributes)
+    await save_attributes_of(tx, {customer_id: attributes})
+
+
+async def save_attributes_of(tx: Tx, attributes: Mapping[CustomerId, Mapping[str, Attribute]]) -> None:
+    rows = [(customer_id, name, attributes[customer_id][name]) for customer_id in sorted(attributes) for name in sorted(attributes[customer_id])]
     await tx.execute(
         """
         INSERT INTO attribute (project_id, customer_id, name, value, updated_at)
-        SELECT %(project_id)s, %(customer_id)s, name, value, updated_at
-        FROM unnest(%(names)s::text[], %(texts)s::text[], %(updated)s::timestamptz[]) AS new (name, value, updated_at)
+        SELECT %(project_id)s, customer_id, name, value, updated_at
+        FROM unnest(%(customers)s::text[], %(names)s::text[], %(texts)s::text[], %(updated)s::timestamptz[])
+          AS new (customer_id, name, value, updated_at)
         ON CONFLICT (project_id, customer_id, name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
         WHERE attribute.updated_at < excluded.updated_at
           OR (attribute.updated_at = excluded.updated_at AND excluded.value IS DISTINCT FROM attribute.value)
         """,
         project_id=tx.project_id,
-        customer_id=customer_id,
-        names=names,
-        texts=[attributes[name].value for name in names],
-        updated=[attributes[name].updated_at for name in names],
+        customers=[customer_id for customer_id, _, _ in rows],
+        names=[name for _, name, _ in rows],
+        texts=[attribute.value for _, _, attribute in rows],
+        updated=[attribute.updated_at for _, _, attribute in rows],
+    )
+
+
+async def add_aliases(tx: Tx, aliases: Mapping[str, CustomerId]) -> None:
+    """Ids that nobody has, each to its customer."""
+    ids = sorted(aliases)
+    await tx.execute(
+        """
+        INSERT INTO alias (project_id, app_user_id, customer_id, created_at)
+        SELECT %(project_id)s, app_user_id, customer_id, %(now)s FROM unnest(%(ids)s::text[], %(customers)s::text[]) AS new (app_user_id, customer_id)
+        ON CONFLICT DO NOTHING
+        """,
+        project_id=tx.project_id,
+        now=tx.now,
+        ids=ids,
+        customers=[aliases[one] for one in ids],
+    )
+
+
+async def save_arrivals(tx: Tx, arrivals: Mapping[CustomerId, Newcomer]) -> None:
+    """Since when another system has known them, and by which first id: the earlier word of the two counts. All of them must be held."""
+    ids = [customer_id for customer_id in sorted(arrivals) if arrivals[customer_id].first_seen_at is not None]
+    await tx.execute(
+        """
+        UPDATE customer c SET first_seen_at = new.first_seen_at, original_app_user_id = new.app_user_id,
+          last_seen_country = coalesce(c.last_seen_country, new.country)
+        FROM unnest(%(ids)s::text[], %(names)s::text[], %(first_seen)s::timestamptz[], %(countries)s::text[])
+          AS new (customer_id, app_user_id, first_seen_at, country)
+        WHERE c.project_id = %(project_id)s AND c.customer_id = new.customer_id AND new.first_seen_at < c.first_seen_at
+        """,
+        project_id=tx.project_id,
+        ids=ids,
+        names=[arrivals[one].app_user_id for one in ids],
+        first_seen=[arrivals[one].first_seen_at for one in ids],
+        countries=[arrivals[one].country for one in ids],
     )
 
 
@@ -337,7 +378,7 @@ async def forget(tx: Tx, customer_ids: Sequence[CustomerId], customer_id: Custom
     await tx.execute(
         """
         UPDATE customer SET original_app_user_id = %(pseudonym)s, last_seen_at = NULL, last_seen_platform = NULL, last_seen_platform_version = NULL,
-          last_seen_app_version = NULL, last_seen_country = NULL, deleted_at = %(now)s, version = version + 1
+          last_seen_app_version = NULL, last_seen_country = NULL, deleted_at = %(now)s, changed_at = %(now)s, version = version + 1
         WHERE customer_id = ANY (%(ids)s::text[])
         """,
         ids=ids,

@@ -1,11 +1,14 @@
 """Who customers are: one person, the app user ids that lead to them, and what the app noted about them."""
 
 import re
+from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime, timedelta
 from string import hexdigits
 
 from perennial.base.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from perennial.base.ids import CustomerId
+from perennial.base.time import EPOCH
 from perennial.base.value import value
 
 MAX_APP_USER_ID = 100
@@ -78,6 +81,27 @@ class Sighting:
     platform_version: str | None = None
     app_version: str | None = None
     country: str | None = None
+
+
+@value
+class Newcomer:
+    """A customer as another system knew them. `bought_at` is the newest thing they bought, as far as it is told."""
+
+    app_user_id: str
+    aliases: tuple[str, ...] = ()
+    first_seen_at: datetime | None = None
+    bought_at: datetime = EPOCH
+    country: str | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
+@value
+class Arrivals:
+    """Who newcomers are here, by the id they came with; whose ids led to two customers, who may be one; and how many are new."""
+
+    customer_ids: Mapping[str, CustomerId]
+    doubles: tuple[tuple[CustomerId, CustomerId], ...]
+    new: int
 
 
 @value

@@ -41,7 +41,7 @@ class TestStore:
             raise Invalid("a Test Store token looks like test_1700000000000_...; the SDK makes it", param="fetch_token")
         if posted.line is not None:
             return Reading(statements=(_statement(token, (), ()),))
-        if len(posted.products) != 1:
+        if len(posted.product_ids) != 1 or len(posted.products) != 1:
             raise Invalid("the Test Store needs exactly one product of the app's catalog; check product_id and its spelling", param="product_id")
         return Reading(statements=(_statement(token, (_first(token, posted.products[0], now),), ()),))
 

@@ -244,7 +244,8 @@ async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
           presented_offering = excluded.presented_offering, told_purchased = excluded.told_purchased,
           told_expires_at = excluded.told_expires_at, told_revoked_at = excluded.told_revoked_at, told_expired = excluded.told_expired,
           told_reversals = excluded.told_reversals, told_billing_issue = excluded.told_billing_issue,
-          told_refunds = excluded.told_refunds, told_quietly = excluded.told_quietly, booked_gross = excluded.booked_gross, booked_tax = excluded.booked_tax,
+          told_refunds = excluded.told_refunds, told_quietly = excluded.told_quietly,
+          booked_gross = excluded.booked_gross, booked_tax = excluded.booked_tax,
           booked_commission = excluded.booked_commission, booked_refunded = excluded.booked_refunded,
           booked_currency = excluded.booked_currency, booked_postings = excluded.booked_postings
         """,

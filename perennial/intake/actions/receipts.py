@@ -7,8 +7,9 @@ from perennial.base.ids import AppId, CustomerId, ProjectId
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
 from perennial.base.value import value
+from perennial.catalog.model import Product
 from perennial.intake import db
-from perennial.intake.actions.asking import Providers, follow
+from perennial.intake.actions.asking import MOST_PRODUCTS, Providers, follow
 from perennial.intake.model import ENVIRONMENTS, STORE_USER, Posted, Reading, StoreApp
 from perennial.subscriptions import Said
 
@@ -42,7 +43,7 @@ async def read_receipt(database: Database, vault: Vault, providers: Providers, p
 
 
 async def _posted(tx: Tx, app: StoreApp, receipt: Receipt) -> Posted:
-    products = await catalog.find_products(tx, [(app.app_id, product) for product in receipt.product_ids])
+    products = await _products(tx, app, receipt)
     known = await subscriptions.find(tx, [(app.store, environment, receipt.token) for environment in ENVIRONMENTS])
     return Posted(
         token=receipt.token,
@@ -50,9 +51,16 @@ async def _posted(tx: Tx, app: StoreApp, receipt: Receipt) -> Posted:
         store_user_id=receipt.store_user_id,
         price=receipt.price,
         is_restore=receipt.is_restore,
-        products=tuple(products.values()),
+        products=products,
         line=known[0] if known else None,
     )
+
+
+async def _products(tx: Tx, app: StoreApp, receipt: Receipt) -> tuple[Product, ...]:
+    """Those that were posted; where none was, the store's answer may be about any of the app's."""
+    if receipt.product_ids:
+        return tuple((await catalog.find_products(tx, [(app.app_id, product) for product in receipt.product_ids])).values())
+    return tuple(await catalog.get_products(tx, app_id=app.app_id, limit=MOST_PRODUCTS))
 
 
 async def record_receipt(tx: Tx, vault: Vault, providers: Providers, app_id: AppId, receipt: Receipt, reading: Reading, buyer: CustomerId) -> None:

@@ -186,7 +186,8 @@ class PlayStore:
         try:
             return await self._api.product(app, token, now)
         except NotKnown:
-            sku = hint.removeprefix(f"{read.PRODUCT} ") if hint.startswith(f"{read.PRODUCT} ") else next(iter(posted.product_ids), None)
+            named = [line.removeprefix(f"{read.PRODUCT} ") for line in hint.split("\n") if line.startswith(f"{read.PRODUCT} ")]
+            sku = named[0] if named else next(iter(posted.product_ids), None)
             if sku is None:
                 raise
             return second_version(await self._api.product_v1(app, sku, token, now), sku)
@@ -256,7 +257,7 @@ def _is_likely_one_time(posted: Posted, hint: str) -> bool:
     if posted.line is not None and posted.line.held:
         return posted.line.held[-1].purchase.kind != "subscription"
     if hint:
-        return hint.startswith(read.PRODUCT)
+        return any(line.startswith(read.PRODUCT) for line in hint.split("\n"))
     return bool(posted.products) and all(product.type != "subscription" for product in posted.products)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from perennial.base.value import value
 from perennial.catalog.model import Product
-from perennial.providers.google.orders import PAID, Charge, charge, country, given_back, refunds_without_order, voided_of
+from perennial.providers.google.orders import PAID, Charge, Voided, charge, country, given_back, refunds_without_order, voided_of
 from perennial.providers.google.payload import Order, ProductItem, ProductPurchase, moment_or_none
 from perennial.subscriptions.model import Environment, Kind, Line, Purchase, Refund, Statement
 
@@ -62,7 +62,7 @@ def _one_time(answer: ProductAnswer, item: ProductItem, line: Line | None) -> Pu
     purchase, details = answer.purchase, item.product_offer_details
     held = line.held[0].purchase if line is not None and line.held else None
     paid = _product_charge(answer, item)
-    refunds = paid.refunds if paid is not None else refunds_without_order(held, voided_of(answer.hint))
+    refunds = paid.refunds if paid is not None else refunds_without_order(held, _voided(answer, held))
     completed = moment_or_none(purchase.purchase_completion_time, "purchaseCompletionTime")
     bought = Purchase(
         transaction=held.transaction if held is not None else purchase.order_id or answer.token,  # promotions have no order
@@ -93,8 +93,13 @@ def _taken_back_at(answer: ProductAnswer, held: Purchase | None, refunds: Sequen
     """Google does not say when: with the money, else when it was voided, else when we first hear of it."""
     if held is not None and held.revocation is not None:
         return held.revocation.at
-    voided = voided_of(answer.hint)
+    voided = _voided(answer, held)
     return max((refund.at for refund in refunds), default=voided.at if voided is not None else answer.as_of)
+
+
+def _voided(answer: ProductAnswer, held: Purchase | None) -> Voided | None:
+    voided = voided_of(answer.hint)
+    return voided.get(answer.purchase.order_id or "") or (voided.get(held.transaction) if held is not None else None)
 
 
 def _product_kind(answer: ProductAnswer, item: ProductItem) -> Kind:

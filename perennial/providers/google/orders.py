@@ -63,14 +63,17 @@ def voided_hint(order_id: str, at: datetime, *, is_full: bool) -> str:
     return f"voided {order_id} {to_ms(at)} {'full' if is_full else 'part'}"
 
 
-def voided_of(hint: str) -> Voided | None:
-    word, *parts = hint.split(" ")
-    if word != "voided" or len(parts) != 3:
-        return None
-    return Voided(order_id=parts[0], at=millis(parts[1], "voidedTimeMillis"), is_full=parts[2] == "full")
+def voided_of(hint: str) -> dict[str, Voided]:
+    """By order, of all that made us ask."""
+    told = [line.split(" ") for line in hint.split("\n")]
+    return {
+        parts[1]: Voided(order_id=parts[1], at=millis(parts[2], "voidedTimeMillis"), is_full=parts[3] == "full")
+        for parts in told
+        if parts[0] == "voided" and len(parts) == 4
+    }
 
 
-def charge(order: Order, part: OrderItem, voided: Voided | None) -> Charge:
+def charge(order: Order, part: OrderItem, voided: Mapping[str, Voided]) -> Charge:
     """Raises `Invalid` for a moment or an amount that is none."""
     assert order.order_id, "an order without an id is not looked up"
     details = part.subscription_details or SubscriptionDetails()
@@ -88,7 +91,7 @@ def charge(order: Order, part: OrderItem, voided: Voided | None) -> Charge:
         phase=_phase(details, price),
         offer=details.offer_id,
         country=country(order.buyer_address.buyer_country) if order.buyer_address is not None else None,
-        refunds=_refunds(order, price, voided if voided is not None and voided.order_id == order.order_id else None),
+        refunds=_refunds(order, price, voided.get(order.order_id)),
     )
 
 

@@ -2,7 +2,7 @@
 
 A notification is a hint and states nothing itself: the answer counts (`subscription`, `one_time`). Every question's subject is the bare purchase
 token, so that what we hold of its line is beside the answer. Its hint says what made us ask: the number of a subscription notification's type,
-`product SKU`, or `voided ORDER MILLISECONDS full|part`. Hints may get lost where questions meet; only a scheduled pause is then heard of later.
+`product SKU`, or `voided ORDER MILLISECONDS full|part`; a line each where several messages put the same question.
 """
 
 from datetime import datetime, timedelta
@@ -90,8 +90,7 @@ def known_orders(subscription: Subscription, line: Line | None, hint: str) -> li
     """Orders Google surely has: those it just named, the newest we hold, the one it voided."""
     named = [item.latest_successful_order_id for item in subscription.line_items if item.latest_successful_order_id]
     held = [one.purchase.transaction for one in line.held[-MOST_ORDERS_AGAIN:]] if line is not None else []
-    voided = voided_of(hint)
-    return list(dict.fromkeys([*named, *held, *([voided.order_id] if voided is not None else [])]))
+    return list(dict.fromkeys([*named, *held, *voided_of(hint)]))
 
 
 def missed_orders(subscription: Subscription, line: Line | None) -> list[str]:

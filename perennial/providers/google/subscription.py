@@ -51,8 +51,12 @@ class Answer:
     as_of: datetime
     orders: Mapping[str, Order]
     line: Line | None = None
-    hint: str = ""
+    hint: str = ""  # all that made us ask, a line each
     earlier: tuple[Link, ...] = ()  # newest first; walked where the token is new to us
+
+    @property
+    def hints(self) -> list[str]:
+        return self.hint.split("\n")
 
 
 def environment_of(subscription: Subscription) -> Environment:
@@ -213,8 +217,11 @@ def _present(answer: Answer, item: SubscriptionItem, order_id: str, charges: Seq
     held, paid = _held(answer, order_id), next((one for one in charges if one.order_id == order_id), None)
     subscription, expiry = answer.subscription, moment(item.expiry_time, "expiryTime")
     known_end = held.expires_at if held is not None else paid.ends_at if paid is not None else None
-    refunds = paid.refunds if paid is not None else refunds_without_order(held, voided_of(answer.hint))
-    taken_at = None if is_replaced else _taken_at(answer, expiry, known_end, paid, held)
+    refunds = paid.refunds if paid is not None else refunds_without_order(held, voided_of(answer.hint).get(order_id))
+    if held is not None and held.revocation is not None and (is_replaced or subscription.subscription_state == EXPIRED):
+        taken_at: datetime | None = held.revocation.at  # what was taken back stays so, whichever token's end we hear of
+    else:
+        taken_at = None if is_replaced else _taken_at(answer, expiry, known_end, paid)
     ends_at = known_end or expiry if taken_at is not None else _paid_until(answer, expiry, known_end, is_replaced=is_replaced)
     bought = _purchase(answer, order_id, _product(item), paid, held, ends_at=ends_at, item=item)
     bought = replace(bought, is_superseded=is_replaced, country=bought.country or country(subscription.region_code))
@@ -249,15 +256,13 @@ def _paid_until(answer: Answer, expiry: datetime, known_end: datetime | None, *,
     return min(known_end, expiry) if known_end is not None else expiry
 
 
-def _taken_at(answer: Answer, expiry: datetime, known_end: datetime | None, paid: Charge | None, held: Purchase | None) -> datetime | None:
+def _taken_at(answer: Answer, expiry: datetime, known_end: datetime | None, paid: Charge | None) -> datetime | None:
     """When access was taken back before what was paid for was over; None where it was not."""
     if answer.subscription.subscription_state != EXPIRED:
         return None
-    if held is not None and held.revocation is not None:
-        return held.revocation.at
     if known_end is None:
-        return expiry if answer.hint == REVOKED else None
-    is_said = answer.hint == REVOKED or (paid is not None and bool(paid.refunds))
+        return expiry if REVOKED in answer.hints else None
+    is_said = REVOKED in answer.hints or (paid is not None and bool(paid.refunds))
     paid_end = paid.ends_at if paid is not None and paid.ends_at is not None else known_end
     end = known_end if is_said else min(known_end, paid_end)  # what ran on beyond the paid end (a day's leniency) may also just end
     return expiry if expiry < end - _SAME_MOMENT else None
@@ -435,7 +440,7 @@ def _pause(answer: Answer, present: Purchase) -> Literal["scheduled", "in_force"
         return None
     last = answer.line.renewals[-1] if answer.line is not None and answer.line.renewals else None
     is_still = last is not None and last.pause == "scheduled" and last.transaction == present.transaction
-    return "scheduled" if answer.hint == PAUSE_SCHEDULE_CHANGED or is_still else None
+    return "scheduled" if PAUSE_SCHEDULE_CHANGED in answer.hints or is_still else None
 
 
 def _next_product(subscription: Subscription, item: SubscriptionItem) -> str | None:
