@@ -16,7 +16,7 @@ CREATE TRIGGER forget_document AFTER UPDATE OF version ON customer
 ALTER TABLE customer SET (fillfactor = 80);
 
 -- Many readers at once, each behind their own key: `key_of` says which of `hashes` each has. One row for every key that is known
--- (place = minus its number: project, kind, clock), then one for every reader whose customer is known (document: when it ends, and its body).
+-- (place = minus its number: project, kind or null where it may not read customers, clock), then one for every reader whose customer is known (document: when it ends, and its body).
 DROP FUNCTION read_customers(bytea[], text[]);
 CREATE FUNCTION read_customers(hashes bytea[], key_of integer[], app_user_ids text[])
 RETURNS TABLE (place bigint, id text, kind text, moment timestamptz, started_at timestamptz, body bytea)
@@ -25,7 +25,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
   RETURN QUERY
     WITH known AS MATERIALIZED (
-      SELECT h.number, k.project_id, k.kind, p.clock_at, p.clock_started_at, p.catalog_version
+      SELECT h.number, k.project_id, CASE WHEN k.reads_customers THEN k.kind END AS kind, p.clock_at, p.clock_started_at, p.catalog_version
       FROM unnest(hashes) WITH ORDINALITY AS h (hash, number)
       JOIN api_key k ON k.hash = h.hash AND k.revoked_at IS NULL
       JOIN project p ON p.project_id = k.project_id)

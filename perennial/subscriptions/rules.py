@@ -132,7 +132,8 @@ def natural_end(line: Line, held: Held) -> datetime:
         return min(end, taken_over)
     if grace := grace_until(line, held):
         ended = [max(renewal.as_of, end) for renewal in renewals_of(line, held) if renewal.ended and renewal.as_of < grace]
-        end = max(end, min([grace, *ended]))
+        renewed = [later.purchase.purchased_at for later in line.held if later.purchase.purchased_at > held.purchase.purchased_at]
+        end = max(end, min([grace, *ended, *renewed]))  # what was paid in the end needs no grace: its successor decides
     return end
 
 

@@ -24,7 +24,7 @@ from perennial.api.v1 import documents
 from perennial.api.v1.customer_info import opening
 from perennial.app import App
 from perennial.base.coalesce import Coalescer
-from perennial.base.errors import Invalid, PerennialError, Unauthorized
+from perennial.base.errors import Forbidden, Invalid, PerennialError, Unauthorized
 from perennial.base.ids import CustomerId, ProjectId
 from perennial.base.secrets import hash_key
 from perennial.base.time import to_ms
@@ -54,6 +54,7 @@ class Key(NamedTuple):
     project_id: ProjectId
     is_secret: bool
     now: datetime
+    may_read: bool
 
 
 class Missed(NamedTuple):
@@ -132,15 +133,15 @@ class CustomerRead:
             place, known_id, kind, moment, started_at, body = row.values()
             if place < 0:
                 now = wall if moment is None else _project_now(moment, started_at, wall)
-                keys[-place] = Key(known_id, kind == "secret", now)
+                keys[-place] = Key(known_id, kind == "secret", now, kind is not None)
             else:
                 key = keys[key_of[place - 1]]
-                if key.now < moment:
+                if key.now < moment and key.may_read:
                     results[place - 1] = Found(key.project_id, known_id, body, key.now, False, key.is_secret)
         for place, result in enumerate(results):
             if result is _PLACE:
                 known = keys.get(key_of[place])
-                results[place] = _unknown_key() if known is None else Missed(known.project_id, asked[place][1], known.is_secret)
+                results[place] = _missed(known, asked[place][1])
         return results
 
     async def _render_batch(self, missed: Sequence[Missed]) -> list[Found | Exception]:
@@ -184,6 +185,14 @@ def signed_of(raw_path: bytes, headers: dict[bytes, bytes], request_time: bytes,
 
 
 _PLACE = Exception("filled by its row, where it has one")
+
+
+def _missed(key: Key | None, app_user_id: str) -> Missed | Exception:
+    if key is None:
+        return _unknown_key()
+    if not key.may_read:
+        return Forbidden("this key may not read customers; it lacks customer_information:customers:read", code=7225)
+    return Missed(key.project_id, app_user_id, key.is_secret)
 
 
 def _unknown_key() -> Unauthorized:

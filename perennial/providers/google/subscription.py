@@ -180,10 +180,14 @@ def _one_part_each(answer: Answer, item: SubscriptionItem, charges: Sequence[Cha
 
 
 def _paid_order(answer: Answer, item: SubscriptionItem, charges: Sequence[Charge]) -> str:
-    """The order whose period runs: the item's latest, or the one before it that an order of nothing let go on."""
-    latest = next((one for one in charges if one.order_id == item.latest_successful_order_id), None)
-    before = _before(answer, latest, charges) if latest is not None and _gave_back_renewal(answer, latest, charges) else None
-    return before[0] if before is not None else _order_of(item)
+    """The order whose period runs: the item's latest, or the newest before it that was more than an order of nothing."""
+    by_id = {one.order_id: one for one in charges}
+    order_id = _order_of(item)
+    while order_id in by_id and _gave_back_renewal(answer, by_id[order_id], charges):
+        before = _before(answer, by_id[order_id], charges)
+        assert before is not None, "only a period that ran can go on"
+        order_id = before[0]
+    return order_id
 
 
 def _gave_back_renewal(answer: Answer, one: Charge, charges: Sequence[Charge]) -> bool:

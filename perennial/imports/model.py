@@ -1,0 +1,150 @@
+"""What another system tells of its customers' purchases, and what became of it here."""
+
+from collections.abc import Mapping
+from dataclasses import field
+from datetime import datetime
+from typing import Literal
+
+from perennial.base.ids import AppId
+from perennial.base.money import Money
+from perennial.base.value import value
+from perennial.customers.model import Attribute
+from perennial.subscriptions.model import Environment, Offer, Ownership, PeriodType, Statement, Store
+
+Source = Literal["export", "rows", "api", "receipts"]
+
+
+@value
+class Place:
+    """Where a row stands, for people: its file and line, or the customer it was asked for."""
+
+    name: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.line}"
+
+
+@value
+class Row:
+    """One period of a subscription, or one purchase, as a table of another system has it."""
+
+    place: Place
+    app_user_id: str
+    store: Store
+    environment: Environment
+    line: str  # the store's key of the subscription: its first transaction
+    transaction: str
+    product: str
+    purchased_at: datetime
+    aliases: tuple[str, ...] = ()
+    first_seen_at: datetime | None = None
+    seen_country: str | None = None  # where the customer is thought to be; `country` is the store's
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    expires_at: datetime | None = None
+    access_ends_at: datetime | None = None  # with grace and refunds, where it is told
+    updated_at: datetime | None = None
+    is_renewable: bool = True
+    number: int = 1  # 1 for the line's first period
+    period_type: PeriodType = "normal"
+    ownership: Ownership = "purchased"
+    price: Money | None = None
+    refunded: Money | None = None  # of `price`; with `refunded_at` and without this: all of it
+    tax: Money | None = None
+    commission: Money | None = None
+    refunded_at: datetime | None = None
+    unsubscribed_at: datetime | None = None
+    billing_issue_at: datetime | None = None
+    grace_until: datetime | None = None
+    resumes_at: datetime | None = None
+    offer: Offer | None = None
+    country: str | None = None
+    presented_offering: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.store, self.environment, self.line)
+
+
+@value
+class Refused:
+    """A row that is not imported, and why. The others are."""
+
+    place: Place
+    reason: str
+
+
+@value
+class Person:
+    """Who bought: by their first id."""
+
+    app_user_id: str
+    aliases: tuple[str, ...] = ()
+    first_seen_at: datetime | None = None
+    country: str | None = None
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+
+
+@value
+class Told:
+    """What another system tells of one line, ready to be recorded."""
+
+    place: Place  # of its first row
+    app_user_id: str
+    app_id: AppId | None
+    statement: Statement
+    offerings: Mapping[str, str] = field(default_factory=dict)  # by transaction: where it was presented
+    is_open: bool = False  # it ended lately, or its source is old: its store should be asked
+    rows: int = 1
+
+
+@value
+class Batch:
+    """So much as goes into one transaction. `reached` is where to go on after it."""
+
+    people: tuple[Person, ...]
+    told: tuple[Told, ...]
+    refused: tuple[Refused, ...]
+    rows: int
+    reached: str
+
+
+@value
+class Import:
+    """How far an import got. Without `finished_at` it goes on there."""
+
+    import_id: str
+    source: Source
+    name: str
+    fingerprint: str
+    started_at: datetime
+    reached: str = ""
+    rows: int = 0
+    refused: int = 0
+    customers: int = 0  # new ones
+    lines: int = 0  # new ones
+    finished_at: datetime | None = None
+
+
+Change = Literal["refused", "new customer", "new line", "changed end", "gained", "lost", "unknown product", "two customers"]
+
+
+@value
+class Finding:
+    """A line of the report: what an import does, would do, or would not."""
+
+    change: Change
+    subject: str
+    detail: str = ""
+    place: Place | None = None
+
+
+@value
+class Outcome:
+    """What one batch did."""
+
+    findings: tuple[Finding, ...]
+    rows: int
+    refused: int
+    customers: int
+    lines: int
