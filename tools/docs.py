@@ -12,7 +12,7 @@ from typing import Any
 from litestar import Litestar
 from typer.main import get_command
 
-from perennial.api import hooks, operating, v1, v2
+from perennial.api import hooks, oauth, operating, v1, v2
 from perennial.cli import app as cli
 from perennial.server import OPENAPI
 
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def make_reference() -> str:
-    router = Litestar(route_handlers=[operating.router, v1.router, v2.router, hooks.router], openapi_config=OPENAPI)
+    router = Litestar(route_handlers=[operating.router, v1.router, v2.router, hooks.router, oauth.router], openapi_config=OPENAPI)
     document = router.openapi_schema.to_schema()
     lines = [
         "# API reference",

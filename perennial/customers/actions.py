@@ -76,7 +76,7 @@ async def bring_in(tx: Tx, newcomers: Sequence[Newcomer]) -> Arrivals:
     return Arrivals(
         customer_ids=ids,
         doubles=tuple(sorted((one, other) for one, other in doubles if one != other)),
-        new=sum(people[customer_id].version == 1 for customer_id in set(made.values())),
+        new=tuple(sorted(name for name, customer_id in made.items() if people[customer_id].first_seen_at == tx.now)),
     )
 
 

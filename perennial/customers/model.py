@@ -97,11 +97,11 @@ class Newcomer:
 
 @value
 class Arrivals:
-    """Who newcomers are here, by the id they came with; whose ids led to two customers, who may be one; and how many are new."""
+    """Who newcomers are here, by the id they came with; whose ids led to two customers, who may be one; and which are new to us."""
 
     customer_ids: Mapping[str, CustomerId]
     doubles: tuple[tuple[CustomerId, CustomerId], ...]
-    new: int
+    new: tuple[str, ...]
 
 
 @value

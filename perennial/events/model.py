@@ -1,5 +1,6 @@
 """Events, the endpoints that hear of them, and each event's way there."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -45,11 +46,18 @@ EVENT_TYPES = (
 # Where an event stands in its project's log: (recorded_at, sequence, event_id). Opaque to callers, who hand it back to read on.
 Place: TypeAlias = tuple[datetime, int, str]
 
-DeliveryState = Literal["waiting", "retrying", "delivered", "parked"]
+DeliveryState = Literal["waiting", "retrying", "delivered", "skipped", "parked"]
+
+# What an attempt came to, where whoever made it knows its receiver: `refused` is for good, `skipped` had nothing to send.
+Verdict = Literal["delivered", "failed", "refused", "skipped"]
 
 
 class EndpointMissing(NotFound):
     """No such webhook integration."""
+
+
+class IntegrationMissing(NotFound):
+    """No such integration."""
 
 
 @value
@@ -75,6 +83,7 @@ class Delivery:
     attempts: int
     wake_at: datetime | None = None
     delivered_at: datetime | None = None
+    skipped_at: datetime | None = None
     parked_at: datetime | None = None
     last_status: int | None = None
     last_error: str | None = None
@@ -83,6 +92,8 @@ class Delivery:
     def state(self) -> DeliveryState:
         if self.delivered_at is not None:
             return "delivered"
+        if self.skipped_at is not None:
+            return "skipped"
         if self.parked_at is not None:
             return "parked"
         return "retrying" if self.attempts else "waiting"
@@ -130,12 +141,59 @@ class Endpoint:
 
 
 @value
-class Route:
-    """Where an endpoint's deliveries go. Its secrets are still sealed."""
+class Integration:
+    """An endpoint of another kind than a webhook: an analytics tool, a chat, a bucket. The same filters, order, retries and health.
+
+    `settings` are plain, in the receiver's own words; of its secrets only the names are shown. Where `gather_for` is set, events wait for
+    the end of such a span and go together.
+    """
+
+    endpoint_id: EndpointId
+    kind: str
+    name: str
+    settings: dict[str, Any]
+    secret_names: tuple[str, ...]
+    environment: str | None
+    app_id: AppId | None
+    event_types: tuple[str, ...] | None
+    created_at: datetime
+    gather_for: timedelta | None = None
+    last_success_at: datetime | None = None
+    last_failure_at: datetime | None = None
+    last_error: str | None = None
+    failures: int = 0
+
+
+@value
+class Configured:
+    """What an integration's settings and secrets come to, once they were looked at. `address` is where the secrets would go."""
+
+    settings: dict[str, Any]
+    secrets: dict[str, str]
+    address: str
+    gather_for: timedelta | None = None
+
+
+@value
+class WebhookRoute:
+    """Where a webhook's deliveries go. Its secrets are still sealed."""
 
     url: str
     authorization_header: bytes | None
     signing_secret: bytes
+
+
+@value
+class IntegrationRoute:
+    """The same of an integration."""
+
+    kind: str
+    settings: dict[str, Any]
+    secrets: bytes
+    gathers: bool
+
+
+Route: TypeAlias = WebhookRoute | IntegrationRoute
 
 
 @value
@@ -148,6 +206,7 @@ class Parcel:
     sequence: int
     attempts: int  # this one included
     body: dict[str, Any]
+    batch: str | None = None  # where it goes together with others: the object's name, without its ending
 
 
 @value
@@ -166,14 +225,35 @@ class Message:
 
 
 @value
+class Shipment:
+    """One attempt at telling an integration of several events at once, with its secrets open: never kept or shown."""
+
+    endpoint_id: EndpointId
+    kind: str
+    settings: dict[str, Any]
+    secrets: dict[str, str]
+    events: tuple[dict[str, Any], ...]
+    batch: str | None
+    sent_at: datetime  # by the wall clock, as a message's
+    within: timedelta  # nothing is begun later
+
+    def __repr__(self) -> str:
+        return f"Shipment({self.endpoint_id}, {len(self.events)} events)"
+
+
+@value
 class Answer:
-    """How a receiver answered: its status, or why there was none."""
+    """How a receiver answered: its status, or why there was none. Without a verdict, the webhooks' rule is the verdict."""
 
     status: int | None = None
     error: str | None = None
+    verdict: Verdict | None = None
+    retry_after: timedelta | None = None  # what the receiver asked for
 
     @property
     def is_success(self) -> bool:
+        if self.verdict is not None:
+            return self.verdict == "delivered"
         return self.status == 200  # the vendor's rule: 200 and nothing else
 
 
@@ -183,9 +263,21 @@ class Sender(Protocol):
     async def send(self, message: Message) -> Answer: ...
 
 
+class Carrier(Protocol):
+    """What the outside must offer for integrations."""
+
+    def check(self, kind: str, settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> Configured:
+        """`Invalid` names the field."""
+        ...
+
+    async def carry(self, shipment: Shipment) -> Sequence[Answer | None]:
+        """One answer for each event, in their order. None: it was not tried."""
+        ...
+
+
 @value
 class Settled:
-    """What becomes of a parcel after its attempt. Exactly one of the three moments is set."""
+    """What becomes of a parcel after its attempt. Exactly one of the four moments is set."""
 
     parcel: Parcel
     attempts: int
@@ -193,6 +285,7 @@ class Settled:
     error: str | None
     wake_at: datetime | None = None
     delivered_at: datetime | None = None
+    skipped_at: datetime | None = None
     parked_at: datetime | None = None
 
     @property

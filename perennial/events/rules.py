@@ -8,15 +8,17 @@ from urllib.parse import urlsplit
 from perennial.base.errors import Invalid
 from perennial.base.ids import EventId
 from perennial.base.time import to_ms
-from perennial.events.model import EVENT_TYPES, REST, RETRY_AFTER, TEST_CUSTOMER, Answer, Endpoint, Health, NewEvent, Parcel, Settled
+from perennial.events.model import EVENT_TYPES, REST, RETRY_AFTER, TEST_CUSTOMER, Answer, Endpoint, Health, Integration, NewEvent, Parcel, Settled
 
 LONGEST_NAME = 1500  # the vendor's limits, here and below
 LONGEST_URL = 5000
 LONGEST_AUTHORIZATION = 5000
+LONGEST_WAIT = timedelta(days=1)  # whatever a receiver asks for
 
 
 def settle(parcel: Parcel, answer: Answer | None, now: datetime) -> Settled:
-    """Delivered, to be tried again by the vendor's schedule, or parked after the last try. No answer: it was not tried, and that does not count.
+    """Delivered, skipped, to be tried again by the vendor's schedule, or parked: refused for good, or after the last try. No answer: it was not
+    tried, and that does not count. A receiver that names a time is left alone until then.
 
     A parcel whose earlier attempts were claimed but never recorded (a crash) may have had more attempts than the schedule knows: it is parked.
     """
@@ -25,9 +27,12 @@ def settle(parcel: Parcel, answer: Answer | None, now: datetime) -> Settled:
     if answer.is_success:
         return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=None, delivered_at=now)
     error = describe(answer)
-    if parcel.attempts > len(RETRY_AFTER):
+    if answer.verdict == "skipped":
+        return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=error, skipped_at=now)
+    if answer.verdict == "refused" or parcel.attempts > len(RETRY_AFTER):
         return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=error, parked_at=now)
-    return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=error, wake_at=now + RETRY_AFTER[parcel.attempts - 1])
+    wait = max(RETRY_AFTER[parcel.attempts - 1], min(answer.retry_after or timedelta(0), LONGEST_WAIT))
+    return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=error, wake_at=now + wait)
 
 
 def describe(answer: Answer) -> str:
@@ -38,12 +43,13 @@ def describe(answer: Answer) -> str:
 
 
 def health(settled: Sequence[Settled]) -> list[Health]:
-    """One line per endpoint, in order of their ids. What was not tried says nothing."""
-    return [_health_of(endpoint, settled) for endpoint in sorted({one.parcel.endpoint_id for one in settled if one.was_tried})]
+    """One line per endpoint, in order of their ids. What was not tried or skipped says nothing."""
+    telling = [one for one in settled if one.was_tried and one.skipped_at is None]
+    return [_health_of(endpoint, telling) for endpoint in sorted({one.parcel.endpoint_id for one in telling})]
 
 
-def _health_of(endpoint: str, settled: Iterable[Settled]) -> Health:
-    tried = [one for one in settled if one.parcel.endpoint_id == endpoint and one.was_tried]
+def _health_of(endpoint: str, telling: Iterable[Settled]) -> Health:
+    tried = [one for one in telling if one.parcel.endpoint_id == endpoint]
     errors = [one.error for one in tried if one.error is not None]
     return Health(
         endpoint_id=tried[0].parcel.endpoint_id,
@@ -58,9 +64,14 @@ def _health_of(endpoint: str, settled: Iterable[Settled]) -> Health:
 
 def check_endpoint(endpoint: Endpoint) -> None:
     """`Invalid` names the field. Whether the address may be reached is asked at each sending: names change where they lead."""
+    check_url(endpoint.url)
+    check_hearing(endpoint)
+
+
+def check_hearing(endpoint: Endpoint | Integration) -> None:
+    """Its name, and what it hears."""
     if not endpoint.name.strip() or len(endpoint.name) > LONGEST_NAME or "\x00" in endpoint.name:
         raise Invalid(f"name must have 1 to {LONGEST_NAME} characters", param="name")
-    check_url(endpoint.url)
     if endpoint.environment not in (None, "production", "sandbox"):
         raise Invalid(f"environment {endpoint.environment[:80]!r} is not production or sandbox; leave it out for both", param="environment")
     if endpoint.event_types is not None:
@@ -102,7 +113,7 @@ def _check_event_types(event_types: Sequence[str]) -> None:
 # A test ---------------------------------------------------------------------------------------------------------------------------
 
 
-def event_for_test(endpoint: Endpoint, *, event_id: EventId, sequence: int, now: datetime) -> NewEvent:
+def event_for_test(endpoint: Endpoint | Integration, *, event_id: EventId, sequence: int, now: datetime) -> NewEvent:
     """A purchase nobody made, in the vendor's shape, so that a receiver's reading of the fields is tried too."""
     environment = endpoint.environment or "sandbox"
     body: dict[str, Any] = {

@@ -8,7 +8,9 @@ from typing import Literal
 from perennial.base.ids import AppId
 from perennial.base.money import Money
 from perennial.base.value import value
+from perennial.catalog.model import App, Product
 from perennial.customers.model import Attribute
+from perennial.intake.model import Reading
 from perennial.subscriptions.model import Environment, Offer, Ownership, PeriodType, Statement, Store
 
 Source = Literal["export", "rows", "api", "receipts"]
@@ -107,6 +109,16 @@ class Batch:
     refused: tuple[Refused, ...]
     rows: int
     reached: str
+    readings: tuple[tuple[AppId, Reading], ...] = ()  # of receipts: what their stores want to be asked, and done
+
+
+@value
+class Shelf:
+    """What of the project rows are read with. `as_of` is how old their source is."""
+
+    apps: tuple[App, ...]
+    products: Mapping[tuple[str | None, str], Product]  # by (app, store identifier)
+    as_of: datetime
 
 
 @value

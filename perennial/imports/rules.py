@@ -12,7 +12,7 @@ from itertools import groupby
 from perennial.base.ids import AppId
 from perennial.base.value import replace
 from perennial.catalog.model import App, Product
-from perennial.imports.model import Finding, Person, Place, Refused, Row, Told
+from perennial.imports.model import Batch, Finding, Person, Place, Refused, Row, Shelf, Told
 from perennial.subscriptions import access_end
 from perennial.subscriptions.model import EndReason, Kind, Line, Purchase, Refund, Renewal, Revocation, Statement
 
@@ -33,13 +33,25 @@ Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier
 # Lines ------------------------------------------------------------------------------------------------------------------------
 
 
-def told_of(rows: Sequence[Row], apps: Sequence[App], products: Products, as_of: datetime) -> Told | Refused:
-    """What the rows of one line tell, as its source knew them at `as_of`."""
+def batch_of(rows: Sequence[Row], shelf: Shelf, refused: Sequence[Refused], *, count: int, reached: str) -> Batch:
+    """Rows in the order of their customers and lines, ready to be recorded."""
+    told = [told_of(list(of_one), shelf) for _, of_one in groupby(rows, key=lambda row: (row.app_user_id, row.key))]
+    return Batch(
+        people=tuple(people_of(rows)),
+        told=tuple(one for one in told if isinstance(one, Told)),
+        refused=(*refused, *(one for one in told if isinstance(one, Refused))),
+        rows=count,
+        reached=reached,
+    )
+
+
+def told_of(rows: Sequence[Row], shelf: Shelf) -> Told | Refused:
+    """What the rows of one line tell."""
     first = rows[0]
-    app_id = app_of(first, apps, products)
+    app_id = app_of(first, shelf.apps, shelf.products)
     if isinstance(app_id, Refused):
         return app_id
-    statement = statement_of(rows, _kinds(rows, app_id, products), as_of)
+    statement = statement_of(rows, _kinds(rows, app_id, shelf.products), shelf.as_of)
     last = statement.purchases[-1]
     return Told(
         place=first.place,

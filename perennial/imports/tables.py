@@ -57,18 +57,18 @@ ROWS_MAY_HAVE = (
 def export_row(cells: Cells, place: Place) -> Row:
     """A row of the vendor's scheduled data export. Raises `Invalid`, naming the column."""
     is_renewable = _yes(cells, "is_auto_renewable")
-    ends_at = _moment(cells, "effective_end_time")
-    expires_at = _moment(cells, "end_time") or (None if is_renewable else ends_at)  # null for what does not renew
+    ends_at = moment(cells, "effective_end_time")
+    expires_at = moment(cells, "end_time") or (None if is_renewable else ends_at)  # null for what does not renew
     paid, left = _price(cells, "purchase_price"), _price(cells, "price")
     price = paid or left
-    refunded_at = _moment(cells, "refunded_at")
-    grace_until = _moment(cells, "grace_period_end_time")
+    refunded_at = moment(cells, "refunded_at")
+    grace_until = moment(cells, "grace_period_end_time")
     is_sandbox = _yes(cells, "is_sandbox") and cells["store"] != "promotional"  # grants are always of production
     return Row(
         place=place,
         app_user_id=_user(cells, "rc_original_app_user_id"),
         aliases=tuple(_user(cells, name) for name in ("rc_last_seen_app_user_id_alias",) if cells.get(name)),
-        first_seen_at=_moment(cells, "first_seen_time"),
+        first_seen_at=moment(cells, "first_seen_time"),
         country=_country(cells) if cells.get("country_source") != "estimated" else None,
         seen_country=_country(cells),
         attributes={**_attributes(cells, "reserved_subscriber_attributes"), **_attributes(cells, "custom_subscriber_attributes")},
@@ -80,7 +80,7 @@ def export_row(cells: Cells, place: Place) -> Row:
         purchased_at=_needed(cells, "start_time"),
         expires_at=expires_at,
         access_ends_at=ends_at,
-        updated_at=_moment(cells, "updated_at"),
+        updated_at=moment(cells, "updated_at"),
         is_renewable=is_renewable,
         number=_number(cells, "renewal_number"),
         period_type=_period_type(cells),
@@ -90,10 +90,10 @@ def export_row(cells: Cells, place: Place) -> Row:
         tax=_part(cells, "tax_percentage", price),
         commission=_part(cells, "commission_percentage", price),
         refunded_at=refunded_at,
-        unsubscribed_at=_moment(cells, "unsubscribe_detected_at"),
-        billing_issue_at=_moment(cells, "billing_issues_detected_at") or (expires_at if grace_until else None),
+        unsubscribed_at=moment(cells, "unsubscribe_detected_at"),
+        billing_issue_at=moment(cells, "billing_issues_detected_at") or (expires_at if grace_until else None),
         grace_until=grace_until,
-        resumes_at=_moment(cells, "auto_resume_time"),
+        resumes_at=moment(cells, "auto_resume_time"),
         offer=Offer(kind=cells.get("offer_type") or "unspecified", identifier=cells["offer"]) if cells.get("offer") else None,
         presented_offering=cells.get("presented_offering") or None,
     )
@@ -103,12 +103,12 @@ def own_row(cells: Cells, place: Place) -> Row:
     """A row of our own, documented table. Raises `Invalid`, naming the column."""
     transaction = _text(cells, "transaction_id")
     line = _text(cells, "original_transaction_id") if cells.get("original_transaction_id") else transaction
-    expires_at, grace_until = _moment(cells, "expires_at"), _moment(cells, "grace_until")
+    expires_at, grace_until = moment(cells, "expires_at"), moment(cells, "grace_until")
     return Row(
         place=place,
         app_user_id=_user(cells, "app_user_id"),
         aliases=tuple(check_app_user_id(alias, param="aliases") for alias in cells.get("aliases", "").split()),
-        first_seen_at=_moment(cells, "first_seen_at"),
+        first_seen_at=moment(cells, "first_seen_at"),
         country=_country(cells),
         store=_store(cells),
         environment="sandbox" if _yes(cells, "is_sandbox") else "production",
@@ -122,9 +122,9 @@ def own_row(cells: Cells, place: Place) -> Row:
         period_type=_own_period_type(cells),
         ownership="family_shared" if _yes(cells, "is_family_shared") else "purchased",
         price=_money(cells, "price", cells.get("currency", "")),
-        refunded_at=_moment(cells, "refunded_at"),
-        unsubscribed_at=_moment(cells, "unsubscribed_at"),
-        billing_issue_at=_moment(cells, "billing_issue_at") or (expires_at if grace_until else None),
+        refunded_at=moment(cells, "refunded_at"),
+        unsubscribed_at=moment(cells, "unsubscribed_at"),
+        billing_issue_at=moment(cells, "billing_issue_at") or (expires_at if grace_until else None),
         grace_until=grace_until,
     )
 
@@ -150,22 +150,23 @@ def _store(cells: Cells) -> Store:
     return store  # type: ignore[no-any-return]
 
 
-def _moment(cells: Cells, name: str) -> datetime | None:
+def moment(cells: Cells, name: str) -> datetime | None:
+    """Raises `Invalid`."""
     text = cells.get(name, "")
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.removesuffix(" UTC"))
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        said = datetime.fromisoformat(text.removesuffix(" UTC"))
+        return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Invalid(f"{name} {text[:40]!r} is not a moment such as 2026-01-31 12:00:00", param=name) from error
 
 
 def _needed(cells: Cells, name: str) -> datetime:
-    moment = _moment(cells, name)
-    if moment is None:
+    found = moment(cells, name)
+    if found is None:
         raise Invalid(f"{name} is empty", param=name)
-    return moment
+    return found
 
 
 def _yes(cells: Cells, name: str, *, where_empty: bool = False) -> bool:

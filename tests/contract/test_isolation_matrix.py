@@ -170,9 +170,10 @@ async def test_v1_holds_secret_keys_to_their_permissions(matrix: Matrix) -> None
         assert (answer.status_code, answer.json()["code"]) == (403, 7225), (operation, answer.text)
         if operation.method != "GET":
             assert (await matrix.ask(operation, reader, content=GARBAGE)).status_code == 403, operation
-        else:
-            assert (await matrix.ask(operation, reader)).status_code != 403, operation
     assert await matrix.rows() == before
+    for operation in matrix.v1:
+        if operation.name not in FOR_ALL and operation.method == "GET":  # which may make a customer nobody knew: so the contract has it
+            assert (await matrix.ask(operation, reader)).status_code != 403, operation
 
 
 async def test_v1_keeps_a_strangers_secret_key_in_its_own_project(matrix: Matrix) -> None:
