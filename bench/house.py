@@ -27,7 +27,7 @@ from perennial.providers import simulated
 from perennial.settings import Settings
 
 BUNDLE = "com.example.bench"
-_ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"  # of the owner, who is behind no wall: for ceilings and for filling
 
@@ -123,7 +123,7 @@ async def server(house: House, name: str, *, workers: int = 1, **environment: st
     env = {
         **os.environ,
         **environment,
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         "PORT": str(port),
         "HOST": "127.0.0.1",
         "WEB_CONCURRENCY": str(workers),

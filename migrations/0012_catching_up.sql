@@ -20,3 +20,10 @@ CREATE TABLE catch_up (
   PRIMARY KEY (project_id, app_id, catch_up_id),
   FOREIGN KEY (project_id, app_id) REFERENCES app ON DELETE CASCADE
 );
+
+-- Apps whose store's notifications we fetch ourselves: a Pub/Sub subscription is named, and nothing is pushed to us.
+CREATE FUNCTION apps_to_pull() RETURNS TABLE (project_id text, app_id text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT project_id, app_id FROM app
+  WHERE store = 'play_store' AND settings ? 'pubsub_subscription' AND NOT settings ? 'pubsub_audience' AND secrets IS NOT NULL
+$$;

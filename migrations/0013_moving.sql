@@ -35,7 +35,8 @@ CREATE TABLE export (
   created_at timestamptz NOT NULL,
   until_at   timestamptz,   -- what changed up to here is delivered
   attempts   integer NOT NULL DEFAULT 0, -- of the run that is due
-  wake_at    timestamptz,   -- null: paused
+  next_at    timestamptz NOT NULL, -- when the next run is due by the plan
+  wake_at    timestamptz,   -- likewise, or later while a run is at it or is tried again; null: paused
   last_error text,
   PRIMARY KEY (project_id, export_id)
 );

@@ -9,7 +9,7 @@ CREATE OR REPLACE VIEW agenda WITH (security_invoker = true) AS
   UNION ALL SELECT project_id, 'telling', 'delivery', wake_at FROM delivery WHERE wake_at IS NOT NULL
   UNION ALL SELECT project_id, 'telling', 'idempotent_request', wake_at FROM idempotent_request
   UNION ALL SELECT project_id, 'telling', 'sdk_event_shelf', wake_at FROM sdk_event_shelf
-  UNION ALL SELECT project_id, 'telling', 'export', wake_at FROM export WHERE wake_at IS NOT NULL
+  UNION ALL SELECT project_id, 'bulk', 'export', wake_at FROM export WHERE wake_at IS NOT NULL
   UNION ALL SELECT project_id, 'simulation', 'simulated_subscription', wake_at FROM simulated_subscription WHERE wake_at IS NOT NULL
   UNION ALL SELECT project_id, 'simulation', 'simulated_stripe', wake_at FROM simulated_stripe WHERE wake_at IS NOT NULL
   UNION ALL SELECT project_id, 'simulation', 'simulated_play_store', wake_at FROM simulated_play_store WHERE wake_at IS NOT NULL;

@@ -6,15 +6,19 @@ The same code runs both, so a year in a test is a year. Work is taken in batches
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
-from perennial import access, catalog, currencies, events, intake, subscriptions, telemetry
+import structlog
+
+from perennial import access, catalog, currencies, events, exports, intake, subscriptions, telemetry
 from perennial.app import App
-from perennial.base.errors import Conflict, Invalid
+from perennial.base.errors import Conflict, Invalid, PerennialError
 from perennial.base.ids import ProjectId
 from perennial.providers import simulated
 from perennial.providers.simulated import play_store as simulated_play_store
 from perennial.providers.simulated import stripe as simulated_stripe
 
-LANES = ("money", "telling", "simulation")
+log = structlog.get_logger("perennial.agenda")
+
+LANES = ("money", "telling", "simulation", "bulk")
 CLOCK_LEASE = timedelta(minutes=2)  # of whoever moves a clock, renewed at every step
 MOST_STEPS = 200_000  # of one advance: a clock moved by decades ends with an error, not never
 
@@ -58,6 +62,10 @@ async def _forget_answers(app: App, project_id: ProjectId) -> int:
     return await access.forget_due(app.database, project_id)
 
 
+async def _export(app: App, project_id: ProjectId) -> int:
+    return await exports.run_due(app.database, project_id)
+
+
 async def _play(app: App, project_id: ProjectId) -> int:
     return await simulated.play_due(app.database, app.vault, app.providers, project_id)
 
@@ -81,6 +89,7 @@ HANDLERS: dict[str, dict[str, Handler]] = {
         "currency_grant": _expire_currencies,
     },
     "telling": {"delivery": _deliver, "idempotent_request": _forget_answers, "sdk_event_shelf": _forget_sdk_events},
+    "bulk": {"export": _export},
 }
 
 
@@ -108,6 +117,17 @@ async def run_due_everywhere(app: App, lanes: Sequence[str], *, most_projects: i
         for row in rows:
             handled += await run_once(app, row["project_id"], lane)
     return handled
+
+
+async def pull_everywhere(app: App) -> int:
+    """Fetches notifications of every app whose store does not push them. One app's trouble is not the others'."""
+    pulled = 0
+    for row in await app.database.door("SELECT project_id, app_id FROM apps_to_pull()"):
+        try:
+            pulled += await intake.pull(app.database, app.vault, app.providers, row["project_id"], row["app_id"])
+        except PerennialError as error:
+            log.warning("notifications could not be fetched", app_id=row["app_id"], error=error.message)
+    return pulled
 
 
 async def advance(app: App, project_id: ProjectId, to: datetime) -> int:

@@ -5,10 +5,11 @@ Each lane has a loop of its own, so that bulk work or a slow receiver never hold
 
 import asyncio
 import signal
+from contextlib import suppress
 
 import structlog
 
-from perennial.agenda import LANES, run_due_everywhere
+from perennial.agenda import LANES, pull_everywhere, run_due_everywhere
 from perennial.api.observe import OBSERVED
 from perennial.app import App, open_app
 from perennial.base.errors import Unavailable
@@ -20,6 +21,7 @@ log = structlog.get_logger("perennial.worker")
 
 IDLE_FOR = 0.25  # seconds between looks while nothing is due
 AFTER_TROUBLE = 2.0
+PULL_EVERY = 5.0
 
 
 def run(settings: Settings) -> None:
@@ -34,8 +36,19 @@ async def _run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_app(settings, application="perennial worker") as app:
         log.info("worker started", lanes=LANES)
-        await asyncio.gather(*(_work(app, lane, stop) for lane in LANES))
+        await asyncio.gather(_pull(app, stop), *(_work(app, lane, stop) for lane in LANES))
     log.info("worker stopped")
+
+
+async def _pull(app: App, stop: asyncio.Event) -> None:
+    """Stores that cannot reach us are looked at every few seconds."""
+    while not stop.is_set():
+        try:
+            await pull_everywhere(app)
+        except Exception:
+            log.exception("fetching notifications failed")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), PULL_EVERY)
 
 
 async def _work(app: App, lane: str, stop: asyncio.Event) -> None:

@@ -126,10 +126,11 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def transaction(self, *projects: ProjectId) -> AsyncIterator[Tx]:
-        """Enters the projects. Commits at the end of the block, or rolls all of it back."""
+    async def transaction(self, *projects: ProjectId, is_snapshot: bool = False) -> AsyncIterator[Tx]:
+        """Enters the projects. Commits at the end of the block, or rolls all of it back. A snapshot sees one moment throughout: for long reads."""
+        isolation = "repeatable_read" if is_snapshot else None
         try:
-            async with self._pool.acquire(timeout=10) as connection, connection.transaction():
+            async with self._pool.acquire(timeout=10) as connection, connection.transaction(isolation=isolation):
                 self._notice("ENTER")
                 now = await connection.fetchval("SELECT enter($1, $2)", list(projects), self.clock())
                 yield Tx(connection, projects, now, self.before_statement)

@@ -11,6 +11,7 @@ from perennial.cli import (
     customer_center,
     customers,
     health,
+    imports,
     processes,
     projects,
     simulate,
@@ -65,6 +66,7 @@ app.add_typer(clock.commands, name="clock", rich_help_panel="Look and try")
 simulate.simulate.add_typer(simulate_play_store.commands, name="play-store")
 simulate.simulate.add_typer(simulate_stripe.commands, name="stripe")
 app.add_typer(simulate.simulate, name="simulate", rich_help_panel="Look and try")
+app.add_typer(imports.commands, name="import", rich_help_panel="Move in and out")
 app.command("catch-up", rich_help_panel="Look and try")(catching_up.catch_up)
 app.command(rich_help_panel="Look and try")(health.check)
 app.command(rich_help_panel="Look and try")(health.doctor)

@@ -1,36 +1,51 @@
-"""What happened, and who was told: the event log, webhook endpoints, and deliveries from a transactional outbox."""
+"""What happened, and who was told: the event log, webhooks and integrations, and deliveries from a transactional outbox."""
 
 from perennial.events.actions import (
     append,
     create_endpoint,
+    create_integration,
     delete_endpoint,
+    delete_integration,
     deliver_due,
     get_endpoint,
+    get_integration,
     latest_events,
     list_endpoints,
     list_events,
+    list_integrations,
     replay,
+    replay_integration,
     send_test,
+    send_test_to_integration,
     update_endpoint,
+    update_integration,
 )
 from perennial.events.db import forget
-from perennial.events.model import Delivery, Endpoint, NewEvent, RecordedEvent
+from perennial.events.model import Delivery, Endpoint, Integration, NewEvent, RecordedEvent
 
 __all__ = [
     "Delivery",
     "Endpoint",
+    "Integration",
     "NewEvent",
     "RecordedEvent",
     "append",
     "create_endpoint",
+    "create_integration",
     "delete_endpoint",
+    "delete_integration",
     "deliver_due",
     "forget",
     "get_endpoint",
+    "get_integration",
     "latest_events",
     "list_endpoints",
     "list_events",
+    "list_integrations",
     "replay",
+    "replay_integration",
     "send_test",
+    "send_test_to_integration",
     "update_endpoint",
+    "update_integration",
 ]

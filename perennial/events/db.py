@@ -17,7 +17,23 @@ from perennial.base.db import Row, Tx
 from perennial.base.ids import AppId, CustomerId, EndpointId, EventId
 from perennial.base.time import EPOCH, FOREVER
 from perennial.base.value import value
-from perennial.events.model import OPT_IN_TYPES, TEST_CUSTOMER, Delivery, Endpoint, Health, NewEvent, Parcel, Place, RecordedEvent, Route, Settled
+from perennial.events.model import (
+    OPT_IN_TYPES,
+    TEST_CUSTOMER,
+    Configured,
+    Delivery,
+    Endpoint,
+    Health,
+    Integration,
+    IntegrationRoute,
+    NewEvent,
+    Parcel,
+    Place,
+    RecordedEvent,
+    Route,
+    Settled,
+    WebhookRoute,
+)
 
 _FIRST: Place = (EPOCH, 0, "")
 _LAST: Place = (FOREVER, 0, "")
@@ -44,6 +60,7 @@ class Due:
     event_id: EventId
     sequence: int
     attempts: int
+    batch: str | None = None
 
 
 # The log --------------------------------------------------------------------------------------------------------------------------
@@ -76,17 +93,24 @@ async def insert_events(tx: Tx, events: Sequence[NewEvent]) -> list[Heading]:
 
 
 async def open_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: EndpointId | None = None) -> int:
-    """Puts events on their way to every endpoint that wants to hear them, or to one; returns how many ways are new."""
+    """Puts events on their way to every endpoint that wants to hear them, or to one; returns how many ways are new.
+
+    Where an endpoint gathers, they wait for the end of the span they fall in; what is told of the past goes at once. The types that webhooks
+    hear on request alone are for integrations like others: without them their sums of money would not come out right.
+    """
     return await tx.execute(
         """
         INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, wake_at)
-        SELECT p.project_id, e.customer_id, p.endpoint_id, e.event_id, e.sequence, %(now)s
+        SELECT p.project_id, e.customer_id, p.endpoint_id, e.event_id, e.sequence,
+               CASE WHEN p.gather_for IS NULL OR %(endpoint_id)s::text IS NOT NULL THEN %(now)s::timestamptz
+                 ELSE date_bin(p.gather_for, %(now)s::timestamptz, %(epoch)s::timestamptz) + p.gather_for END
         FROM unnest(%(customers)s::text[], %(ids)s::text[], %(sequences)s::bigint[], %(types)s::text[], %(apps)s::text[], %(environments)s::text[])
           WITH ORDINALITY AS e (customer_id, event_id, sequence, type, app_id, environment, place)
         JOIN endpoint p ON (%(endpoint_id)s::text IS NULL OR p.endpoint_id = %(endpoint_id)s)
           AND (p.environment IS NULL OR p.environment = lower(e.environment))
           AND (p.app_id IS NULL OR p.app_id = e.app_id)
-          AND CASE WHEN p.event_types IS NULL THEN e.type <> ALL (%(opt_in)s::text[]) ELSE lower(e.type) = ANY (p.event_types) END
+          AND CASE WHEN p.event_types IS NULL THEN p.kind <> 'webhook' OR e.type <> ALL (%(opt_in)s::text[])
+            ELSE lower(e.type) = ANY (p.event_types) END
         WHERE p.project_id = %(project_id)s
         ORDER BY e.place, p.endpoint_id
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO NOTHING
@@ -101,6 +125,7 @@ async def open_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: Endpoi
         environments=[event.environment for event in events],
         endpoint_id=endpoint_id,
         opt_in=sorted(OPT_IN_TYPES),
+        epoch=EPOCH,
     )
 
 
@@ -115,7 +140,7 @@ async def reopen_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: Endp
           SELECT * FROM delivery WHERE customer_id = wanted.customer_id AND endpoint_id = %(endpoint_id)s AND event_id = wanted.event_id
           LIMIT 1 FOR UPDATE) d
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE
-        SET attempts = 0, wake_at = %(now)s, delivered_at = NULL, parked_at = NULL
+        SET attempts = 0, wake_at = %(now)s, delivered_at = NULL, skipped_at = NULL, parked_at = NULL, batch = NULL
         """,
         project_id=tx.project_id,
         now=tx.now,
@@ -212,7 +237,7 @@ async def with_deliveries(tx: Tx, rows: Sequence[Row]) -> list[RecordedEvent]:
         FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS shown (customer_id, event_id)
         CROSS JOIN endpoint p
         CROSS JOIN LATERAL (
-          SELECT attempts, wake_at, delivered_at, parked_at, last_status, last_error FROM delivery
+          SELECT attempts, wake_at, delivered_at, skipped_at, parked_at, last_status, last_error FROM delivery
           WHERE customer_id = shown.customer_id AND endpoint_id = p.endpoint_id AND event_id = shown.event_id LIMIT 1) d
         ORDER BY p.endpoint_id
         """,
@@ -279,14 +304,18 @@ async def delete_endpoint(tx: Tx, endpoint_id: EndpointId) -> bool:
 
 
 async def get_endpoints(tx: Tx, endpoint_ids: Sequence[EndpointId]) -> list[Endpoint]:
-    rows = await tx.fetch("SELECT * FROM endpoint WHERE endpoint_id = ANY (%(ids)s::text[]) ORDER BY endpoint_id", ids=list(endpoint_ids))
+    """Webhooks alone."""
+    rows = await tx.fetch(
+        "SELECT * FROM endpoint WHERE endpoint_id = ANY (%(ids)s::text[]) AND kind = 'webhook' ORDER BY endpoint_id", ids=list(endpoint_ids)
+    )
     return [_endpoint(row) for row in rows]
 
 
 async def page_endpoints(tx: Tx, *, after: str | None, limit: int) -> list[Endpoint]:
     rows = await tx.fetch(
         """
-        SELECT * FROM endpoint WHERE project_id = (SELECT %(project_id)s::text) AND (%(after)s::text IS NULL OR endpoint_id > %(after)s)
+        SELECT * FROM endpoint
+        WHERE project_id = (SELECT %(project_id)s::text) AND kind = 'webhook' AND (%(after)s::text IS NULL OR endpoint_id > %(after)s)
         ORDER BY endpoint_id LIMIT %(limit)s
         """,
         project_id=tx.project_id,
@@ -348,6 +377,101 @@ def _endpoint(row: Row) -> Endpoint:
     )
 
 
+# Integrations ---------------------------------------------------------------------------------------------------------------------
+
+
+async def insert_integration(tx: Tx, integration: Integration, *, secrets: bytes) -> None:
+    await tx.execute(
+        """
+        INSERT INTO endpoint (project_id, endpoint_id, kind, name, settings, secrets, secret_names, gather_for, environment, app_id, event_types,
+                              created_at)
+        VALUES (%(project_id)s, %(endpoint_id)s, %(kind)s, %(name)s, %(settings)s, %(secrets)s, %(secret_names)s, %(gather_for)s, %(environment)s,
+                %(app_id)s, %(event_types)s, %(now)s)
+        """,
+        project_id=tx.project_id,
+        endpoint_id=integration.endpoint_id,
+        kind=integration.kind,
+        name=integration.name,
+        settings=integration.settings,
+        secrets=secrets,
+        secret_names=integration.secret_names,
+        gather_for=integration.gather_for,
+        environment=integration.environment,
+        app_id=integration.app_id,
+        event_types=integration.event_types,
+        now=tx.now,
+    )
+
+
+async def update_integration(tx: Tx, integration: Integration) -> None:
+    """Its name, and what it hears."""
+    await tx.execute(
+        """
+        UPDATE endpoint SET name = %(name)s, environment = %(environment)s, app_id = %(app_id)s, event_types = %(event_types)s
+        WHERE endpoint_id = %(endpoint_id)s
+        """,
+        endpoint_id=integration.endpoint_id,
+        name=integration.name,
+        environment=integration.environment,
+        app_id=integration.app_id,
+        event_types=integration.event_types,
+    )
+
+
+async def configure_integration(tx: Tx, endpoint_id: EndpointId, configured: Configured, *, secrets: bytes) -> None:
+    await tx.execute(
+        """
+        UPDATE endpoint SET settings = %(settings)s, secrets = %(secrets)s, secret_names = %(secret_names)s, gather_for = %(gather_for)s
+        WHERE endpoint_id = %(endpoint_id)s
+        """,
+        endpoint_id=endpoint_id,
+        settings=configured.settings,
+        secrets=secrets,
+        secret_names=sorted(configured.secrets),
+        gather_for=configured.gather_for,
+    )
+
+
+async def get_integrations(tx: Tx, endpoint_ids: Sequence[EndpointId]) -> list[Integration]:
+    rows = await tx.fetch(
+        "SELECT * FROM endpoint WHERE endpoint_id = ANY (%(ids)s::text[]) AND kind <> 'webhook' ORDER BY endpoint_id", ids=list(endpoint_ids)
+    )
+    return [_integration(row) for row in rows]
+
+
+async def page_integrations(tx: Tx, *, after: str | None, limit: int) -> list[Integration]:
+    rows = await tx.fetch(
+        """
+        SELECT * FROM endpoint
+        WHERE project_id = (SELECT %(project_id)s::text) AND kind <> 'webhook' AND (%(after)s::text IS NULL OR endpoint_id > %(after)s)
+        ORDER BY endpoint_id LIMIT %(limit)s
+        """,
+        project_id=tx.project_id,
+        after=after,
+        limit=limit,
+    )
+    return [_integration(row) for row in rows]
+
+
+def _integration(row: Row) -> Integration:
+    return Integration(
+        endpoint_id=row["endpoint_id"],
+        kind=row["kind"],
+        name=row["name"],
+        settings=row["settings"],
+        secret_names=tuple(row["secret_names"]),
+        environment=row["environment"],
+        app_id=row["app_id"],
+        event_types=None if row["event_types"] is None else tuple(row["event_types"]),
+        created_at=row["created_at"],
+        gather_for=row["gather_for"],
+        last_success_at=row["last_success_at"],
+        last_failure_at=row["last_failure_at"],
+        last_error=row["last_error"],
+        failures=row["failures"],
+    )
+
+
 # The outbox -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -355,7 +479,7 @@ async def lock_due(tx: Tx, limit: int) -> list[Due]:
     """Deliveries whose time has come and that nobody else is looking at."""
     rows = await tx.fetch(
         """
-        SELECT customer_id, endpoint_id, event_id, sequence, attempts FROM delivery
+        SELECT customer_id, endpoint_id, event_id, sequence, attempts, batch FROM delivery
         WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         """,
         project_id=tx.project_id,
@@ -403,37 +527,102 @@ async def claim(tx: Tx, due: Sequence[Due], *, until: datetime) -> list[Parcel]:
     return [Parcel(**row) for row in rows]
 
 
+async def claim_batches(tx: Tx, due: Sequence[Due], names: dict[EndpointId, str], *, until: datetime) -> list[Parcel]:
+    """Of locked deliveries to endpoints that gather, takes whole batches; what cannot go yet sleeps.
+
+    Those that are in no batch yet become one (`names`, by endpoint): all of a customer's that are due, unless an earlier one of theirs is still
+    open elsewhere. One that was begun goes again with exactly those it had, or not at all while somebody else holds some of them: its object
+    would lose the others.
+    """
+    rows = await tx.fetch(
+        """
+        WITH due AS MATERIALIZED (
+          SELECT * FROM unnest(%(customers)s::text[], %(endpoints)s::text[], %(ids)s::text[], %(sequences)s::bigint[], %(attempts)s::integer[],
+                               %(batches)s::text[]) AS due (customer_id, endpoint_id, event_id, sequence, attempts, batch)),
+        ahead AS MATERIALIZED (
+          SELECT queue.endpoint_id, queue.customer_id, min(d.sequence) AS sequence
+          FROM (SELECT endpoint_id, customer_id, max(sequence) AS last FROM due WHERE batch IS NULL GROUP BY 1, 2) queue
+          CROSS JOIN LATERAL (
+            SELECT * FROM delivery WHERE endpoint_id = queue.endpoint_id AND customer_id = queue.customer_id AND wake_at IS NOT NULL
+              AND sequence <= queue.last) d
+          LEFT JOIN due beside ON beside.endpoint_id = d.endpoint_id AND beside.customer_id = d.customer_id AND beside.event_id = d.event_id
+            AND beside.batch IS NULL
+          WHERE beside.event_id IS NULL GROUP BY 1, 2),
+        broken AS MATERIALIZED (
+          SELECT DISTINCT d.endpoint_id, d.batch
+          FROM (SELECT DISTINCT endpoint_id, batch FROM due WHERE batch IS NOT NULL) begun
+          CROSS JOIN LATERAL (SELECT * FROM delivery WHERE endpoint_id = begun.endpoint_id AND batch = begun.batch AND wake_at IS NOT NULL) d
+          LEFT JOIN due beside ON beside.endpoint_id = d.endpoint_id AND beside.customer_id = d.customer_id AND beside.event_id = d.event_id
+          WHERE beside.event_id IS NULL),
+        turn AS MATERIALIZED (
+          SELECT due.customer_id, due.endpoint_id, due.event_id, due.sequence, goes.is_turn, due.attempts + goes.is_turn::integer AS attempts,
+                 CASE WHEN goes.is_turn THEN coalesce(due.batch, names.name) ELSE due.batch END AS batch
+          FROM due
+          JOIN unnest(%(named)s::text[], %(names)s::text[]) AS names (endpoint_id, name) ON names.endpoint_id = due.endpoint_id
+          LEFT JOIN ahead ON due.batch IS NULL AND ahead.endpoint_id = due.endpoint_id AND ahead.customer_id = due.customer_id
+          LEFT JOIN broken ON broken.endpoint_id = due.endpoint_id AND broken.batch = due.batch
+          CROSS JOIN LATERAL (SELECT broken.batch IS NULL AND (ahead.sequence IS NULL OR due.sequence < ahead.sequence) AS is_turn) goes),
+        saved AS (
+          INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, attempts, wake_at, batch)
+          SELECT %(project_id)s, customer_id, endpoint_id, event_id, sequence, attempts, %(until)s, batch FROM turn
+          ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE
+          SET attempts = excluded.attempts, wake_at = excluded.wake_at, batch = excluded.batch)
+        SELECT turn.customer_id, turn.endpoint_id, turn.event_id, turn.sequence, turn.attempts, turn.batch, e.body
+        FROM turn CROSS JOIN LATERAL (
+          SELECT body, recorded_at FROM event WHERE customer_id = turn.customer_id AND event_id = turn.event_id LIMIT 1) e
+        WHERE turn.is_turn ORDER BY turn.endpoint_id, turn.batch, e.recorded_at, turn.customer_id, turn.sequence
+        """,
+        project_id=tx.project_id,
+        until=until,
+        customers=[one.customer_id for one in due],
+        endpoints=[one.endpoint_id for one in due],
+        ids=[one.event_id for one in due],
+        sequences=[one.sequence for one in due],
+        attempts=[one.attempts for one in due],
+        batches=[one.batch for one in due],
+        named=list(names),
+        names=list(names.values()),
+    )
+    return [Parcel(**row) for row in rows]
+
+
 async def routes(tx: Tx, endpoint_ids: Sequence[EndpointId]) -> dict[EndpointId, Route]:
     rows = await tx.fetch(
-        "SELECT endpoint_id, url, authorization_header, signing_secret FROM endpoint WHERE endpoint_id = ANY (%(ids)s::text[])",
+        """
+        SELECT endpoint_id, kind, url, authorization_header, signing_secret, settings, secrets, gather_for IS NOT NULL AS gathers
+        FROM endpoint WHERE endpoint_id = ANY (%(ids)s::text[])
+        """,
         ids=sorted(set(endpoint_ids)),
     )
     return {row["endpoint_id"]: _route(row) for row in rows}
 
 
 def _route(row: Row) -> Route:
-    return Route(url=row["url"], authorization_header=row["authorization_header"], signing_secret=row["signing_secret"])
+    if row["kind"] != "webhook":
+        return IntegrationRoute(kind=row["kind"], settings=row["settings"], secrets=row["secrets"], gathers=row["gathers"])
+    return WebhookRoute(url=row["url"], authorization_header=row["authorization_header"], signing_secret=row["signing_secret"])
 
 
 async def save_settled(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
     """Only where the claim is still ours, and returns those: another attempt since, or a replay, has its own say."""
     rows = await tx.fetch(
         """
-        INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, attempts, wake_at, delivered_at, parked_at,
-                              last_status, last_error)
-        SELECT %(project_id)s, d.customer_id, d.endpoint_id, d.event_id, d.sequence, new.attempts, new.wake_at, new.delivered_at, new.parked_at,
-               CASE WHEN new.was_tried THEN new.status ELSE d.last_status END, CASE WHEN new.was_tried THEN new.error ELSE d.last_error END
+        INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, attempts, wake_at, delivered_at, skipped_at,
+                              parked_at, last_status, last_error)
+        SELECT %(project_id)s, d.customer_id, d.endpoint_id, d.event_id, d.sequence, new.attempts, new.wake_at, new.delivered_at, new.skipped_at,
+               new.parked_at, CASE WHEN new.was_tried THEN new.status ELSE d.last_status END,
+               CASE WHEN new.was_tried THEN new.error ELSE d.last_error END
         FROM unnest(%(customers)s::text[], %(endpoints)s::text[], %(ids)s::text[], %(claimed)s::integer[], %(attempts)s::integer[],
-                    %(wakes)s::timestamptz[], %(delivered)s::timestamptz[], %(parked)s::timestamptz[], %(statuses)s::integer[], %(errors)s::text[],
-                    %(tried)s::boolean[])
-          AS new (customer_id, endpoint_id, event_id, claimed, attempts, wake_at, delivered_at, parked_at, status, error, was_tried)
+                    %(wakes)s::timestamptz[], %(delivered)s::timestamptz[], %(skipped)s::timestamptz[], %(parked)s::timestamptz[],
+                    %(statuses)s::integer[], %(errors)s::text[], %(tried)s::boolean[])
+          AS new (customer_id, endpoint_id, event_id, claimed, attempts, wake_at, delivered_at, skipped_at, parked_at, status, error, was_tried)
         CROSS JOIN LATERAL (
           SELECT * FROM delivery WHERE customer_id = new.customer_id AND endpoint_id = new.endpoint_id AND event_id = new.event_id
             AND attempts = new.claimed AND wake_at IS NOT NULL
           LIMIT 1 FOR UPDATE) d
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE
-        SET attempts = excluded.attempts, wake_at = excluded.wake_at, delivered_at = excluded.delivered_at, parked_at = excluded.parked_at,
-          last_status = excluded.last_status, last_error = excluded.last_error
+        SET attempts = excluded.attempts, wake_at = excluded.wake_at, delivered_at = excluded.delivered_at,
+          skipped_at = excluded.skipped_at, parked_at = excluded.parked_at, last_status = excluded.last_status, last_error = excluded.last_error
         RETURNING customer_id, endpoint_id, event_id
         """,
         project_id=tx.project_id,
@@ -444,6 +633,7 @@ async def save_settled(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
         attempts=[one.attempts for one in settled],
         wakes=[one.wake_at for one in settled],
         delivered=[one.delivered_at for one in settled],
+        skipped=[one.skipped_at for one in settled],
         parked=[one.parked_at for one in settled],
         statuses=[one.status for one in settled],
         errors=[one.error for one in settled],

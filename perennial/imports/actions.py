@@ -16,7 +16,7 @@ import structlog
 from perennial import catalog, customers, intake, subscriptions
 from perennial.base.db import Database, Tx
 from perennial.base.errors import Invalid, PerennialError, Unavailable
-from perennial.base.ids import CustomerId, ProjectId
+from perennial.base.ids import CustomerId, LineId, ProjectId
 from perennial.base.secrets import Vault
 from perennial.base.value import replace, value
 from perennial.customers.model import Newcomer
@@ -33,6 +33,7 @@ _LARGEST = 5_000  # rows, even of one customer
 _AT_ONCE = 2  # one is read while the other is written
 _ATTEMPTS = 4  # of a batch whose database is busy
 _MOST_PRODUCTS = 100_000
+Key = tuple[str, str, str]  # of a line: store, environment, the store's own
 _ORDER = {
     "export": ("rc_original_app_user_id", "store", "is_sandbox", "original_store_transaction_id", "start_time", "renewal_number"),
     "rows": ("app_user_id", "store", "is_sandbox", "original_transaction_id", "transaction_id"),
@@ -261,7 +262,7 @@ def _newcomers(batch: Batch) -> list[Newcomer]:
     ]
 
 
-def _said(told: Sequence[Told], known: dict[subscriptions.Key, Line]) -> list[Said]:
+def _said(told: Sequence[Told], known: dict[Key, Line]) -> list[Said]:
     """One for each place a purchase was presented, as that is said of a whole statement; and one for the rest."""
     said = []
     for one in told:
@@ -292,13 +293,15 @@ async def _join_doubles(tx: Tx, doubles: Sequence[tuple[CustomerId, CustomerId]]
 def _unknown_products(told: Sequence[Told], shelf: Shelf) -> list[Finding]:
     sold = {(one.app_id, purchase.product): one for one in told for purchase in one.statement.purchases if one.app_id is not None}
     return [
-        Finding(change="unknown product", subject=f"{one.statement.store} {pair[1]}", detail="it gives nothing until the catalog has it", place=one.place)
+        Finding(
+            change="unknown product", subject=f"{one.statement.store} {pair[1]}", detail="it gives nothing until the catalog has it", place=one.place
+        )
         for pair, one in sold.items()
         if pair not in shelf.products
     ]
 
 
-async def _follow(tx: Tx, house: House, batch: Batch, line_ids: dict[subscriptions.Key, subscriptions.LineId]) -> None:
+async def _follow(tx: Tx, house: House, batch: Batch, line_ids: dict[Key, LineId]) -> None:
     """Asks the stores of what ended just now, where the source may be older than the truth, and what receipts left open."""
     open_lines = [
         line_ids[key]
@@ -310,7 +313,9 @@ async def _follow(tx: Tx, house: House, batch: Batch, line_ids: dict[subscriptio
         lines = await subscriptions.load_by_ids(tx, open_lines)
         await intake.ask_about(tx, house.vault, house.providers, list(lines.values()))
     for app_id, reading in batch.readings:
-        await intake.record_receipt(tx, house.vault, house.providers, app_id, intake.Receipt(token=""), replace(reading, statements=()), CustomerId(""))
+        await intake.record_receipt(
+            tx, house.vault, house.providers, app_id, intake.Receipt(token=""), replace(reading, statements=()), CustomerId("")
+        )
 
 
 # What it changes --------------------------------------------------------------------------------------------------------------
@@ -324,9 +329,7 @@ async def _owned(tx: Tx, batch: Batch) -> dict[str, list[Line]]:
     return {name: [line for line in lines if line.customer_id == customer_id] for name, customer_id in whose.items()}
 
 
-async def _differences(
-    tx: Tx, shelf: Shelf, batch: Batch, before: dict[subscriptions.Key, Line], owned: dict[str, list[Line]]
-) -> list[Finding]:
+async def _differences(tx: Tx, shelf: Shelf, batch: Batch, before: dict[Key, Line], owned: dict[str, list[Line]]) -> list[Finding]:
     keys = {(one.statement.store, one.statement.environment, one.statement.line): one.place for one in batch.told}
     after = await subscriptions.find_by_keys(tx, list(keys))
     owned_after = await _owned(tx, batch)

@@ -34,7 +34,8 @@ Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier
 
 
 def batch_of(rows: Sequence[Row], shelf: Shelf, refused: Sequence[Refused], *, count: int, reached: str) -> Batch:
-    """Rows in the order of their customers and lines, ready to be recorded."""
+    """Rows of whole customers, ready to be recorded."""
+    rows = sorted(rows, key=lambda row: (row.app_user_id, row.key))
     told = [told_of(list(of_one), shelf) for _, of_one in groupby(rows, key=lambda row: (row.app_user_id, row.key))]
     return Batch(
         people=tuple(people_of(rows)),
@@ -64,7 +65,7 @@ def told_of(rows: Sequence[Row], shelf: Shelf) -> Told | Refused:
     )
 
 
-def app_of(row: Row, apps: Sequence[App], products: Products) -> AppId | None | Refused:
+def app_of(row: Row, apps: Sequence[App], products: Products) -> AppId | Refused | None:
     """The app it was bought in: the store's only one, or the only one that sells the product. None for what was granted by hand."""
     if row.store == "promotional":
         return None
@@ -173,7 +174,9 @@ def _renewals(row: Row, purchase: Purchase, as_of: datetime) -> Iterator[Renewal
         present = _changed(present, row, moment)
         yield present
     if row.resumes_at is not None:
-        present = replace(present, as_of=present.as_of + _SECOND, pause="in_force" if _is_over(row, as_of) else "scheduled", resumes_at=row.resumes_at)
+        present = replace(
+            present, as_of=present.as_of + _SECOND, pause="in_force" if _is_over(row, as_of) else "scheduled", resumes_at=row.resumes_at
+        )
         yield present
     elif _is_over(row, as_of):
         end = row.access_ends_at or row.expires_at

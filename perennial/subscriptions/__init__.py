@@ -24,6 +24,7 @@ from perennial.subscriptions.rules import (
     is_grant,
     latest,
     newer,
+    original_transaction,
     refunded_share,
     status,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "load_by_ids",
     "load_of_customers",
     "newer",
+    "original_transaction",
     "record",
     "refunded_share",
     "revoke_grants",

@@ -160,8 +160,10 @@ def present(line: Line) -> Renewal | None:
 
 
 def will_renew(line: Line) -> bool:
-    """Whether another charge is to be expected. Unknown counts as yes: silence is not a cancellation."""
-    renewal = present(line)
+    """Whether another charge is to be expected. Unknown counts as yes: silence is not a cancellation. What is prepaid ends by itself."""
+    renewal, held = present(line), latest(line)
+    if held is not None and held.purchase.period_type == "prepaid":
+        return False
     return not (renewal is not None and (renewal.auto_renew is False or renewal.ended is not None))
 
 

@@ -1,17 +1,21 @@
 """Lives of purchases in the simulated Google Play, told as our customers' servers hear them: through the hook, the API and the clock."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from perennial import catalog, intake, subscriptions
 from perennial.base.errors import Conflict, Invalid, NotFound
 from perennial.base.money import Money
 from perennial.base.time import to_ms
 from perennial.base.value import replace
+from perennial.cli import app as command_line
 from perennial.intake.model import Act, CannotAct, Posted, Question, StoreApp
 from perennial.providers.simulated import play_store as play
 from perennial.providers.simulated.play_store import actions, payloads
@@ -470,6 +474,38 @@ async def test_the_api_is_for_the_apps_own_service_account(shop: Shop) -> None:
         await provider.ask(forged, question, Posted(), now)
     with pytest.raises(NotFound, match="applicationNotFound"):
         await provider.ask(replace(store, bundle_id="com.other"), question, Posted(), now)
+
+
+async def test_the_command_line_lives_through_it(shop: Shop, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
+    monkeypatch.setenv("DATABASE_URL", database_url)
+
+    async def perennial(*arguments: str) -> str:
+        spoken = ["simulate", "play-store", *arguments, "--project", shop.world.project_id]
+        result = await asyncio.to_thread(CliRunner().invoke, command_line, spoken)
+        assert result.exit_code == 0, result.output
+        return result.output.strip()
+
+    address = (await shop.store_app()).api_base_url or ""
+    assert address in await perennial("opt-in", "--address", address.partition("/simulated")[0])
+    token = (await perennial("buy", "pro:monthly", "--account", shop.hint)).partition(",")[0]
+    assert await shop.world.entitled("ada") == ["pro"]
+    assert await perennial("cancel", token) == f"{token}: pro:monthly, canceled until 2026-02-28T12:00:00Z"
+    assert "active" in await perennial("uncancel", token)
+    assert "active" in await perennial("pause", token, "--months", "2")
+    assert "active" in await perennial("resume", token)
+    assert "active" in await perennial("defer", token, "10")
+    assert "active" in await perennial("fail-next-renewal", token, "--grace-days", "3")
+    upgraded = (await perennial("upgrade", token, "pro:yearly")).partition(":")[0]
+    assert upgraded == token.removesuffix("1") + "2"
+    assert "active" in await perennial("downgrade", upgraded, "basic:monthly")
+    assert "basic:monthly" in await perennial("status")
+    assert "expired" in await perennial("refund", upgraded, "--revoke")
+    assert "active" in await perennial("resubscribe", upgraded, "pro:monthly", "--price", "7.99")
+    coins = (await perennial("buy", "coins")).partition(",")[0]
+    assert await perennial("refund", coins, "--revoke") == f"{coins}: coins, taken back"
+    prepaid = (await perennial("buy", "pro:monthly", "--prepaid")).partition(",")[0]
+    assert "active until 2026-03-28" in await perennial("top-up", prepaid)
 
 
 async def test_only_a_sandboxs_play_store_app_opts_in(shop: Shop) -> None:

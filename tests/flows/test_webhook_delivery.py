@@ -601,7 +601,7 @@ async def test_a_failure_is_logged_without_secrets(story: Story) -> None:
     with capture_logs() as logs:
         await story.deliver()
     (line,) = logs
-    expected = {"event": "webhook not delivered", "event_id": event_id, "endpoint_id": story.endpoint_id, "status": 401, "attempt": 1}
+    expected = {"event": "event not delivered", "event_id": event_id, "endpoint_id": story.endpoint_id, "status": 401, "attempt": 1}
     assert expected.items() <= line.items()
     kept = f"{line} {await story.rows()} {await story.endpoint()}"
     assert "401" in kept

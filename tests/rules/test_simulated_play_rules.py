@@ -195,3 +195,29 @@ def test_a_forgotten_subscription_stops_in_the_end() -> None:
     for _ in range(20):
         life = rules.play(life, START + 5000 * DAY)
     assert (len(life.orders), life.newest.ended_at is not None) == (rules.MOST_ORDERS, True)
+
+
+def lived(*acts: tuple[int, str], plan: Plan = MONTHLY) -> Listener:
+    """Days after the purchase, and what is done then."""
+    listener = Listener(bought(plan))
+    for days, verb in acts:
+        now = START + days * DAY + timedelta(hours=1)
+        listener.hear(now)
+        listener.life = VERBS[verb](listener.life, now)
+        listener.hear(now)
+        check(listener, now)
+    return listener
+
+
+def test_revoked_soon_after_a_grace_was_paid_in_the_end() -> None:
+    assert lived((1, "fail and recover in grace"), (33, "revoke")).told[-2:] == ["CANCELLATION", "EXPIRATION"]
+
+
+def test_revoked_while_a_change_waits() -> None:
+    listener = lived((1, "downgrade"), (2, "revoke"))
+    assert listener.line is not None
+    assert listener.line.held[0].purchase.revocation is not None
+
+
+def test_bought_again_for_nothing_twice() -> None:
+    lived((1, "cancel"), (2, "restore"), (3, "cancel"), (4, "restore"), (60, "cancel"))

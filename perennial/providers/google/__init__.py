@@ -10,7 +10,7 @@ An app of the Play Store has its package name as `bundle_id`, and
 |---|---|
 | `pubsub_audience` | the audience of the push subscription's tokens, exactly as it was set there |
 | `pubsub_service_account` | the e-mail of the service account the push subscription signs in as |
-| `pubsub_subscription` | `projects/PROJECT/subscriptions/NAME`: where set, pushes of others are not read; needed to pull |
+| `pubsub_subscription` | `projects/PROJECT/subscriptions/NAME`: where set, pushes of others are not read; without an audience, workers pull it |
 | `license_key` | the app's public key from the Play Console, for receipts with a signature |
 
 and the secret `service_account`: the JSON key of the service account invited in the Play Console. Certificates among the app's `simulated_roots`
@@ -43,10 +43,11 @@ FORGOTTEN = "Google keeps a purchase for 60 days after its end, and has forgotte
 class PlayStore:
     """Google Play as `intake.model.Provider`. One serves all apps of a process; close it at the end."""
 
-    def __init__(self, *, certificates: str = push.CERTIFICATES) -> None:
+    def __init__(self, *, certificates: str = push.CERTIFICATES, pubsub: str = pull.ADDRESS) -> None:
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(20, connect=5), headers={"User-Agent": "perennial"})
         self._keys = push.Keys(self._http, certificates)
         self._api = PublisherApi(self._http)
+        self._pubsub = pubsub
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -68,7 +69,7 @@ class PlayStore:
 
     async def pull(self, app: StoreApp, keep: pull.Keep, now: datetime) -> int:
         """Takes notifications that wait in the app's `pubsub_subscription`; returns how many."""
-        return await pull.pull(self._api, app, keep, now)
+        return await pull.pull(self._api, app, keep, now, address=self._pubsub)
 
     # Asking
 

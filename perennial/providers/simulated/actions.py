@@ -145,7 +145,7 @@ async def buy(
             app_id=sold.app_id,
             store_line=_draw(),
             type=_TYPES.get(sold.type, "Non-Consumable"),
-            plan=_plan(sold, price),
+            plan=plan_of(sold, price),
             now=tx.now,
             offer=_offer(offer, sold),
             app_account_token=app_account_token,
@@ -185,7 +185,8 @@ async def _require_product(tx: Tx, app_id: str, product: str) -> Product:
     return found
 
 
-def _plan(product: Product, price: Money | None) -> Plan:
+def plan_of(product: Product, price: Money | None = None) -> Plan:
+    """A product with its terms. `price`: None: the catalog's first."""
     charged = price or (product.prices[0] if product.prices else Money(amount=0, currency="USD"))
     return Plan(product=product.store_identifier, duration=product.duration if product.type == "subscription" else None, price=charged)
 
@@ -208,10 +209,10 @@ def _offer(offer: Offer | Literal["free_trial"] | None, product: Product) -> Off
 Act = Callable[[Subscription], Subscription]
 
 
-async def _act(tx: Tx, app_id: str, store_line: str, act: Act) -> Subscription:
+async def act(tx: Tx, app_id: str, store_line: str, work: Act) -> Subscription:
     """What was due comes first, and what follows at once (a cancelled retry ends) comes with it."""
     line = await require_line(tx, app_id, store_line)
-    line = rules.play(act(rules.play(line, tx.now)), tx.now)
+    line = rules.play(work(rules.play(line, tx.now)), tx.now)
     await _save(tx, line)
     return line
 
@@ -228,29 +229,29 @@ async def _plan_for(tx: Tx, app_id: str, product: str, price: Money | None) -> t
     found = await _require_product(tx, app_id, product)
     if found.type != "subscription":
         raise Conflict(f"{product!r} is no subscription")
-    return _plan(found, price), found
+    return plan_of(found, price), found
 
 
 async def cancel(tx: Tx, app_id: str, store_line: str) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.cancel(line, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.cancel(line, tx.now))
 
 
 async def uncancel(tx: Tx, app_id: str, store_line: str) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.uncancel(line, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.uncancel(line, tx.now))
 
 
 async def upgrade(tx: Tx, app_id: str, store_line: str, product: str, *, price: Money | None = None) -> Subscription:
     plan, _ = await _plan_for(tx, app_id, product, price)
-    return await _act(tx, app_id, store_line, lambda line: rules.upgrade(line, plan, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.upgrade(line, plan, tx.now))
 
 
 async def downgrade(tx: Tx, app_id: str, store_line: str, product: str, *, price: Money | None = None) -> Subscription:
     plan, _ = await _plan_for(tx, app_id, product, price)
-    return await _act(tx, app_id, store_line, lambda line: rules.downgrade(line, plan, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.downgrade(line, plan, tx.now))
 
 
 async def revert_downgrade(tx: Tx, app_id: str, store_line: str) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.revert_downgrade(line, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.revert_downgrade(line, tx.now))
 
 
 async def resubscribe(
@@ -265,7 +266,7 @@ async def resubscribe(
 ) -> Bought:
     """A new purchase on an old line, so there is something to post as a receipt."""
     plan, sold = await _plan_for(tx, app_id, product, price)
-    line = await _act(tx, app_id, store_line, lambda line: rules.resubscribe(line, plan, tx.now, offer=_offer(offer, sold)))
+    line = await act(tx, app_id, store_line, lambda line: rules.resubscribe(line, plan, tx.now, offer=_offer(offer, sold)))
     return await _bought(tx, vault, await require_pen(tx, vault, app_id), line)
 
 
@@ -280,46 +281,46 @@ async def redeem_offer(
     price: Money | None = None,
 ) -> Subscription:
     plan = (await _plan_for(tx, app_id, product, price))[0] if product is not None else None
-    return await _act(tx, app_id, store_line, lambda line: rules.redeem_offer(line, offer, tx.now, plan=plan, change=change))
+    return await act(tx, app_id, store_line, lambda line: rules.redeem_offer(line, offer, tx.now, plan=plan, change=change))
 
 
 async def refund(tx: Tx, app_id: str, store_line: str, transaction: str | None = None, *, share_ppm: int = 1_000_000) -> Subscription:
     """Refunds a transaction of the line; None: the current one."""
-    return await _act(tx, app_id, store_line, lambda line: rules.refund(line, transaction, tx.now, share_ppm=share_ppm))
+    return await act(tx, app_id, store_line, lambda line: rules.refund(line, transaction, tx.now, share_ppm=share_ppm))
 
 
 async def reverse_refund(tx: Tx, app_id: str, store_line: str, transaction: str | None = None) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.reverse_refund(line, transaction, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.reverse_refund(line, transaction, tx.now))
 
 
 async def request_refund(tx: Tx, app_id: str, store_line: str, transaction: str | None = None) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.request_refund(line, transaction, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.request_refund(line, transaction, tx.now))
 
 
 async def decline_refund(tx: Tx, app_id: str, store_line: str, transaction: str | None = None) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.decline_refund(line, transaction, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.decline_refund(line, transaction, tx.now))
 
 
 async def fail_next_renewal(tx: Tx, app_id: str, store_line: str, *, grace_days: int = 0, recover_after_days: int | None = None) -> Subscription:
     """`recover_after_days` counts from the end of the period; None: the charge never succeeds."""
     failure = Failure(grace_days=grace_days, recover_after_days=recover_after_days)
-    return await _act(tx, app_id, store_line, lambda line: rules.fail_next_renewal(line, failure))
+    return await act(tx, app_id, store_line, lambda line: rules.fail_next_renewal(line, failure))
 
 
 async def extend(tx: Tx, app_id: str, store_line: str, days: int) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.extend(line, days, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.extend(line, days, tx.now))
 
 
 async def raise_price(tx: Tx, app_id: str, store_line: str, price: Money, *, needs_consent: bool) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.raise_price(line, price, tx.now, needs_consent=needs_consent))
+    return await act(tx, app_id, store_line, lambda line: rules.raise_price(line, price, tx.now, needs_consent=needs_consent))
 
 
 async def consent(tx: Tx, app_id: str, store_line: str) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.consent(line, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.consent(line, tx.now))
 
 
 async def revoke_family(tx: Tx, app_id: str, store_line: str) -> Subscription:
-    return await _act(tx, app_id, store_line, lambda line: rules.revoke_family(line, tx.now))
+    return await act(tx, app_id, store_line, lambda line: rules.revoke_family(line, tx.now))
 
 
 async def test_notification(tx: Tx, app_id: str) -> str:
@@ -345,6 +346,11 @@ async def _resend(tx: Tx, sender: Sender) -> int:
     if count:
         await _save(tx, replace(sender, outbox=outbox))
     return count
+
+
+async def find(tx: Tx, app_id: str, store_lines: Sequence[str]) -> dict[str, Subscription]:
+    """Lines by their numbers, with what is due played for the reader's eyes only."""
+    return {line.store_line: rules.play(line, tx.now) for line in await db.find_lines(tx, app_id, store_lines)}
 
 
 async def lines(tx: Tx, app_id: str, *, after: str = "", limit: int = 100) -> list[Subscription]:

@@ -91,6 +91,19 @@ async def lock_desk(tx: Tx, app_id: str) -> Desk:
     return desk_of(state)
 
 
+async def find_lines(tx: Tx, app_id: str, store_lines: Sequence[str]) -> list[Subscription]:
+    rows = await tx.fetch(
+        """
+        SELECT state FROM simulated_subscription
+        WHERE app_id = %(app_id)s AND store_line = ANY (%(lines)s::text[]) AND store_line <> %(desk)s ORDER BY store_line
+        """,
+        app_id=app_id,
+        lines=list(store_lines),
+        desk=DESK,
+    )
+    return [line_of(row["state"]) for row in rows]
+
+
 async def all_lines(tx: Tx, app_id: str, *, after: str = "", limit: int = 100) -> list[Subscription]:
     """A page of an app's lines, in the order of their numbers."""
     rows = await tx.fetch(

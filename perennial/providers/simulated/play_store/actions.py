@@ -115,7 +115,7 @@ async def buy(
     life = rules.buy(
         app_id=AppId(store.app_id),
         code=tx.new_id("life").partition("_")[2],
-        plan=_plan(sold, price, is_prepaid=is_prepaid),
+        plan=plan_of(sold, price, is_prepaid=is_prepaid),
         now=tx.now,
         trial=(sold.trial_duration or "P1W") if free_trial else None,
         account=account,
@@ -141,7 +141,8 @@ async def _require_product(tx: Tx, app_id: str, product: str) -> Product:
     return found
 
 
-def _plan(product: Product, price: Money | None, *, is_prepaid: bool = False) -> Plan:
+def plan_of(product: Product, price: Money | None = None, *, is_prepaid: bool = False) -> Plan:
+    """A product with its terms. `price`: None: the catalog's first."""
     charged = price or (product.prices[0] if product.prices else Money(amount=0, currency="USD"))
     duration = product.duration if product.type == "subscription" else None
     if duration is not None:
@@ -232,10 +233,16 @@ async def set_silent(tx: Tx, app_id: str, subject: str, *, is_silent: bool) -> L
 
 
 async def _plan_for(tx: Tx, app_id: str, product: str, price: Money | None) -> Plan:
-    plan = _plan(await _require_product(tx, app_id, product), price)
+    plan = plan_of(await _require_product(tx, app_id, product), price)
     if plan.duration is None:
         raise Conflict(f"{product!r} is no subscription")
     return plan
+
+
+async def find(tx: Tx, app_id: str, subjects: Sequence[str]) -> dict[str, Life]:
+    """By any tokens or orders of what was bought, with what is due played for the reader's eyes only."""
+    found = {life.code: life for life in await db.find_all(tx, app_id, sorted({code_of(subject) for subject in subjects}))}
+    return {subject: rules.play(found[code_of(subject)], tx.now) for subject in subjects if code_of(subject) in found}
 
 
 async def lives(tx: Tx, app_id: str, *, before: str | None = None, limit: int = 100) -> list[Life]:

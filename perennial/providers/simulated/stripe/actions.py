@@ -97,7 +97,7 @@ async def buy(
     life = rules.buy(
         app_id=store.app_id,
         code=tx.new_id("life").partition("_")[2],
-        plan=_plan(sold, price),
+        plan=plan_of(sold, price),
         now=tx.now,
         app_user_id=app_user_id,
         is_told_by_session=is_told_by_session,
@@ -121,7 +121,8 @@ async def _require_product(tx: Tx, app_id: str, product: str) -> Product:
     return found
 
 
-def _plan(product: Product, price: Money | None) -> Plan:
+def plan_of(product: Product, price: Money | None = None) -> Plan:
+    """A product with its terms. `price`: None: the catalog's first."""
     charged = price or (product.prices[0] if product.prices else Money(amount=0, currency="USD"))
     duration = product.duration if product.type == "subscription" else None
     if duration is not None:
@@ -223,10 +224,16 @@ async def set_silent(tx: Tx, app_id: str, subject: str, *, is_silent: bool) -> L
 
 
 async def _plan_for(tx: Tx, app_id: str, product: str, price: Money | None) -> Plan:
-    plan = _plan(await _require_product(tx, app_id, product), price)
+    plan = plan_of(await _require_product(tx, app_id, product), price)
     if plan.duration is None:
         raise Conflict(f"{product!r} is no subscription")
     return plan
+
+
+async def find(tx: Tx, app_id: str, subjects: Sequence[str]) -> dict[str, Life]:
+    """By any ids of what was bought, with what is due played for the reader's eyes only."""
+    found = {life.code: life for life in await db.find_all(tx, app_id, sorted({code_of(subject) for subject in subjects}))}
+    return {subject: rules.play(found[code_of(subject)], tx.now) for subject in subjects if code_of(subject) in found}
 
 
 async def lives(tx: Tx, app_id: str, *, before: str | None = None, limit: int = 100) -> list[Life]:

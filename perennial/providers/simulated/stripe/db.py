@@ -39,6 +39,15 @@ async def find(tx: Tx, app_id: str, code: str) -> Life | None:
     return None if state is None else life_of(state)
 
 
+async def find_all(tx: Tx, app_id: str, codes: Sequence[str]) -> list[Life]:
+    rows = await tx.fetch(
+        "SELECT state FROM simulated_stripe WHERE app_id = %(app_id)s AND code = ANY (%(codes)s::text[]) ORDER BY code",
+        app_id=app_id,
+        codes=list(codes),
+    )
+    return [life_of(row["state"]) for row in rows]
+
+
 async def lock(tx: Tx, app_id: str, code: str) -> Life | None:
     """Ours until the transaction ends."""
     state = await tx.fetch_value(

@@ -191,7 +191,7 @@ def _paid(life: Life, invoice: Invoice, at: datetime) -> Life:
 
 def cancel(life: Life, now: datetime) -> Life:
     """At the period's end."""
-    _require(life, life.status in _RUNNING and not life.cancel_at_period_end, "nothing to cancel")
+    _require(life, _is_running(life) and not life.cancel_at_period_end, "nothing to cancel")
     return _updated(replace(life, cancel_at_period_end=True, canceled_at=now), now)
 
 
@@ -218,7 +218,7 @@ def pay(life: Life, now: datetime) -> Life:
 
 
 def pause(life: Life, behavior: Behavior, resumes_at: datetime | None, now: datetime) -> Life:
-    _require(life, life.status in _RUNNING and life.pause is None, "nothing to pause")
+    _require(life, _is_running(life) and life.pause is None, "nothing to pause")
     if resumes_at is not None and resumes_at <= now:
         raise Invalid("a pause ends later than now", param="resumes_at")
     return _updated(replace(life, pause=Pause(behavior=behavior, resumes_at=resumes_at)), now)
@@ -232,7 +232,9 @@ def resume(life: Life, now: datetime) -> Life:
 
 def upgrade(life: Life, plan: Plan, now: datetime, *, invoiced: Literal["now", "later"] = "now") -> Life:
     """Another product from now on. What is left of the old period is credited; a plan of another length begins its period now."""
-    _require(life, life.status in ("trialing", "active"), "only a running subscription can be changed")
+    _require(life, _is_paid(life), "only a running subscription can be changed")
+    if plan.product == life.plan.product:
+        raise Invalid(f"it is {plan.product!r} already", param="product")
     if plan.price.currency != life.plan.price.currency:
         raise Invalid(f"a subscription in {life.plan.price.currency} cannot change to a price in {plan.price.currency}", param="price")
     if life.status == "trialing":
@@ -250,7 +252,7 @@ def upgrade(life: Life, plan: Plan, now: datetime, *, invoiced: Literal["now", "
 
 
 def set_quantity(life: Life, quantity: int, now: datetime, *, invoiced: Literal["now", "later"] = "now") -> Life:
-    _require(life, life.status in ("trialing", "active"), "only a running subscription can be changed")
+    _require(life, _is_paid(life), "only a running subscription can be changed")
     if not 1 <= quantity <= 1_000_000 or quantity == life.quantity:
         raise Invalid("a quantity is a whole number from 1, and another than now", param="quantity")
     changed = replace(life, quantity=quantity)
@@ -263,7 +265,7 @@ def set_quantity(life: Life, quantity: int, now: datetime, *, invoiced: Literal[
 
 def downgrade(life: Life, plan: Plan, now: datetime) -> Life:
     """Another product from the next period on, by a schedule."""
-    _require(life, life.status in ("trialing", "active") and not life.cancel_at_period_end, "only a subscription that renews can be scheduled")
+    _require(life, _is_paid(life) and not life.cancel_at_period_end, "only a subscription that renews can be scheduled")
     if plan.product == life.plan.product:
         raise Invalid(f"it is {plan.product!r} already", param="product")
     planned = replace(life, next_plan=plan)
@@ -278,7 +280,7 @@ def revert_downgrade(life: Life, now: datetime) -> Life:
 
 def move_renewal(life: Life, until: datetime, now: datetime) -> Life:
     """A trial without proration: Stripe's way to charge later. It makes an invoice of nothing."""
-    _require(life, life.status in ("trialing", "active"), "only the renewal of a running subscription can be moved")
+    _require(life, _is_paid(life), "only the renewal of a running subscription can be moved")
     if until <= life.period_end:
         raise Invalid("the renewal can only be moved to later", param="trial_end")
     start = life.trial_start if life.status == "trialing" else now
@@ -366,6 +368,15 @@ def _invoice(life: Life, number: int | None) -> Invoice:
     paid = [one for one in life.invoices if one.paid > 0 and number in (None, one.number)]
     _require(life, bool(paid), "nothing was paid that could be given back")
     return paid[-1]
+
+
+def _is_running(life: Life) -> bool:
+    """What was paid once counts as active, but does not run."""
+    return life.mode == "subscription" and life.status in _RUNNING
+
+
+def _is_paid(life: Life) -> bool:
+    return _is_running(life) and life.status != "past_due"
 
 
 def _duration(plan: Plan) -> Duration:

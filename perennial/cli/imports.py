@@ -1,0 +1,283 @@
+"""Moving in: from a scheduled export, over the API, by receipts, from a table of one's own. Nobody is told of what moves in."""
+
+import csv
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from perennial import imports
+from perennial.app import App
+from perennial.base.errors import Invalid
+from perennial.base.http import Http
+from perennial.base.time import FOREVER, perf_counter
+from perennial.cli.desk import ProjectOption, at_desk, choose_project, console, counted, done, group, run, say, show, table
+from perennial.cli.moments import parse_moment
+from perennial.imports.model import Batch, Finding, Import, Outcome, Shelf, Source
+
+commands = group("Move in, from another system. Nobody is told of what moves in; stop an import as you like: run again, it goes on.")
+
+_COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+_KEY = "PERENNIAL_IMPORT_KEY"
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would change")]
+ReportPath = Annotated[
+    Path | None, typer.Option("--report", help="Where findings are written, as CSV; else import-<time>.csv here", show_default=False)
+]
+AppOption = Annotated[str | None, typer.Option("--app", help="The app all rows are of; see perennial apps list", show_default=False)]
+FilePath = Annotated[Path, typer.Argument(help="A .csv or .csv.gz file, or a folder of them")]
+KeyOption = Annotated[str, typer.Option("--key", envvar=_KEY, help="A secret key of theirs", show_default=False)]
+
+
+class Report:
+    """Findings in a file, in the order they are made, and counted."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.counts: Counter[str] = Counter()
+        self._file: IO[str] | None = None
+        self._writer: Any = None
+
+    def add(self, findings: Sequence[Finding]) -> None:
+        if findings and self._file is None:
+            self._file = self.path.open("w", newline="", encoding="utf-8")
+            self._writer = csv.writer(self._file)
+            self._writer.writerow(["change", "file", "line", "subject", "detail"])
+        for one in findings:
+            self.counts[one.change] += 1
+            self._writer.writerow([one.change, one.place.name if one.place else "", one.place.line if one.place else "", one.subject, one.detail])
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+# Commands -------------------------------------------------------------------------------------------------------------------------
+
+
+@commands.command("export")
+def import_export(
+    path: FilePath,
+    app: AppOption = None,
+    as_of: Annotated[str | None, typer.Option(help="How old the export is; else the newest updated_at in it", show_default=False)] = None,
+    dry_run: DryRun = False,
+    report: ReportPath = None,
+    project: ProjectOption = None,
+) -> None:
+    """Import a scheduled data export: transactions as RevenueCat delivers them to buckets, full or new and updated.
+
+    [bold]Example[/bold]
+
+      perennial import export transactions.csv.gz --dry-run
+    """
+    _import_files("export", path, app, as_of, project, is_dry_run=dry_run, report=report)
+
+
+@commands.command("rows")
+def import_rows(
+    path: FilePath,
+    app: AppOption = None,
+    as_of: Annotated[str | None, typer.Option(help="How old the table is; else it is of now", show_default=False)] = None,
+    dry_run: DryRun = False,
+    report: ReportPath = None,
+    project: ProjectOption = None,
+) -> None:
+    """Import a table of your own: app_user_id, store, product_id, transaction_id, purchased_at, and what else docs/moving.md names.
+
+    [bold]Example[/bold]
+
+      perennial import rows purchases.csv
+    """
+    _import_files("rows", path, app, as_of, project, is_dry_run=dry_run, report=report)
+
+
+@commands.command("api")
+def import_api(
+    url: Annotated[str, typer.Option(help="Their server, such as https://api.revenuecat.com")],
+    key: KeyOption,
+    their_project: Annotated[str, typer.Option(help="The project's id there")],
+    app: AppOption = None,
+    dry_run: DryRun = False,
+    report: ReportPath = None,
+    project: ProjectOption = None,
+) -> None:
+    """Import over the API v2, customer by customer: their ids, attributes, subscriptions and purchases.
+
+    [bold]Example[/bold]
+
+      perennial import api --url https://api.revenuecat.com --their-project proj1ab2c3d4 --key sk_...
+    """
+
+    async def batches(house: imports.House, shelf: Shelf, state: Import | None) -> AsyncIterator[Batch]:
+        http = Http(url)
+        try:
+            remote = imports.Remote(http=http, base_url=url.rstrip("/").removesuffix("/v2"), key=key, project_id=their_project)
+            async for batch in imports.remote_batches(remote, shelf, state.reached if state else ""):
+                yield batch
+        finally:
+            await http.close()
+
+    name = f"{url} {their_project}"
+    _run("api", name, lambda: imports.fingerprint([], "api", name), batches, project, app=app, is_dry_run=dry_run, report=report)
+
+
+@commands.command("receipts")
+def import_receipts(
+    path: Annotated[Path, typer.Argument(help="A .csv or .csv.gz file with app_user_id and token; product_id for Play, store_user_id for Amazon")],
+    app: AppOption = None,
+    rate: Annotated[float, typer.Option(help="Receipts a second, at most", min=0.01, max=1000)] = 10,
+    dry_run: DryRun = False,
+    report: ReportPath = None,
+    project: ProjectOption = None,
+) -> None:
+    """Import by proofs of purchase: every one is read by its store, whose word counts.
+
+    [bold]Example[/bold]
+
+      perennial import receipts receipts.csv --app app_01J8... --rate 20
+    """
+    (file,) = _one_file(path)
+
+    async def batches(house: imports.House, shelf: Shelf, state: Import | None) -> AsyncIterator[Batch]:
+        async for batch in imports.receipt_batches(house, file, shelf, state.reached if state else "", rate=rate):
+            yield batch
+
+    _run("receipts", str(path), lambda: imports.fingerprint([file], "receipts"), batches, project, app=app, is_dry_run=dry_run, report=report)
+
+
+@commands.command("list")
+def list_imports(project: ProjectOption = None) -> None:
+    """Show how far imports got."""
+
+    async def work(house: App) -> list[Import]:
+        async with at_desk(house, project) as desk:
+            return await imports.latest(desk.tx, 50)
+
+    made = table("begun", "from", "what", "rows", "refused", "new customers", "new lines", "state")
+    for one in run(work):
+        state = "finished" if one.finished_at else "unfinished: run it again"
+        numbers = (f"{number:,}" for number in (one.rows, one.refused, one.customers, one.lines))
+        made.add_row(f"{one.started_at:%Y-%m-%d %H:%M}", one.source, escape(one.name), *numbers, state)
+    if made.row_count:
+        show(made)
+    else:
+        say("nothing was imported yet")
+
+
+def _one_file(path: Path) -> list[Path]:
+    found = imports.files_of(path)
+    if len(found) != 1:
+        raise Invalid(f"{path} is a folder of {len(found)} files; import one after another")
+    return found
+
+
+# Running --------------------------------------------------------------------------------------------------------------------------
+
+Batches = Callable[[imports.House, Shelf, Import | None], AsyncIterator[Batch]]
+
+
+def _import_files(
+    source: Source, path: Path, app: str | None, as_of: str | None, project: str | None, *, is_dry_run: bool, report: Path | None
+) -> None:
+    paths = imports.files_of(path)
+    with tempfile.TemporaryDirectory(prefix="perennial-import-") as folder:
+        found = _sorted(source, paths, Path(folder))
+
+        async def batches(house: imports.House, shelf: Shelf, state: Import | None) -> AsyncIterator[Batch]:
+            async for batch in imports.file_batches(source, found, shelf, state):
+                yield batch
+
+        def whose() -> str:
+            return imports.fingerprint(paths, source, app or "")
+
+        age = parse_moment(as_of, imports.age_of(found) or FOREVER, param="--as-of") if as_of else imports.age_of(found)
+        _run(source, str(path), whose, batches, project, app=app, is_dry_run=is_dry_run, report=report, as_of=age, total=found.count)
+
+
+def _sorted(source: Source, paths: Sequence[Path], folder: Path) -> imports.Sorted:
+    with Progress(*_COLUMNS, console=console(), transient=True) as progress:
+        task = progress.add_task("reading and sorting", total=None)
+        for step in imports.sort_files(source, paths, folder):
+            if isinstance(step, imports.Sorted):
+                return step
+            progress.update(task, completed=step)
+    raise AssertionError("what is sorted is yielded at last")
+
+
+def _run(
+    source: Source,
+    name: str,
+    whose: Callable[[], str],
+    batches: Batches,
+    project: str | None,
+    *,
+    app: str | None,
+    is_dry_run: bool,
+    report: Path | None,
+    as_of: datetime | None = None,
+    total: int | None = None,
+) -> None:
+    async def work(opened: App) -> None:
+        chosen = await choose_project(opened, project)
+        house = imports.House(database=opened.database, vault=opened.vault, providers=opened.providers, project_id=chosen.project_id)
+        async with at_desk(opened, chosen.project_id) as desk:
+            if not is_dry_run:
+                await desk.audit("import.run", source, {"name": name})
+            now = desk.tx.now
+        shelf = await imports.load_shelf(house, app_id=app, as_of=as_of)
+        state = None if is_dry_run else await imports.open_import(house, source, name, whose())
+        found = Report(report or Path(f"import-{now:%Y%m%dT%H%M%S}.csv"))
+        began = perf_counter()
+        before = state.rows if state else 0
+        if before:
+            say(f"going on after {before:,} rows")
+        try:
+            done_in_all = await _listen(house, shelf, batches(house, shelf, state), state, found, total, before)
+        finally:
+            found.close()
+        _summarise(done_in_all, found, perf_counter() - began, is_dry_run=is_dry_run)
+
+    run(work)
+
+
+async def _listen(
+    house: imports.House, shelf: Shelf, batches: AsyncIterator[Batch], state: Import | None, report: Report, total: int | None, before: int
+) -> Outcome:
+    """The sum of what the batches did."""
+    rows = refused = customers = lines = 0
+    began = perf_counter()
+    with Progress(*_COLUMNS, console=console(), transient=True) as progress:
+        task = progress.add_task("importing", total=total, completed=before)
+        async for _, outcome in imports.run(house, shelf, batches, state):
+            report.add(outcome.findings)
+            rows, refused = rows + outcome.rows, refused + outcome.refused
+            customers, lines = customers + outcome.customers, lines + outcome.lines
+            progress.update(task, completed=before + rows, description=f"importing, {rows / (perf_counter() - began):,.0f} rows/s")
+    return Outcome(findings=(), rows=rows, refused=refused, customers=customers, lines=lines)
+
+
+def _summarise(total: Outcome, report: Report, seconds: float, *, is_dry_run: bool) -> None:
+    rate = total.rows / seconds if seconds else 0
+    if is_dry_run:
+        done(f"dry run: {counted(total.rows, 'row')} read, nothing was changed")
+        say(f"would bring {counted(total.customers, 'new customer')} and {counted(total.lines, 'new line')}")
+        for change, what in (("changed end", "lines would end at another time"), ("gained", "entitlements gained"), ("lost", "entitlements lost")):
+            say(f"{report.counts[change]} {what}")
+    else:
+        done(f"{counted(total.rows, 'row')} imported at {rate:,.0f} rows/s: {total.customers} new customers, {total.lines} new lines")
+    if total.refused:
+        say(f"[yellow]{counted(total.refused, 'row')} refused; the others are not touched by that[/yellow]")
+    if unknown := report.counts["unknown product"]:
+        say(f"[yellow]{counted(unknown, 'product')} the catalog does not know: purchases are kept, and give nothing until it does[/yellow]")
+    if doubles := report.counts["two customers"]:
+        say(f"[yellow]{doubles} times two customers here are one there; they were left apart[/yellow]")
+    if report.counts:
+        say(f"the report: {escape(str(report.path))}")

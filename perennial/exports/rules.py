@@ -1,0 +1,220 @@
+"""A customer's purchases as rows of the vendor's scheduled data export (version 5): pure.
+
+One row for each period of a subscription and each one-time purchase, unique by store_transaction_id and renewal_number. What we do not know stays
+empty: prices in dollars where it was paid in another currency, taxes and commissions a store does not tell, experiments.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from perennial.base.money import Money
+from perennial.base.time import FOREVER, to_ms
+from perennial.catalog.model import Product
+from perennial.customers.model import Customer
+from perennial.exports.model import EVERY, RETRY_AFTER, Export
+from perennial.subscriptions import (
+    access_end,
+    auto_renew_off_at,
+    billing_issue_at,
+    grace_until,
+    is_grant,
+    latest,
+    original_transaction,
+    refunded_share,
+)
+from perennial.subscriptions.model import Held, Line
+
+# In the vendor's order, with what DuckDB calls their types.
+COLUMNS: dict[str, str] = {
+    "rc_original_app_user_id": "VARCHAR",
+    "rc_last_seen_app_user_id_alias": "VARCHAR",
+    "country": "VARCHAR",
+    "country_source": "VARCHAR",
+    "product_identifier": "VARCHAR",
+    "product_display_name": "VARCHAR",
+    "product_duration": "VARCHAR",
+    "start_time": "TIMESTAMP",
+    "end_time": "TIMESTAMP",
+    "grace_period_end_time": "TIMESTAMP",
+    "effective_end_time": "TIMESTAMP",
+    "store": "VARCHAR",
+    "is_auto_renewable": "BOOLEAN",
+    "is_trial_period": "BOOLEAN",
+    "is_in_intro_offer_period": "BOOLEAN",
+    "is_sandbox": "BOOLEAN",
+    "price_in_usd": "DECIMAL(18, 4)",
+    "purchase_price_in_usd": "DECIMAL(18, 4)",
+    "takehome_percentage": "DECIMAL(9, 6)",
+    "tax_percentage": "DECIMAL(9, 6)",
+    "commission_percentage": "DECIMAL(9, 6)",
+    "store_transaction_id": "VARCHAR",
+    "original_store_transaction_id": "VARCHAR",
+    "refunded_at": "TIMESTAMP",
+    "unsubscribe_detected_at": "TIMESTAMP",
+    "billing_issues_detected_at": "TIMESTAMP",
+    "purchased_currency": "VARCHAR",
+    "price_in_purchased_currency": "DECIMAL(18, 4)",
+    "purchase_price_in_purchased_currency": "DECIMAL(18, 4)",
+    "entitlement_identifiers": "VARCHAR",
+    "renewal_number": "INTEGER",
+    "is_trial_conversion": "BOOLEAN",
+    "presented_offering": "VARCHAR",
+    "ownership_type": "VARCHAR",
+    "reserved_subscriber_attributes": "VARCHAR",
+    "custom_subscriber_attributes": "VARCHAR",
+    "platform": "VARCHAR",
+    "experiment_id": "VARCHAR",
+    "experiment_variant": "VARCHAR",
+    "updated_at": "TIMESTAMP",
+    "offer": "VARCHAR",
+    "offer_type": "VARCHAR",
+    "first_seen_time": "TIMESTAMP",
+    "auto_resume_time": "TIMESTAMP",
+}
+
+Products = Mapping[tuple[str | None, str], Product]
+Cell = str | int
+
+
+def rows_of(customer: Customer, lines: Sequence[Line], products: Products) -> Iterator[list[Cell]]:
+    """All rows of one customer, in the order of `COLUMNS`."""
+    for line in lines:
+        for index, held in enumerate(line.held):
+            yield _row(customer, line, index, held, products)
+
+
+def _row(customer: Customer, line: Line, index: int, held: Held, products: Products) -> list[Cell]:
+    purchase = held.purchase
+    product = products.get((line.app_id, purchase.product))
+    is_latest = held is latest(line)
+    end, grace = access_end(line, held), grace_until(line, held) if is_latest else None
+    is_renewable = purchase.kind == "subscription" and not is_grant(line) and purchase.period_type != "prepaid"
+    before = line.held[index - 1].purchase if index else None
+    word = line.renewals[-1] if line.renewals and is_latest else None
+    return [
+        customer.original_app_user_id,
+        customer.app_user_id,
+        purchase.country or customer.last_seen_country or "",
+        "from_sdk" if purchase.country else "estimated" if customer.last_seen_country else "",
+        purchase.product,
+        (product.display_name if product else None) or "",
+        (product.duration if product else None) or "",
+        _time(purchase.purchased_at),
+        _time(purchase.expires_at if is_renewable else None),
+        _time(grace),
+        _time(None if end == FOREVER else end),
+        line.store,
+        _yes(is_renewable),
+        _yes(purchase.period_type == "trial"),
+        _yes(purchase.period_type == "intro"),
+        _yes(line.environment == "sandbox"),
+        *_prices(held),
+        purchase.transaction,
+        original_transaction(line),
+        _time(_refunded_at(held)),
+        _time(auto_renew_off_at(line) if is_latest else None),
+        _time(billing_issue_at(line) if is_latest else None),
+        *_paid(held),
+        _json(list(product.entitlements)) if product and product.entitlements else "",
+        index + 1,
+        _yes(before is not None and before.period_type == "trial" and purchase.period_type != "trial"),
+        held.presented_offering or "",
+        purchase.ownership.upper(),
+        _attributes(customer, reserved=True),
+        _attributes(customer, reserved=False),
+        customer.last_seen_platform or "",
+        "",
+        "",
+        _time(max(line.heard_at, purchase.as_of)),
+        (purchase.offer.identifier if purchase.offer else None) or "",
+        purchase.offer.kind if purchase.offer else "",
+        _time(customer.first_seen_at),
+        _time(word.resumes_at if word is not None and word.pause is not None else None),
+    ]
+
+
+# Money ------------------------------------------------------------------------------------------------------------------------
+
+
+def _prices(held: Held) -> list[Cell]:
+    """In dollars after refunds and before, and the parts that went elsewhere."""
+    purchase = held.purchase
+    price = _price(held)
+    in_dollars = price if price is not None and price.currency == "USD" else None
+    tax, commission = _share(purchase.tax, purchase.price), _share(purchase.commission, purchase.price)
+    takehome = "" if commission is None else str(1 - commission)
+    return [_kept(held, in_dollars), _amount(in_dollars), takehome, "" if tax is None else str(tax), "" if commission is None else str(commission)]
+
+
+def _paid(held: Held) -> list[Cell]:
+    price = _price(held)
+    return [price.currency if price else "", _kept(held, price), _amount(price)]
+
+
+def _price(held: Held) -> Money | None:
+    """What it cost the customer: nothing in a trial, and nothing where a relative pays."""
+    purchase = held.purchase
+    if purchase.price is not None and (purchase.period_type == "trial" or purchase.ownership == "family_shared"):
+        return Money(amount=0, currency=purchase.price.currency)
+    return purchase.price
+
+
+def _kept(held: Held, price: Money | None) -> str:
+    return "" if price is None else _amount(price.times(1 - refunded_share(held.purchase)))
+
+
+def _amount(money: Money | None) -> str:
+    return "" if money is None else str(money.major)
+
+
+def _share(part: Money | None, whole: Money | None) -> Decimal | None:
+    return round(Decimal(part.amount) / whole.amount, 6) if part is not None and whole is not None and whole.amount else None
+
+
+# Cells ------------------------------------------------------------------------------------------------------------------------
+
+
+def _refunded_at(held: Held) -> datetime | None:
+    purchase = held.purchase
+    given = [refund.at for refund in purchase.refunds if not refund.is_reversed]
+    if purchase.revocation is not None and purchase.revocation.refunded:
+        given.append(purchase.revocation.at)
+    return max(given, default=None)
+
+
+def _attributes(customer: Customer, *, reserved: bool) -> str:
+    told = {
+        name: {"value": attribute.value, "updated_at_ms": to_ms(attribute.updated_at)}
+        for name, attribute in customer.attributes.items()
+        if attribute.value is not None and name.startswith("$") is reserved
+    }
+    return _json(told) if told else ""
+
+
+def _json(told: object) -> str:
+    return msgspec.json.encode(told).decode()
+
+
+def _time(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _yes(so: bool) -> str:
+    return "true" if so else "false"
+
+
+# When -------------------------------------------------------------------------------------------------------------------------
+
+
+def next_after(export: Export, now: datetime) -> datetime:
+    """The next day's run by the plan; days that were missed are not made up for: one run delivers all of them."""
+    missed = max((now - export.next_at) // EVERY, 0)
+    return export.next_at + EVERY * (missed + 1)
+
+
+def retry_at(attempts: int, now: datetime) -> datetime:
+    """After so many failures, one or more. It never gives up: a bucket that comes back is served."""
+    return now + RETRY_AFTER[min(attempts, len(RETRY_AFTER)) - 1]
