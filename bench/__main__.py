@@ -10,7 +10,7 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bench import agenda, intake, jws, read, start, webhook
+from bench import agenda, intake, jws, moving, read, start, webhook
 from bench.house import House, open_house
 from bench.report import Figure, save, show
 from perennial.base.time import perf_counter
@@ -24,6 +24,7 @@ MEASUREMENTS: dict[str, Measurement] = {
     "intake": intake.run,
     "agenda": agenda.run,
     "webhook": webhook.run,
+    "moving": moving.run,
     "start": start.run,
 }
 

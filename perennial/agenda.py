@@ -50,7 +50,7 @@ async def _expire_currencies(app: App, project_id: ProjectId) -> int:
 
 
 async def _deliver(app: App, project_id: ProjectId) -> int:
-    return await events.deliver_due(app.database, project_id, app.vault, app.sender)
+    return await events.deliver_due(app.database, project_id, app.vault, app.sender, carrier=app.carrier)
 
 
 async def _forget_sdk_events(app: App, project_id: ProjectId) -> int:

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from perennial.base.db import Database
 from perennial.base.secrets import Vault
 from perennial.base.value import value
-from perennial.events.model import Sender
+from perennial.events.model import Carrier, Sender
 from perennial.intake.model import Provider
 from perennial.providers.amazon import AmazonAppstore
 from perennial.providers.apple import AppStore
 from perennial.providers.google import PlayStore
+from perennial.providers.integrations import Integrations
 from perennial.providers.microsoft import MicrosoftStore
 from perennial.providers.paddle import PaddleBilling
 from perennial.providers.roku import RokuPay
@@ -27,12 +28,14 @@ class App:
     vault: Vault
     providers: dict[str, Provider]  # by store
     sender: Sender
+    carrier: Carrier
 
 
 @asynccontextmanager
 async def open_app(settings: Settings, *, application: str = "perennial", connections: int = 10) -> AsyncIterator[App]:
     database = await Database.open(settings.require_database_url(), application=application, connections=connections)
     sender = WebhookSender(allow_internal=settings.allow_internal_webhooks)
+    carrier = Integrations(allow_internal=settings.allow_internal_webhooks, files_folder=settings.files_folder)
     app_store = AppStore()
     amazon, roku, paddle, microsoft = AmazonAppstore(), RokuPay(), PaddleBilling(), MicrosoftStore()
     stripe, play_store = StripeBilling(), PlayStore()
@@ -53,10 +56,12 @@ async def open_app(settings: Settings, *, application: str = "perennial", connec
                 "test_store": TestStore(),
             },
             sender=sender,
+            carrier=carrier,
         )
     finally:
         await app_store.close()
         for store in (play_store, amazon, roku, paddle, microsoft, stripe):
             await store.close()
         await sender.close()
+        await carrier.close()
         await database.close()

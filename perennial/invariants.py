@@ -263,6 +263,18 @@ INVARIANTS: tuple[Invariant, ...] = (
         query="SELECT app_id || ' ' || message_id AS key FROM notification WHERE digested_at IS NULL AND wake_at IS NULL",
     ),
     Invariant(
+        name="questions-parked",
+        level="warning",
+        sentence="No question to a store was given up. Its last error says why; it is asked again when the store next speaks of it.",
+        query="SELECT app_id || ' ' || subject AS key FROM inquiry WHERE wake_at IS NULL",
+    ),
+    Invariant(
+        name="purchases-unacknowledged",
+        level="warning",
+        sentence="Every purchase that its store wants acknowledged is, or will be tried: Google gives others back after three days.",
+        query="SELECT app_id || ' ' || subject AS key FROM store_act WHERE kind = 'acknowledge' AND done_at IS NULL AND wake_at IS NULL",
+    ),
+    Invariant(
         name="nothing-is-late",
         level="warning",
         sentence="Nothing on the agenda has been due for more than ten minutes. Is a worker running?",

@@ -23,6 +23,7 @@ class Settings:
     is_demo: bool  # PERENNIAL_DEMO=1: the pages show the demo project without signing in, to this machine alone; `perennial up` sets it
     otlp_endpoint: str | None  # OTEL_EXPORTER_OTLP_ENDPOINT: where traces go; unset: nowhere
     public_url: str | None = None  # PERENNIAL_PUBLIC_URL: what the outside calls this installation; unset: whatever a request calls it
+    files_folder: Path | None = None  # PERENNIAL_FILES: integrations may write files under this folder; unset: only into buckets
     rate_limits: Mapping[str, int] = field(default_factory=dict)  # PERENNIAL_RATE_LIMITS: requests a minute by key and domain, of each process
 
     @classmethod
@@ -38,6 +39,7 @@ class Settings:
             is_demo=env.get("PERENNIAL_DEMO") == "1",
             otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
             public_url=_public_url(env.get("PERENNIAL_PUBLIC_URL") or ""),
+            files_folder=Path(env["PERENNIAL_FILES"]).absolute() if env.get("PERENNIAL_FILES") else None,
             rate_limits=_rate_limits(env.get("PERENNIAL_RATE_LIMITS") or ""),
         )
 

@@ -29,8 +29,8 @@ from perennial.providers.microsoft import read as microsoft
 from perennial.providers.microsoft.payload import Recurrence
 from perennial.subscriptions import Said
 
-LINES = 1000
-TRIPS = 1000  # bare round trips to the store's API
+LINES = 2000
+TRIPS = 2000  # bare round trips to the store's API
 AT_ONCE = 8  # as many as the product asks at a time
 
 
@@ -82,12 +82,12 @@ def _digest_figures(name: str, done: steps.Digested, copied: float, trips: float
     ]
     if trips < 0.5:
         return figures
-    return [*figures, _of_client(name, value, trips, bare_trips)]
+    return [*figures, _of_client(f"{name}_of_client", value, trips, bare_trips)]
 
 
 def _of_client(name: str, value: float, trips: float, bare_trips: float) -> Figure:
     return Figure(
-        name=f"{name}_of_client",
+        name=name,
         value=value,
         unit="messages/s",
         ceiling=f"the HTTP client alone, {AT_ONCE} at a time: {bare_trips:,.0f} round trips/s to the same server, {trips:.2f} each",

@@ -20,6 +20,7 @@ from perennial.base.errors import (
     KeyReused,
     Locked,
     NotFound,
+    NotJson,
     PerennialError,
     StoreRefused,
     TooMany,
@@ -39,8 +40,9 @@ _STATUS: dict[type[PerennialError], int] = {
     Unavailable: 503,
     TooMany: 429,
 }
-# v2 tells conflicts apart: 409 is for names that are taken and keys that are reused, the rest is understood but cannot be done (422).
+# v2 tells some apart. Of conflicts, 409 is for names that are taken and keys that are reused; the rest is understood but cannot be done (422).
 _V2: dict[type[PerennialError], tuple[int, str]] = {
+    NotJson: (400, "invalid_request"),
     Conflict: (422, "unprocessable_entity_error"),
     AlreadyExists: (409, "resource_already_exists"),
     KeyReused: (409, "idempotency_error"),
@@ -114,9 +116,10 @@ def on_perennial_error(request: Request[Any, Any, Any], error: PerennialError) -
 def on_validation_error(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     problems = error.extra if isinstance(error.extra, list) else []
     first = problems[0] if problems and isinstance(problems[0], dict) else {}
-    param = first.get("key")
-    message = f"{param}: {first.get('message')}" if param else str(first.get("message") or error.detail)
-    return _response(request, 400, message, param=param)
+    param, said = first.get("key"), str(first.get("message") or error.detail)
+    if param == "data":  # the framework's name of the whole body, and all it says where there is none
+        return _response(request, 400, "send a JSON object as the body" if said == "'data'" else f"the body: {said}")
+    return _response(request, 400, f"{param}: {said}" if param else said, param=param)
 
 
 def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -4,6 +4,7 @@ from litestar import Response, Router, get
 
 from perennial import __version__
 from perennial.api.auth import HttpRequest, app_of
+from perennial.api.documented import documented, spec
 from perennial.api.observe import exposition
 from perennial.api.v1.answers import to_json
 from perennial.base.errors import PerennialError
@@ -28,4 +29,6 @@ async def metrics() -> Response[bytes]:
     return Response(content=exposition(), media_type="text/plain; version=0.0.4")
 
 
-router = Router(path="/", route_handlers=[healthz, readyz, metrics], tags=["operating"])
+_ANSWERS = {"metrics": {200: spec(str, "In Prometheus' text format", "text/plain")}}
+
+router = Router(path="/", route_handlers=documented([healthz, readyz, metrics], _ANSWERS), tags=["operating"])

@@ -22,6 +22,10 @@ class Invalid(PerennialError):
     """400: the request cannot be right as it stands."""
 
 
+class NotJson(Invalid):
+    """The body is not said to be JSON. v2 calls this one an `invalid_request`."""
+
+
 class Unauthorized(PerennialError):
     """401: we do not know who is asking."""
 

@@ -8,10 +8,13 @@ from perennial.cli import (
     catalog_commands,
     catching_up,
     clock,
+    comparing,
     customer_center,
     customers,
+    exports,
     health,
     imports,
+    integrations,
     processes,
     projects,
     simulate,
@@ -59,6 +62,7 @@ app.add_typer(access.collaborators, name="collaborators", rich_help_panel="Set u
 app.add_typer(access.oauth, name="oauth", rich_help_panel="Set up")
 app.add_typer(catalog_commands.commands, name="catalog", rich_help_panel="Set up")
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel="Set up")
+app.add_typer(integrations.commands, name="integrations", rich_help_panel="Set up")
 app.add_typer(customers.commands, name="customer", rich_help_panel="Look and try")
 app.add_typer(customer_center.commands, name="customer-center", rich_help_panel="Set up")
 app.command("redemption-link", rich_help_panel="Look and try")(customer_center.issue_redemption_link)
@@ -67,6 +71,8 @@ simulate.simulate.add_typer(simulate_play_store.commands, name="play-store")
 simulate.simulate.add_typer(simulate_stripe.commands, name="stripe")
 app.add_typer(simulate.simulate, name="simulate", rich_help_panel="Look and try")
 app.add_typer(imports.commands, name="import", rich_help_panel="Move in and out")
+app.command("compare", rich_help_panel="Move in and out")(comparing.compare)
+app.add_typer(exports.commands, name="exports", rich_help_panel="Move in and out")
 app.command("catch-up", rich_help_panel="Look and try")(catching_up.catch_up)
 app.command(rich_help_panel="Look and try")(health.check)
 app.command(rich_help_panel="Look and try")(health.doctor)

@@ -183,6 +183,7 @@ async def _webhooks(app: App) -> Finding:
     for project in await catalog.all_projects(app.database):
         async with app.database.transaction(project.project_id) as tx:
             failing += [f"{one.name} of {project.name}" for one in await events.list_endpoints(tx, limit=1000) if one.failures]
+            failing += [f"{one.name} of {project.name}" for one in await events.list_integrations(tx, limit=1000) if one.failures]
     if failing:
-        return Finding(level="warning", text=f"webhooks fail: {', '.join(failing[:10])}; see perennial webhooks list")
-    return Finding(level="ok", text="no webhook integration fails")
+        return Finding(level="warning", text=f"told in vain: {', '.join(failing[:10])}; see perennial webhooks list, perennial integrations list")
+    return Finding(level="ok", text="no webhook integration fails, nor any other")

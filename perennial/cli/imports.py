@@ -192,7 +192,7 @@ def _import_files(
         found = _sorted(source, paths, Path(folder))
 
         async def batches(house: imports.House, shelf: Shelf, state: Import | None) -> AsyncIterator[Batch]:
-            async for batch in imports.file_batches(source, found, shelf, state):
+            async for batch in imports.file_batches(source, found, shelf, state.reached if state else ""):
                 yield batch
 
         def whose() -> str:
@@ -266,13 +266,14 @@ async def _listen(
 
 def _summarise(total: Outcome, report: Report, seconds: float, *, is_dry_run: bool) -> None:
     rate = total.rows / seconds if seconds else 0
+    new = f"{counted(total.customers, 'new customer')}, {counted(total.lines, 'new line')}"
     if is_dry_run:
         done(f"dry run: {counted(total.rows, 'row')} read, nothing was changed")
-        say(f"would bring {counted(total.customers, 'new customer')} and {counted(total.lines, 'new line')}")
-        for change, what in (("changed end", "lines would end at another time"), ("gained", "entitlements gained"), ("lost", "entitlements lost")):
-            say(f"{report.counts[change]} {what}")
+        say(f"would bring {new}")
+        for change, what in (("changed end", "line would end at another time"), ("gained", "entitlement gained"), ("lost", "entitlement lost")):
+            say(_counted(report.counts[change], what))
     else:
-        done(f"{counted(total.rows, 'row')} imported at {rate:,.0f} rows/s: {total.customers} new customers, {total.lines} new lines")
+        done(f"{counted(total.rows, 'row')} imported at {rate:,.0f} rows/s: {new}")
     if total.refused:
         say(f"[yellow]{counted(total.refused, 'row')} refused; the others are not touched by that[/yellow]")
     if unknown := report.counts["unknown product"]:
@@ -281,3 +282,9 @@ def _summarise(total: Outcome, report: Report, seconds: float, *, is_dry_run: bo
         say(f"[yellow]{doubles} times two customers here are one there; they were left apart[/yellow]")
     if report.counts:
         say(f"the report: {escape(str(report.path))}")
+
+
+def _counted(number: int, what: str) -> str:
+    """`2 entitlements gained`: the noun comes first."""
+    noun, _, rest = what.partition(" ")
+    return f"{counted(number, noun)} {rest}"

@@ -65,10 +65,10 @@ async def _prepare(settings: Settings) -> Sequence[str]:
 
 
 def _about(demo: dict[str, Any], settings: Settings) -> list[str]:
-    keys = "\n".join(f"  {store:<12} {key}" for store, key in demo["public_keys"].items())
     return [
         f"Demo project {demo['project_id']}, its keys (all of them in {settings.home / 'demo.json'}):",
-        f"{keys}\n  {'secret':<12} {demo['secret_key']}",
+        *(f"  {store:<12} {key}" for store, key in demo["public_keys"].items()),
+        f"  {'secret':<12} {demo['secret_key']}",
         f"Open {demo['base_url']} to see it live. Ctrl-C stops everything.",
     ]
 

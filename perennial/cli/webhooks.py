@@ -13,7 +13,7 @@ from perennial.base.errors import Unavailable
 from perennial.base.ids import CustomerId, ProjectId
 from perennial.cli.desk import Desk, ProjectOption, at_desk, counted, done, group, run, say, show, table, work_in
 from perennial.cli.moments import parse_moment
-from perennial.events import Delivery, Endpoint
+from perennial.events import Delivery, Endpoint, Integration
 from perennial.events.model import TEST_CUSTOMER
 
 commands = group("Webhook integrations: who is told of what happens.")
@@ -33,8 +33,8 @@ def list_webhooks(project: ProjectOption = None) -> None:
                 endpoint.endpoint_id,
                 escape(endpoint.name),
                 escape(endpoint.url),
-                escape(_hears(endpoint)),
-                _health(endpoint),
+                escape(hears(endpoint)),
+                health(endpoint),
                 escape(endpoint.last_error or "") if endpoint.failures else "",
             )
         show(made)
@@ -42,12 +42,12 @@ def list_webhooks(project: ProjectOption = None) -> None:
     work_in(project, work)
 
 
-def _hears(endpoint: Endpoint) -> str:
+def hears(endpoint: Endpoint | Integration) -> str:
     parts = [endpoint.environment, endpoint.app_id, ", ".join(endpoint.event_types) if endpoint.event_types else None]
     return "; ".join(part for part in parts if part) or "everything"
 
 
-def _health(endpoint: Endpoint) -> str:
+def health(endpoint: Endpoint | Integration) -> str:
     if endpoint.failures:
         return f"[red]{counted(endpoint.failures, 'failure')} since the last success[/red]"
     return "[green]well[/green]" if endpoint.last_success_at else "not used yet"
@@ -89,7 +89,7 @@ def send_test(webhook_id: Annotated[str, typer.Argument(metavar="ID", help="From
         async with at_desk(app, project) as desk:
             event_id = await events.send_test(desk.tx, webhook_id)
             await desk.audit("webhook_integration.test", webhook_id, {"event_id": event_id})
-        return await _attempted(app, desk.project.project_id, event_id)
+        return await attempted(app, desk.project.project_id, event_id)
 
     delivery = run(work)
     if delivery is None:
@@ -99,7 +99,7 @@ def send_test(webhook_id: Annotated[str, typer.Argument(metavar="ID", help="From
     done(f"{escape(delivery.endpoint_name)} answered {delivery.last_status}")
 
 
-async def _attempted(app: App, project_id: ProjectId, event_id: str) -> Delivery | None:
+async def attempted(app: App, project_id: ProjectId, event_id: str) -> Delivery | None:
     """The worker sends; we watch."""
     for _ in range(WAIT_FOR_TEST // _LOOK_EVERY):
         async with app.database.transaction(project_id) as tx:

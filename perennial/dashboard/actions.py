@@ -1,93 +1,72 @@
-"""What a person at the demo does: buy, cancel, refund, let a renewal fail, move the clock. The stores' own verbs do it."""
+"""What a person at the demo does: buy, act on what was bought, try again what was parked, move the clock. The stores' own verbs do it."""
 
 import asyncio
 
-from perennial import agenda, catalog, customers, intake, subscriptions
+from perennial import agenda, catalog, customers, events, intake, subscriptions
 from perennial.api.auth import HttpRequest
 from perennial.app import App
-from perennial.base.db import Tx
 from perennial.base.errors import Invalid, NotFound
-from perennial.base.ids import LineId, ProjectId, new_uuid
-from perennial.base.time import add, parse_duration, to_ms
-from perennial.catalog.model import Product
-from perennial.intake import Receipt
-from perennial.providers import simulated, test_store
-from perennial.subscriptions import Said
-from perennial.subscriptions.model import Line
+from perennial.base.ids import LineId, ProjectId
+from perennial.base.time import add, parse_duration
+from perennial.dashboard.stores import STORES
 
 STEPS = {"day": "P1D", "month": "P1M", "year": "P1Y"}
-ACTS = ("cancel", "uncancel", "refund", "reverse_refund", "fail_next_renewal")
-
-# How a renewal may fail: days of grace, and the days after which the charge goes through; None: never.
-FAILURES: dict[str, tuple[int, int | None]] = {"recovers": (0, 3), "recovers_in_grace": (16, 5), "never": (0, None)}
+MOST_PRODUCTS = 1000
 
 # What follows at once is done before the page is shown again. Webhooks are the worker's: a slow receiver must not hold up a page.
 _AT_ONCE = ("simulation", "money")
 
 
-async def buy(app: App, project_id: ProjectId, app_user_id: str, product_id: str) -> None:
-    """As an app would: the store sells, the app posts the proof. Starts with the trial where the product has one."""
+async def buy(app: App, project_id: ProjectId, app_user_id: str, product_id: str, way: str) -> None:
+    """As in the world: the store sells, and the buyer's app posts the proof or the store tells us. Starts with the trial where there is one."""
     async with app.database.transaction(project_id) as tx:
         product = await catalog.require_product(tx, product_id)
-        proof = await _proof(app, tx, product)
-    reading = await intake.read_receipt(app.database, app.vault, app.providers, project_id, product.app_id, proof)
-    async with app.database.transaction(project_id) as tx:
-        ids, _ = await customers.ensure(tx, [app_user_id])
-        await intake.record_receipt(tx, app.vault, app.providers, product.app_id, proof, reading, ids[app_user_id])
+        sold_by = (await intake.store_apps(tx, app.vault, [product.app_id])).get(product.app_id)
+        store = STORES.get(sold_by.store) if sold_by is not None else None
+        ways = store.ways_to_buy(sold_by, product) if store is not None and sold_by is not None else {}
+        if store is None or way not in ways:
+            raise Invalid("this cannot be bought here so; choose the Test Store or one of the simulated stores", param="product_id")
+        proof = await store.sell(tx, app.vault, product, app_user_id, way)
+    if proof is not None:
+        reading = await intake.read_receipt(app.database, app.vault, app.providers, project_id, product.app_id, proof)
+        async with app.database.transaction(project_id) as tx:
+            ids, _ = await customers.ensure(tx, [app_user_id])
+            await intake.record_receipt(tx, app.vault, app.providers, product.app_id, proof, reading, ids[app_user_id])
     await agenda.run_due(app, project_id, _AT_ONCE)
 
 
-async def _proof(app: App, tx: Tx, product: Product) -> Receipt:
-    store = (await catalog.require_app(tx, product.app_id)).store
-    if store == "test_store":
-        return Receipt(token=f"test_{to_ms(tx.now)}_{new_uuid()}", product_ids=(product.store_identifier,))
-    if store in ("app_store", "mac_app_store"):
-        offer: simulated.Offer | None = None
-        if product.trial_duration is not None:
-            offer = simulated.Offer(kind="introductory", discount="FREE_TRIAL", period=product.trial_duration)
-        bought = await simulated.buy(tx, app.vault, product.app_id, product=product.store_identifier, offer=offer)
-        return Receipt(token=bought.signed_transaction, product_ids=(product.store_identifier,))
-    raise Invalid(f"nothing can be bought here in a {store} app; choose the Test Store or the simulated App Store", param="product_id")
-
-
-async def act(app: App, project_id: ProjectId, line_id: str, name: str, failure: str) -> None:
-    """One of `ACTS` on a line. `Conflict` where its store says that it cannot be."""
+async def act(app: App, project_id: ProjectId, line_id: str, name: str, way: str) -> None:
+    """One of its store's acts on a line. `Conflict` where its store says that it cannot be."""
     async with app.database.transaction(project_id) as tx:
         line = (await subscriptions.load_by_ids(tx, [LineId(line_id)])).get(LineId(line_id))
         if line is None:
             raise NotFound(f"no line {line_id[:80]!r} in this project", param="line_id")
-        if line.store == "test_store":
-            await _act_in_test_store(tx, line, name)
-        else:
-            await _act_in_app_store(tx, line, name, failure)
+        if line.store not in STORES:
+            raise Invalid(f"nothing can be done here to what {line.store} sold", param="line_id")
+        products = await catalog.get_products(tx, app_id=line.app_id, limit=MOST_PRODUCTS) if line.app_id is not None else []
+        await STORES[line.store].act(tx, line, products, name, way)
     await agenda.run_due(app, project_id, _AT_ONCE)
 
 
-async def _act_in_test_store(tx: Tx, line: Line, name: str) -> None:
-    if name != "cancel":
-        raise Invalid(f"the Test Store does not know {name!r}; buy in the simulated App Store for that", param="act")
-    await subscriptions.record(tx, [Said(app_id=line.app_id, statement=test_store.cancel(line, tx.now))])
-
-
-async def _act_in_app_store(tx: Tx, line: Line, name: str, failure: str) -> None:
-    if line.app_id is None:
-        raise Invalid("this was granted by hand; revoke it by the API", param="line_id")
-    match name:
-        case "cancel":
-            await simulated.cancel(tx, line.app_id, line.store_line)
-        case "uncancel":
-            await simulated.uncancel(tx, line.app_id, line.store_line)
-        case "refund":
-            await simulated.refund(tx, line.app_id, line.store_line)
-        case "reverse_refund":
-            await simulated.reverse_refund(tx, line.app_id, line.store_line)
-        case "fail_next_renewal":
-            if failure not in FAILURES:
-                raise Invalid(f"failure must be one of {', '.join(FAILURES)}, not {failure[:40]!r}", param="failure")
-            grace_days, recover_after_days = FAILURES[failure]
-            await simulated.fail_next_renewal(tx, line.app_id, line.store_line, grace_days=grace_days, recover_after_days=recover_after_days)
-        case _:
-            raise Invalid(f"act must be one of {', '.join(ACTS)}, not {name[:40]!r}", param="act")
+async def try_again(app: App, project_id: ProjectId, kind: str, place: str, key: str, environment: str) -> None:
+    """What was parked is due once more, from its first attempt on. `NotFound` where it is not parked any more."""
+    async with app.database.transaction(project_id) as tx:
+        match kind:
+            case "notification":
+                is_woken = await intake.wake_message(tx, place, key)
+            case "inquiry":
+                is_woken = await intake.wake_inquiry(tx, place, environment, key)
+            case "store_act":
+                is_woken = await intake.wake_act(tx, place, key)
+            case "delivery":
+                is_woken = await events.replay(tx, place, event_ids=[key]) > 0
+            case "shipment":
+                is_woken = await events.replay_integration(tx, place, event_ids=[key]) > 0
+            case _:
+                raise Invalid(f"nothing of the kind {kind[:40]!r} is ever parked", param="kind")
+        if not is_woken:
+            raise NotFound("this is not parked any more", param="key")
+    await agenda.run_due(app, project_id, _AT_ONCE)
 
 
 async def advance(request: HttpRequest, app: App, project_id: ProjectId, step: str) -> int:

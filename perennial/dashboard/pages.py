@@ -10,34 +10,34 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, FromQuery, URLEncodedBody
 from litestar.response import Redirect
 
-from perennial import __version__, agenda, catalog, customers, events, intake, subscriptions
+from perennial import __version__, agenda, catalog, currencies, customers, events, intake, subscriptions
 from perennial.api.auth import HttpRequest, app_of
 from perennial.api.errors import status_of
 from perennial.api.v1.answers import to_json
 from perennial.app import App
 from perennial.base.db import Tx
 from perennial.base.errors import NotFound, PerennialError
-from perennial.base.ids import AppId
 from perennial.base.value import value
-from perennial.catalog.model import App as StoreApp
+from perennial.catalog.model import App as CatalogApp
 from perennial.catalog.model import Product, Project
 from perennial.customers.model import Customer, check_app_user_id
-from perennial.dashboard import actions, db, rules
+from perennial.dashboard import actions, db, rules, stores
 from perennial.dashboard.demo import Demo, path_of, require_demo
 from perennial.dashboard.guard import demo_only, from_our_pages, from_this_machine
 from perennial.dashboard.receiver import received_by
 from perennial.dashboard.rendering import in_path, page
 from perennial.dashboard.sdks import snippets
+from perennial.intake.model import StoreApp
 from perennial.postgres import running_url
-from perennial.subscriptions.model import Line
 
 MOST_LISTED = 100
 MOST_ON_HOME = 12
+MOST_PRODUCTS = 1000
 
 DOCS = "/openapi/openapi.json"
 _GUARDS = [demo_only, from_this_machine, from_our_pages]
 _FILES = {"style.css": "text/css", "script.js": "text/javascript", "icon.svg": "image/svg+xml"}
-_SELLING = ("test_store", "app_store", "mac_app_store")
+_PLACES = tuple(stores.STORES)
 
 
 # What is running --------------------------------------------------------------------------------------------------------------
@@ -55,8 +55,9 @@ async def _home(request: HttpRequest, *, moved: int | None = None, trouble: str 
     app = app_of(request)
     demo = require_demo(app.settings)
     async with app.database.transaction(demo.project_id) as tx:
-        around = await _surroundings(tx)
+        around = await _surroundings(app, tx)
         lanes = await db.lanes(tx, agenda.LANES)
+        parked = await db.parked(tx, MOST_LISTED)
         seen = await _seen_lately(tx, MOST_ON_HOME)
         keys = await catalog.get_keys(tx)
     by_app = {key.app_id: key.public_key for key in keys if key.public_key and key.revoked_at is None}
@@ -71,6 +72,7 @@ async def _home(request: HttpRequest, *, moved: int | None = None, trouble: str 
         moved=moved,
         version=__version__,
         lanes=lanes,
+        parked=parked,
         seen=seen,
         keys=shown,
         snippets=snippets(demo.base_url, test_key),
@@ -105,31 +107,52 @@ def _name_database(app: App) -> str:
 
 
 @value
+class Choice:
+    """Something to buy. `key` is what its form sends: the product, and the way it is bought where that is not the usual one."""
+
+    key: str
+    product: Product
+    way: str
+
+
+@value
 class Surroundings:
     """What every page shows or needs of the project."""
 
     project: Project
     now: datetime
-    apps: list[StoreApp]
-    sold: list[tuple[StoreApp, list[Product]]]  # what can be bought here, by app
+    apps: list[CatalogApp]
+    products: list[Product]
+    sold: list[tuple[CatalogApp, list[Choice]]]  # what can be bought here, by app
 
     @property
     def is_ticking(self) -> bool:
         return self.project.clock_at is None or self.project.clock_started_at is not None
 
 
-async def _surroundings(tx: Tx) -> Surroundings:
+async def _surroundings(app: App, tx: Tx) -> Surroundings:
     apps = sorted(await catalog.get_apps(tx, limit=MOST_LISTED), key=_place)
-    products = await catalog.get_products(tx, limit=MOST_LISTED)
-    sold = [(app, [product for product in products if product.app_id == app.app_id]) for app in apps if app.store in _SELLING]
+    products = await catalog.get_products(tx, limit=MOST_PRODUCTS)
+    known = await intake.store_apps(tx, app.vault, [one.app_id for one in apps])
+    sold = [(one, _choices(known[one.app_id], [product for product in products if product.app_id == one.app_id])) for one in apps]
     return Surroundings(
-        project=await catalog.require_project(tx), now=tx.now, apps=apps, sold=[(app, products) for app, products in sold if products]
+        project=await catalog.require_project(tx),
+        now=tx.now,
+        apps=apps,
+        products=products,
+        sold=[(one, choices) for one, choices in sold if choices],
     )
 
 
-def _place(app: StoreApp) -> tuple[int, str]:
-    """Those that sell here first."""
-    return _SELLING.index(app.store) if app.store in _SELLING else len(_SELLING), app.app_id
+def _choices(app: StoreApp, products: list[Product]) -> list[Choice]:
+    store = stores.STORES.get(app.store)
+    ways = [(product, way, words) for product in products if store is not None for way, words in store.ways_to_buy(app, product).items()]
+    return [Choice(key=f"{product.product_id} {way}".strip(), product=product, way=words) for product, way, words in ways]
+
+
+def _place(app: CatalogApp) -> tuple[int, str]:
+    """Those that can be rehearsed here first."""
+    return _PLACES.index(app.store) if app.store in _PLACES else len(_PLACES), app.app_id
 
 
 async def _seen_lately(tx: Tx, limit: int) -> list[Customer]:
@@ -147,7 +170,7 @@ async def search_customers(request: HttpRequest, search: FromQuery[str] = "") ->
     app, wanted = app_of(request), search.strip()[:200].replace("\x00", "")
     demo = require_demo(app.settings)
     async with app.database.transaction(demo.project_id) as tx:
-        around = await _surroundings(tx)
+        around = await _surroundings(app, tx)
         if wanted:
             ids = await customers.page(tx, after=None, limit=MOST_LISTED, search=wanted)
             found = [one for one in (await customers.load(tx, ids)).values() if one.aliases]
@@ -169,7 +192,7 @@ async def _customer(
     app = app_of(request)
     demo = require_demo(app.settings)
     async with app.database.transaction(demo.project_id) as tx:
-        around = await _surroundings(tx)
+        around = await _surroundings(app, tx)
         found = (await customers.find(tx, [app_user_id[:200].replace("\x00", "")])).values()
         if not found:
             return page(
@@ -180,9 +203,10 @@ async def _customer(
         lines = await subscriptions.load_of_customers(tx, [customer_id])
         products = await catalog.find_products(tx, {(line.app_id, held.purchase.product) for line in lines for held in line.held})
         told = await events.latest_events(tx, await customers.merged_ids(tx, customer_id), limit=MOST_LISTED)
-        simulated = await _simulated_apps(app, tx, lines)
+        offered = await stores.offered(tx, lines, around.products)
+        balances = (await currencies.balances(tx, [customer_id]))[customer_id]
     newest_first = sorted((line for line in lines if line.held), key=lambda line: line.held[-1].purchase.purchased_at, reverse=True)
-    views = [rules.show_line(line, products, around.now, is_simulated=line.app_id in simulated) for line in newest_first[:MOST_LISTED]]
+    views = [rules.show_line(line, products, offered.get(line.line_id, ()), around.now) for line in newest_first[:MOST_LISTED]]
     return page(
         "customer.html",
         status=status,
@@ -195,17 +219,10 @@ async def _customer(
         app_user_id=app_user_id,
         given=rules.entitlements(lines, products, around.now),
         lines=[view for view in views if view is not None],
-        told=told[::-1],
+        told=[(event, rules.told(event.body)) for event in told[::-1]],
+        balances=sorted(balances.items()),
         attributes=[(name, one) for name, one in sorted(who.attributes.items()) if one.value is not None][:MOST_LISTED],
     )
-
-
-async def _simulated_apps(app: App, tx: Tx, lines: list[Line]) -> set[AppId]:
-    """Those whose lines a simulated store plays."""
-    stores = ("app_store", "mac_app_store")
-    app_ids = sorted({line.app_id for line in lines if line.app_id is not None and line.store in stores and line.environment == "sandbox"})
-    found = await intake.store_apps(tx, app.vault, app_ids) if app_ids else {}
-    return {one.app_id for one in found.values() if one.simulated_roots}
 
 
 # Forms ------------------------------------------------------------------------------------------------------------------------
@@ -218,13 +235,14 @@ class MoveClock(msgspec.Struct):
 
 class Buy(msgspec.Struct):
     app_user_id: str
-    product_id: str
+    product_id: str  # a product, and after a space the way it is bought where that is not the usual one
 
 
-class Act(msgspec.Struct):
-    app_user_id: str
-    act: str
-    failure: str = "never"
+class Again(msgspec.Struct):
+    kind: str
+    place: str
+    key: str
+    environment: str = ""
 
 
 @post("/demo/clock", guards=_GUARDS)
@@ -243,20 +261,33 @@ async def buy(request: HttpRequest, data: URLEncodedBody[Buy]) -> Response[str] 
     app_user_id = data.app_user_id.strip()
     try:
         check_app_user_id(app_user_id)
-        await actions.buy(app, demo.project_id, app_user_id, data.product_id)
+        product_id, _, way = data.product_id.partition(" ")
+        await actions.buy(app, demo.project_id, app_user_id, product_id, way)
     except PerennialError as error:
         return await _troubled(request, app_user_id, error)
     return Redirect(_back(app_user_id), status_code=303)
 
 
 @post("/demo/lines/{line_id:str}", guards=_GUARDS)
-async def act(request: HttpRequest, line_id: FromPath[str], data: URLEncodedBody[Act]) -> Response[str] | Redirect:
+async def act(request: HttpRequest, line_id: FromPath[str], data: URLEncodedBody[dict[str, str]]) -> Response[str] | Redirect:
+    """`act` names the button; the field of the act's own name says in which way, where there are several."""
+    app, demo = _entered(request)
+    app_user_id, name = data.get("app_user_id", ""), data.get("act", "")
+    try:
+        await actions.act(app, demo.project_id, line_id, name, data.get(name, ""))
+    except PerennialError as error:
+        return await _troubled(request, app_user_id, error)
+    return Redirect(_back(app_user_id), status_code=303)
+
+
+@post("/demo/parked", guards=_GUARDS)
+async def try_again(request: HttpRequest, data: URLEncodedBody[Again]) -> Response[str] | Redirect:
     app, demo = _entered(request)
     try:
-        await actions.act(app, demo.project_id, line_id, data.act, data.failure)
+        await actions.try_again(app, demo.project_id, data.kind, data.place, data.key, data.environment)
     except PerennialError as error:
-        return await _troubled(request, data.app_user_id, error)
-    return Redirect(_back(data.app_user_id), status_code=303)
+        return await _troubled(request, "", error)
+    return Redirect("/", status_code=303)
 
 
 def _entered(request: HttpRequest) -> tuple[App, Demo]:
@@ -287,4 +318,4 @@ async def static(name: FromPath[str]) -> Response[bytes]:
     return Response(content=content, media_type=_FILES[name], headers={"Cache-Control": "no-cache"})
 
 
-HANDLERS = [home, search_customers, customer, move_clock, buy, act, static]
+HANDLERS = [home, search_customers, customer, move_clock, buy, act, try_again, static]

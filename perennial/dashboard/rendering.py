@@ -12,7 +12,20 @@ from perennial.base.money import exponent as minor_digits
 from perennial.base.time import iso
 
 _UNITS = (("year", 365 * 86400), ("month", 30 * 86400), ("day", 86400), ("hour", 3600), ("minute", 60))
-_STORES = {"test_store": "Test Store", "app_store": "App Store", "mac_app_store": "Mac App Store", "rc_billing": "Web"}
+_STORES = {
+    "test_store": "Test Store",
+    "app_store": "App Store",
+    "mac_app_store": "Mac App Store",
+    "play_store": "Google Play",
+    "stripe": "Stripe",
+    "amazon": "Amazon Appstore",
+    "roku": "Roku",
+    "paddle": "Paddle",
+    "microsoft": "Microsoft Store",
+    "external": "Elsewhere",
+    "promotional": "By hand",
+    "rc_billing": "Web",
+}
 
 
 def day(instant: datetime) -> str:

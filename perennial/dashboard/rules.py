@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from perennial.base.money import Money
-from perennial.base.time import FOREVER
+from perennial.base.time import FOREVER, from_ms
 from perennial.base.value import value
 from perennial.catalog.model import Product
-from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, latest, status
-from perennial.subscriptions.model import Held, Line, Status
+from perennial.dashboard.acts import Offered
+from perennial.dashboard.rendering import day, price
+from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, is_grant, latest, status
+from perennial.subscriptions.model import Held, Line, Refund, Renewal, Status
 
 Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier)
 Colour = Literal["paid", "trial", "grace", "refunded", "replaced"]
@@ -17,6 +19,8 @@ Colour = Literal["paid", "trial", "grace", "refunded", "replaced"]
 MOST_PERIODS = 100  # of a line, the newest
 WIDTH = 1000  # of a drawn timeline, in its own units
 _NARROWEST = 4
+_KINDS = {"trial": "trial", "intro": "introductory", "prepaid": "prepaid", "promotional": "granted"}
+_SOURCES = {"in_app_purchase": "by a purchase", "admin_api": "by the project's server"}
 
 
 @value
@@ -71,10 +75,11 @@ class LineView:
     status: Status
     until: datetime | None
     sentence: str
+    notes: tuple[str, ...]
     periods: tuple[Period, ...]
     left_out: int
     drawing: Drawing | None
-    acts: frozenset[str]
+    acts: tuple[Offered, ...]
 
 
 def entitlements(lines: Iterable[Line], products: Products, now: datetime) -> list[Given]:
@@ -92,14 +97,14 @@ def entitlements(lines: Iterable[Line], products: Products, now: datetime) -> li
 
 
 def renews(line: Line, now: datetime) -> bool:
-    """Whether another charge is to come: a refund alone does not turn that off."""
+    """Whether another charge is to come: a refund alone does not turn that off. Nothing prepaid or granted renews."""
     held = latest(line)
-    is_plan = held is not None and held.purchase.kind == "subscription"
+    is_plan = held is not None and held.purchase.kind == "subscription" and held.purchase.period_type not in ("prepaid", "promotional")
     is_open = status(line, now) != "expired"
     return is_plan and is_open and auto_renew_off_at(line) is None and not (line.renewals and line.renewals[-1].ended)
 
 
-def show_line(line: Line, products: Products, now: datetime, *, is_simulated: bool) -> LineView | None:
+def show_line(line: Line, products: Products, acts: tuple[Offered, ...], now: datetime) -> LineView | None:
     """None for a line that holds nothing yet."""
     held = latest(line) or (line.held[-1] if line.held else None)
     if held is None:
@@ -113,10 +118,11 @@ def show_line(line: Line, products: Products, now: datetime, *, is_simulated: bo
         status=status(line, now),
         until=_until(access_end(line, held)),
         sentence=sentence(line, held, now),
+        notes=notes(line, held, products, now),
         periods=tuple(show_period(line, one) for one in reversed(shown)),
         left_out=len(line.held) - len(shown),
         drawing=draw(line, shown, now),
-        acts=acts(line, held, now, is_simulated=is_simulated),
+        acts=acts,
     )
 
 
@@ -127,7 +133,7 @@ def sentence(line: Line, held: Held, now: datetime) -> str:
             what = "taken back" if held.purchase.revocation is not None and not held.purchase.revocation.refunded else "refunded"
             return f"{what}, but still to renew;" if renews(line, now) else what
         case "in_grace_period":
-            return "could not be charged; access stays until"
+            return f"{'could not be charged' if billing_issue_at(line) is not None else 'is about to be charged'}; access stays until"
         case "in_billing_retry":
             return "could not be charged; the store is still trying, since"
         case "paused":
@@ -135,28 +141,32 @@ def sentence(line: Line, held: Held, now: datetime) -> str:
         case "expired":
             return "ended"
         case "active":
+            if is_grant(line):
+                return "granted by hand until"
             if held.purchase.expires_at is None:
                 return "for good"
             return "renews" if renews(line, now) else "will not renew; ends"
 
 
-def acts(line: Line, held: Held, now: datetime, *, is_simulated: bool) -> frozenset[str]:
-    """What a person at the demo may do to it. The Test Store only knows buying and cancelling."""
-    standing, goes_on = status(line, now), renews(line, now)
-    if line.store == "test_store":
-        return frozenset({"cancel"} if goes_on and standing == "active" else ())
-    if not is_simulated or held.purchase.ownership == "family_shared":
-        return frozenset()
-    if standing == "revoked":  # money went back; whether it renews is another question
-        return frozenset({"reverse_refund", "cancel"} if goes_on else {"reverse_refund"})
-    found = {"refund"}
-    if goes_on:
-        found.add("cancel")
-        if standing == "active":
-            found.add("fail_next_renewal")
-    elif standing == "active" and held.purchase.kind == "subscription":
-        found.add("uncancel")
-    return frozenset(found)
+def notes(line: Line, held: Held, products: Products, now: datetime) -> tuple[str, ...]:
+    """What is to become of it beyond its present period, as far as its store said, in sentences."""
+    renewal = line.renewals[-1] if line.renewals else None
+    if renewal is None or status(line, now) == "expired":
+        return ()
+    found = []
+    if renewal.pause is not None:
+        found.append(_pause(renewal))
+    if renewal.next_product is not None and renewal.next_product != held.purchase.product and renews(line, now):
+        product = products.get((line.app_id, renewal.next_product))
+        found.append(f"Changes to {(product.display_name if product else None) or renewal.next_product} with the next renewal.")
+    if renewal.price_consent == "pending":
+        found.append("A higher price waits for the customer's yes.")
+    return tuple(found)
+
+
+def _pause(renewal: Renewal) -> str:
+    until = f", and goes on by itself on {day(renewal.resumes_at)}" if renewal.resumes_at is not None else ""
+    return f"A pause begins when the period ends{until}." if renewal.pause == "scheduled" else f"It is paused{until}."
 
 
 def show_period(line: Line, held: Held) -> Period:
@@ -164,6 +174,7 @@ def show_period(line: Line, held: Held) -> Period:
     notes = []
     if purchase.revocation is not None:
         notes.append("refunded" if purchase.revocation.refunded else "taken back")
+    notes += [_refunded(refund) for refund in purchase.refunds]
     if purchase.is_superseded:
         notes.append("replaced by an upgrade")
     if (grace := grace_until(line, held)) is not None and purchase.expires_at is not None and access_end(line, held) > purchase.expires_at:
@@ -180,10 +191,43 @@ def show_period(line: Line, held: Held) -> Period:
         begins_at=purchase.purchased_at,
         ends_at=purchase.expires_at,
         price=purchase.price,
-        kind={"trial": "trial", "intro": "introductory"}.get(purchase.period_type) or ("renewal" if purchase.is_renewal else "purchase"),
+        kind=_KINDS.get(purchase.period_type) or ("renewal" if purchase.is_renewal else "purchase"),
         colour=_colour(held),
         note=", ".join(notes),
     )
+
+
+def _refunded(refund: Refund) -> str:
+    amount = price(refund.amount)
+    return f"a refund of {amount} that came to nothing" if refund.is_reversed else f"{amount} given back on {day(refund.at)}"
+
+
+def told(body: Mapping[str, Any]) -> str:
+    """What an event tells beyond its type, in a few words."""
+    match body.get("type"):
+        case "CANCELLATION" | "REFUND" | "REFUND_REVERSED" if (body.get("price_in_purchased_currency") or 0) < 0:
+            return ", ".join(filter(None, [_reason(body), f"{-body['price_in_purchased_currency']:.2f} {body.get('currency')} given back"]))
+        case "VIRTUAL_CURRENCY_TRANSACTION":
+            changes = ", ".join(f"{one['amount']:+d} {one['currency']['code']}" for one in body.get("adjustments", ()))
+            return f"{changes}, {_SOURCES.get(body.get('source', ''), '')}".rstrip(", ")
+        case "SUBSCRIPTION_PAUSED":
+            return f"until {day(from_ms(body['auto_resume_at_ms']))}" if body.get("auto_resume_at_ms") else "until it is resumed"
+        case "BILLING_ISSUE":
+            return f"grace until {day(from_ms(body['grace_period_expiration_at_ms']))}" if body.get("grace_period_expiration_at_ms") else "no grace"
+        case "INITIAL_PURCHASE" | "NON_RENEWING_PURCHASE" if body.get("store") == "PROMOTIONAL":
+            return "granted by hand"
+        case "INITIAL_PURCHASE" if body.get("period_type") in ("TRIAL", "PREPAID"):
+            return "a trial" if body["period_type"] == "TRIAL" else "prepaid"
+        case "RENEWAL" if body.get("is_trial_conversion"):
+            return "the first that is paid"
+        case "TRANSFER":
+            return f"from {', '.join(body.get('transferred_from', ())[:3])}"
+        case _:
+            return _reason(body)
+
+
+def _reason(body: Mapping[str, Any]) -> str:
+    return str(body.get("cancel_reason") or body.get("expiration_reason") or "").replace("_", " ").lower()
 
 
 def draw(line: Line, shown: Sequence[Held], now: datetime) -> Drawing | None:

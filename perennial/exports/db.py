@@ -88,8 +88,8 @@ async def save_run(tx: Tx, run: ExportRun, *, next_at: datetime) -> None:
     )
     await tx.execute(
         """
-        UPDATE export SET until_at = greatest(until_at, %(until_at)s), attempts = 0, last_error = NULL, next_at = %(next_at)s,
-          wake_at = CASE WHEN wake_at IS NOT NULL THEN %(next_at)s END
+        UPDATE export SET until_at = greatest(until_at, %(until_at)s), attempts = 0, last_error = NULL, next_at = %(next_at)s::timestamptz,
+          wake_at = CASE WHEN wake_at IS NOT NULL THEN %(next_at)s::timestamptz END
         WHERE export_id = %(export_id)s
         """,
         export_id=run.export_id,

@@ -31,7 +31,7 @@ class Table(AbstractContextManager["Table"]):
     """A gzip CSV file that rows are written to."""
 
     def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
-        self._text = TextIOWrapper(gzip.GzipFile(path, "wb", compresslevel=_LEVEL, mtime=0), encoding="utf-8", newline="")  # type: ignore[type-var]
+        self._text = TextIOWrapper(gzip.GzipFile(path, "wb", compresslevel=_LEVEL, mtime=0), encoding="utf-8", newline="")
         self._writer = csv.writer(self._text, delimiter=SEPARATOR, lineterminator="\n")
         self._writer.writerow(columns)
         self.rows = 0

@@ -84,10 +84,10 @@ def age_of(found: files.Sorted) -> datetime | None:
     return None
 
 
-async def file_batches(source: Source, found: files.Sorted, shelf: Shelf, state: Import) -> AsyncIterator[Batch]:
-    """The rows from where the import stopped, whole customers at a time."""
+async def file_batches(source: Source, found: files.Sorted, shelf: Shelf, reached: str) -> AsyncIterator[Batch]:
+    """The rows after the `reached`-th, whole customers at a time."""
     _, read = tables.READERS[source]
-    skip, count, position = int(state.reached or 0), 0, 0
+    skip, count, position = int(reached or 0), 0, 0
     rows: list[Row] = []
     refused = [Refused(place=place, reason=reason) for place, reason in found.broken] if not skip else []
     customer = ""

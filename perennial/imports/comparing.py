@@ -23,15 +23,10 @@ class Difference:
 
     app_user_id: str
     field: str  # as in entitlements.pro.expires_date
+    kind: str  # the field without names, for sums
     theirs: str
     ours: str
     weight: Weight = "detail"
-
-    @property
-    def kind(self) -> str:
-        """The field without names, for sums."""
-        first, _, rest = self.field.partition(".")
-        return f"{first}.{rest.rpartition('.')[2]}" if "." in rest else first
 
 
 def compare(app_user_id: str, theirs: Json, ours: Json, now: datetime, tolerance: float) -> list[Difference]:
@@ -40,32 +35,36 @@ def compare(app_user_id: str, theirs: Json, ours: Json, now: datetime, tolerance
     for part in ("entitlements", "subscriptions"):
         there, here = theirs.get(part) or {}, ours.get(part) or {}
         for name in sorted(there.keys() | here.keys()):
-            found += _one(app_user_id, f"{part}.{name}", there.get(name), here.get(name), now, tolerance)
+            found += _one(app_user_id, part, name, there.get(name), here.get(name), now, tolerance)
     return found + list(_purchases(app_user_id, theirs.get("non_subscriptions") or {}, ours.get("non_subscriptions") or {}))
 
 
-def _one(app_user_id: str, path: str, theirs: Json | None, ours: Json | None, now: datetime, tolerance: float) -> Iterator[Difference]:
-    is_access = path.startswith("entitlements.") and _lets_in(theirs, now) != _lets_in(ours, now)
+def _one(app_user_id: str, part: str, name: str, theirs: Json | None, ours: Json | None, now: datetime, tolerance: float) -> Iterator[Difference]:
+    is_access = part == "entitlements" and _lets_in(theirs, now) != _lets_in(ours, now)
     weight: Weight = "access" if is_access else "detail"
     if theirs is None or ours is None:
-        yield Difference(app_user_id=app_user_id, field=path, theirs=_shown(theirs), ours=_shown(ours), weight=weight)
+        yield Difference(app_user_id=app_user_id, field=f"{part}.{name}", kind=part, theirs=_shown(theirs), ours=_shown(ours), weight=weight)
         return
-    for name in _MOMENTS:
-        if _differ(theirs.get(name), ours.get(name), tolerance):
-            yield Difference(app_user_id=app_user_id, field=f"{path}.{name}", theirs=str(theirs.get(name)), ours=str(ours.get(name)), weight=weight)
-    for name in ("product_identifier",) if path.startswith("entitlements.") else _SAME:
-        if (theirs.get(name) or None) != (ours.get(name) or None):
-            yield Difference(app_user_id=app_user_id, field=f"{path}.{name}", theirs=str(theirs.get(name)), ours=str(ours.get(name)))
-    for name in _NOTICED:
-        if (theirs.get(name) is None) != (ours.get(name) is None):
-            yield Difference(app_user_id=app_user_id, field=f"{path}.{name}", theirs=str(theirs.get(name)), ours=str(ours.get(name)))
+    for field in (*_MOMENTS, *(("product_identifier",) if part == "entitlements" else _SAME), *_NOTICED):
+        there, here = theirs.get(field), ours.get(field)
+        if _differ(field, there, here, tolerance):
+            yield Difference(
+                app_user_id=app_user_id,
+                field=f"{part}.{name}.{field}",
+                kind=f"{part}.{field}",
+                theirs=str(there),
+                ours=str(here),
+                weight=weight if field == "expires_date" else "detail",
+            )
 
 
 def _purchases(app_user_id: str, theirs: Json, ours: Json) -> Iterator[Difference]:
     for product in sorted(theirs.keys() | ours.keys()):
         there, here = len(theirs.get(product) or ()), len(ours.get(product) or ())
         if there != here:
-            yield Difference(app_user_id=app_user_id, field=f"non_subscriptions.{product}.count", theirs=str(there), ours=str(here))
+            yield Difference(
+                app_user_id=app_user_id, field=f"non_subscriptions.{product}", kind="non_subscriptions", theirs=str(there), ours=str(here)
+            )
 
 
 def _lets_in(entry: Json | None, now: datetime) -> bool:
@@ -75,9 +74,11 @@ def _lets_in(entry: Json | None, now: datetime) -> bool:
     return end is None or datetime.fromisoformat(end) > now
 
 
-def _differ(left: str | None, right: str | None, tolerance: float) -> bool:
-    if left is None or right is None:
-        return left is not right
+def _differ(field: str, left: Any, right: Any, tolerance: float) -> bool:
+    if field in _NOTICED:
+        return (left is None) != (right is None)
+    if field not in _MOMENTS or left is None or right is None:
+        return (left or None) != (right or None)
     return abs((datetime.fromisoformat(left) - datetime.fromisoformat(right)).total_seconds()) > tolerance
 
 

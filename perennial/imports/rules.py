@@ -99,7 +99,7 @@ def statement_of(rows: Sequence[Row], kinds: Mapping[str, Kind], as_of: datetime
         environment=first.environment,
         line=first.line,
         purchases=purchases,
-        renewals=tuple(_renewals(ordered[-1], purchases[-1], as_of)) if purchases[-1].kind == "subscription" else (),
+        renewals=tuple(_renewals(ordered[-1], purchases[-1], as_of)) if purchases[-1].kind == "subscription" and first.store != "promotional" else (),
         app_user_id=ordered[-1].app_user_id,
     )
 
@@ -167,8 +167,8 @@ def _refunds(row: Row) -> tuple[Refund, ...]:
 
 def _renewals(row: Row, purchase: Purchase, as_of: datetime) -> Iterator[Renewal]:
     """What the line's last row says, in the order it became so: it runs, it was cancelled, it could not be charged, it is over."""
-    present = Renewal(as_of=row.purchased_at, transaction=purchase.transaction, auto_renew=row.is_renewable)
-    if row.unsubscribed_at is None and row.billing_issue_at is None and row.resumes_at is None:
+    present = Renewal(as_of=row.purchased_at, transaction=purchase.transaction, auto_renew=row.is_renewable or None)
+    if row.is_renewable and row.unsubscribed_at is None and row.billing_issue_at is None and row.resumes_at is None:
         yield present
     for moment in sorted({moment for moment in (row.unsubscribed_at, row.billing_issue_at) if moment is not None}):
         present = _changed(present, row, moment)

@@ -7,7 +7,7 @@ from perennial.intake.actions.external import ExternalPayment, record_external
 from perennial.intake.actions.inbox import digest, receive
 from perennial.intake.actions.pulling import pull
 from perennial.intake.actions.receipts import Receipt, read_receipt, record_receipt
-from perennial.intake.db import inquire, store_apps
+from perennial.intake.db import inquire, store_apps, wake_act, wake_inquiry, wake_message
 from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription
 from perennial.intake.model import CatchUp, Report
 
@@ -35,4 +35,7 @@ __all__ = [
     "record_receipt",
     "report",
     "store_apps",
+    "wake_act",
+    "wake_inquiry",
+    "wake_message",
 ]

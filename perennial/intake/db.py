@@ -202,33 +202,38 @@ async def claim_inquiries(tx: Tx, limit: int) -> list[Inquiry]:
     return [Inquiry(**row) for row in rows]
 
 
-async def close_inquiry(tx: Tx, inquiry: Inquiry) -> None:
+async def close_inquiries(tx: Tx, inquiries: Sequence[Inquiry]) -> None:
     """Answered. One that was put again while it was being answered is due at once: its answer may be older than what made us ask."""
     await tx.execute(
         """
-        WITH again AS (
-          UPDATE inquiry SET wake_at = %(now)s, attempts = 0
-          WHERE app_id = %(app_id)s AND environment = %(environment)s AND subject = %(subject)s AND times_wanted > %(times_wanted)s)
-        DELETE FROM inquiry
-        WHERE app_id = %(app_id)s AND environment = %(environment)s AND subject = %(subject)s AND times_wanted = %(times_wanted)s
+        WITH answered AS (
+          SELECT * FROM unnest(%(apps)s::text[], %(environments)s::text[], %(subjects)s::text[], %(times_wanted)s::integer[])
+            AS one (app_id, environment, subject, times_wanted)),
+        again AS (
+          UPDATE inquiry i SET wake_at = %(now)s, attempts = 0 FROM answered one
+          WHERE i.app_id = one.app_id AND i.environment = one.environment AND i.subject = one.subject AND i.times_wanted > one.times_wanted)
+        DELETE FROM inquiry i USING answered one
+        WHERE i.app_id = one.app_id AND i.environment = one.environment AND i.subject = one.subject AND i.times_wanted = one.times_wanted
         """,
         now=tx.now,
-        app_id=inquiry.app_id,
-        environment=inquiry.environment,
-        subject=inquiry.subject,
-        times_wanted=inquiry.times_wanted,
+        apps=[one.app_id for one in inquiries],
+        environments=[one.environment for one in inquiries],
+        subjects=[one.subject for one in inquiries],
+        times_wanted=[one.times_wanted for one in inquiries],
     )
 
 
 async def postpone_inquiry(tx: Tx, inquiry: Inquiry, *, error: str, wake_at: datetime | None) -> None:
+    """Not answered; null parks it. One that was put again meanwhile has its attempts before it and is not parked: it stays due."""
     await tx.execute(
         """
-        UPDATE inquiry SET last_error = %(error)s, wake_at = %(wake_at)s
+        UPDATE inquiry SET last_error = %(error)s, wake_at = CASE WHEN times_wanted = %(times_wanted)s THEN %(wake_at)s ELSE wake_at END
         WHERE app_id = %(app_id)s AND environment = %(environment)s AND subject = %(subject)s
         """,
         app_id=inquiry.app_id,
         environment=inquiry.environment,
         subject=inquiry.subject,
+        times_wanted=inquiry.times_wanted,
         error=error[:1000],
         wake_at=wake_at,
     )
@@ -309,6 +314,52 @@ async def postpone_act(tx: Tx, app_id: AppId, act_id: str, *, error: str, wake_a
         error=error[:1000],
         wake_at=wake_at,
     )
+
+
+# What was given up until a person looks -----------------------------------------------------------------------------------------
+
+
+async def wake_message(tx: Tx, app_id: str, message_id: str) -> bool:
+    """False where no such message is parked."""
+    woken = await tx.execute(
+        """
+        UPDATE notification SET attempts = 0, wake_at = %(now)s
+        WHERE app_id = %(app_id)s AND message_id = %(message_id)s AND wake_at IS NULL AND digested_at IS NULL
+        """,
+        now=tx.now,
+        app_id=app_id,
+        message_id=message_id,
+    )
+    return woken == 1
+
+
+async def wake_inquiry(tx: Tx, app_id: str, environment: str, subject: str) -> bool:
+    """False where no such question is parked."""
+    woken = await tx.execute(
+        """
+        UPDATE inquiry SET attempts = 0, wake_at = %(now)s
+        WHERE app_id = %(app_id)s AND environment = %(environment)s AND subject = %(subject)s AND wake_at IS NULL
+        """,
+        now=tx.now,
+        app_id=app_id,
+        environment=environment,
+        subject=subject,
+    )
+    return woken == 1
+
+
+async def wake_act(tx: Tx, app_id: str, act_id: str) -> bool:
+    """False where no such act is parked."""
+    woken = await tx.execute(
+        """
+        UPDATE store_act SET attempts = 0, wake_at = %(now)s
+        WHERE app_id = %(app_id)s AND act_id = %(act_id)s AND wake_at IS NULL AND done_at IS NULL
+        """,
+        now=tx.now,
+        app_id=app_id,
+        act_id=act_id,
+    )
+    return woken == 1
 
 
 # Payments another system of the project tells of --------------------------------------------------------------------------------

@@ -208,15 +208,16 @@ class Family:
 
 def _families(said: Sequence[Said]) -> list[Family]:
     """Statements gathered by the lines they speak of, through any key they share."""
-    families: list[Family] = []
-    for one in said:
-        touched = [family for family in families if not set(family.keys).isdisjoint(one.keys)]
-        joined = Family(
+    families: dict[int, Family] = {}
+    known: dict[Key, int] = {}
+    for number, one in enumerate(said):
+        touched = [families.pop(other) for other in sorted({known[key] for key in one.keys if key in known})]
+        families[number] = Family(
             keys=tuple(dict.fromkeys(key for keys in (*(family.keys for family in touched), one.keys) for key in keys)),
             said=(*(other for family in touched for other in family.said), one),
         )
-        families = [*(family for family in families if family not in touched), joined]
-    return families
+        known |= dict.fromkeys(families[number].keys, number)
+    return list(families.values())
 
 
 async def _one_place(tx: Tx, found: Sequence[Place]) -> Place:

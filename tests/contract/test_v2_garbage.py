@@ -78,6 +78,24 @@ WRONG: list[tuple[str, str, Any, str | None, str]] = [
     ("POST", "/integrations/webhooks", {"name": "X", "url": "ftp://example.com"}, "url", "url must begin with https:// or http://"),
     ("POST", "/integrations/webhooks", HOOK | {"event_types": ["lunch"]}, "event_types", "event_types has 'lunch'"),
     ("POST", "/integrations/webhooks/{webhook_integration_id}/actions/replay", {}, "since_ms", "say what to tell again"),
+    ("POST", "/integrations", {"kind": "fax", "name": "X", "secrets": {}}, "kind", "kind"),
+    ("POST", "/integrations", {"kind": "segment", "name": "X", "secrets": {}}, "secrets", "secrets: Object missing required field `write_key`"),
+    (
+        "POST",
+        "/integrations",
+        {"kind": "slack", "name": "X", "secrets": {"url": "hooks.slack.com"}},
+        "secrets.url",
+        "secrets.url must be an address such as https://example.com",
+    ),
+    (
+        "POST",
+        "/integrations",
+        {"kind": "files", "name": "X", "settings": {"url": "file:///etc"}, "secrets": {}},
+        "settings.url",
+        "files in folders are off here",
+    ),
+    ("POST", "/integrations/{integration_id}", {"settings": {"base_url": "https://thief.example"}}, "secrets", "give the secrets again"),
+    ("POST", "/integrations/{integration_id}/actions/replay", {}, "since_ms", "say what to tell again"),
     ("POST", "/clock/actions/advance", {}, None, "say how far"),
     ("POST", "/clock/actions/advance", {"days": 1, "hours": 1}, None, "say how far"),
     ("POST", "/clock/actions/advance", {"to_ms": 0}, "to", "time only moves forward"),
@@ -131,7 +149,7 @@ async def test_what_is_no_json_is_refused(world: World) -> None:
 
 async def test_a_body_that_is_not_called_json_is_refused(world: World) -> None:
     answer = await world.http.post(f"/v2/projects/{world.project_id}/apps", headers=world.secret, content=b'{"name":"A","type":"test_store"}')
-    assert (answer.status_code, answer.json()["type"]) == (415, "invalid_request")
+    assert (answer.status_code, answer.json()["type"]) == (400, "invalid_request")
 
 
 IDS = (
@@ -145,6 +163,7 @@ IDS = (
     "subscription_id",
     "purchase_id",
     "webhook_integration_id",
+    "integration_id",
     "support_ticket_id",
     "virtual_currency_code",
     "transaction_id",

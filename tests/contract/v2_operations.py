@@ -34,6 +34,9 @@ BODIES: dict[str, Any] = {
     "create-webhook-integration": {"name": "Hook", "url": "https://example.com/stolen"},
     "update-webhook-integration": {"url": "https://example.com/stolen"},
     "replay-webhook-integration": {"since_ms": 0},
+    "create-integration": {"kind": "segment", "name": "Segment", "secrets": {"write_key": "stolen"}},
+    "update-integration": {"name": "Taken"},
+    "replay-integration": {"since_ms": 0},
     "advance-clock": {"days": 1},
     "create-api-key": {"label": "Stolen", "permissions": ["project_configuration:api_keys:read_write"]},
     "add-collaborator": {"email": "eve@example.com", "role": "admin"},
@@ -90,6 +93,7 @@ async def ids_of(world: World) -> dict[str, str]:
     await world.buy("ada", "pro_monthly", token="test_monthly")
     await world.buy("ada", "pro_lifetime", token="test_for_good")
     hook = await caller.post("/integrations/webhooks", {"name": "Hook", "url": "https://example.com/hook"})
+    tool = await caller.post("/integrations", BODIES["create-integration"])
     offering = (await caller.get("/offerings"))["items"][0]
     await caller.ask("PUT", "/customer_center", BODIES["put-customer-center"])
     ticket = {"app_user_id": "ada", "customer_email": "ada@example.com", "issue_description": "Help"}
@@ -113,5 +117,6 @@ async def ids_of(world: World) -> dict[str, str]:
         "transaction_id": "test_monthly",
         "purchase_id": (await caller.get("/customers/ada/purchases"))["items"][0]["id"],
         "webhook_integration_id": hook["id"],
+        "integration_id": tool["id"],
         "support_ticket_id": (await caller.get("/support_tickets"))["items"][0]["id"],
     }

@@ -40,8 +40,8 @@ LEFT_OUT = {
     "get-invoice": "invoices are of the vendor's own billing engine",
     "create-product-in-store": "products are made in the stores' consoles",
 }
-# Never a success here, for a reason.
-NEVER_SUCCEEDS = {"get-authorized-subscription-management-url": "a page of the vendor's own billing engine; every other store is refused with 422"}
+# Refused always, with 422: the pages are those of the vendor's own billing engine.
+NEVER_SUCCEEDS = "GET /projects/{project_id}/subscriptions/{subscription_id}/authenticated_management_url"
 
 LONGER = "our ids carry the moment they were made and are longer"
 NEWER = "the vendor's newer answers have it, as the fixtures of its own command line client show"
@@ -65,7 +65,10 @@ STORES = [
 V2 = [
     *(Departure(f"components/schemas/{name}/properties/project_id/maxLength", 31, LONGER) for name in ("AuditLog", "Customer", "Entitlement")),
     *(Departure(f"components/schemas/{name}/properties/project_id/maxLength", 31, LONGER) for name in ("Offering", "VirtualCurrency")),
-    *(Departure(f"components/schemas/{name}/properties/state", {"enum": ["active", "inactive"]}, NEWER) for name in ("Entitlement", "Offering", "Product")),
+    *(
+        Departure(f"components/schemas/{name}/properties/state", {"enum": ["active", "inactive"]}, NEWER)
+        for name in ("Entitlement", "Offering", "Product")
+    ),
     *(Departure(f"components/schemas/{name}/properties/store/enum", STORES, NEWER) for name in ("Subscription", "Purchase")),
     Departure("components/schemas/Product/properties/prices", {"type": "array"}, OURS),
     Departure("components/schemas/Subscription/properties/revenue", {"type": "array"}, OURS),
@@ -79,13 +82,19 @@ _SUBSCRIPTION = f"{_SUBSCRIBER}/subscriptions/additionalProperties/properties"
 _ONE_TIME = f"{_SUBSCRIBER}/non_subscriptions/additionalProperties/items/properties"
 NULLS = "its description or its example is null where its type is not"
 V1 = [
-    *(Departure(f"{_SUBSCRIBER}/{name}/nullable", True, NULLS) for name in ("management_url", "original_application_version", "original_purchase_date")),
+    *(
+        Departure(f"{_SUBSCRIBER}/{name}/nullable", True, NULLS)
+        for name in ("management_url", "original_application_version", "original_purchase_date")
+    ),
     *(
         Departure(f"{_SUBSCRIPTION}/{name}/nullable", True, NULLS)
         for name in ("auto_resume_date", "billing_issues_detected_at", "grace_period_expires_date", "refunded_at", "unsubscribe_detected_at")
     ),
-    *(Departure(f"{pointer}/price/nullable", True, "what a store does not tell is null, as the SDKs read it") for pointer in (_SUBSCRIPTION, _ONE_TIME)),
-    *(Departure(f"{pointer}/display_name/nullable", True, "a product without one is null") for pointer in (_SUBSCRIPTION, _ONE_TIME)),
+    *(
+        Departure(f"{pointer}/{name}/nullable", True, "what is not known is null, as the SDKs read it")
+        for pointer in (_SUBSCRIPTION, _ONE_TIME)
+        for name in ("price", "display_name")
+    ),
 ]
 
 
@@ -202,7 +211,7 @@ def about_what_there_is(thing: Any, ids: dict[str, str]) -> Any:
     made |= {name: ids[name] for name, one in made.items() if name in ids and isinstance(one, str)}
     made |= {name: [ids[name[:-1]]] for name, one in made.items() if name in ("product_ids", "app_ids") and isinstance(one, list)}
     if isinstance(made.get("adjustments"), dict):
-        made["adjustments"] = {ids["virtual_currency_code"]: amount for amount in list(made["adjustments"].values())[:1]}
+        made["adjustments"] = dict.fromkeys([ids["virtual_currency_code"]], 5)
     if isinstance(made.get("expires_at"), int):
         made["expires_at"] = 4_102_444_800_000 + abs(made["expires_at"]) % 86_400_000
     return made
@@ -268,7 +277,7 @@ V1_ORDER = ("delete-offering-override", "revoke-a-google-subscription", "refund-
 
 def drive_v1(shop: Shop) -> list[Verdict]:
     document = load(FOLDER / "api-v1.yaml", V1)
-    require_all(document["components"]["schemas"], but=frozenset(("code",)))
+    require_all(document["components"]["schemas"], but=frozenset(("subscriber_attributes",)))  # which only servers are told
     judge = Judge(document, error={"$ref": "#/components/schemas/Error"})
     verdicts = []
     operations = {one.definition.raw["operationId"]: one for one in operations_of(document)}
@@ -277,9 +286,7 @@ def drive_v1(shop: Shop) -> list[Verdict]:
         path = {one: ids[one] for one in re.findall(r"\{(\w+)\}", operations[name].path)}
         sent = {"body": V1_BODIES[name], "media_type": "application/json"} if name in V1_BODIES else {}
         known = [operations[name].Case(path_parameters=path, headers={"X-Platform": "ios"}, **sent)]
-        verdicts.append(
-            exercise(operations[name], judge, lambda case: shop.call("/v1", case), known=known, prepare=prepared(ids), examples=EXAMPLES)
-        )
+        verdicts.append(exercise(operations[name], judge, lambda case: shop.call("/v1", case), known=known, prepare=prepared(ids), examples=EXAMPLES))
     return verdicts
 
 
@@ -357,6 +364,6 @@ def settle(verdicts: list[Verdict], *, at_least: int) -> None:
     print(*(one.row() for one in verdicts), sep="\n")
     problems = [f"{one.label}: {problem}\n    {answer}" for one in verdicts for problem, answer in one.problems.items()]
     assert not problems, "\n".join(problems)
-    reasons = {one.label for one in verdicts if not one.succeeded and "authenticated_management_url" not in one.label}
-    assert reasons == set(), "nothing was shown of these, as none of their requests succeeded"
+    unshown = {one.label for one in verdicts if not one.succeeded} - {NEVER_SUCCEEDS}
+    assert unshown == set(), "none of their requests succeeded, so nothing was shown of them"
     assert len(verdicts) >= at_least

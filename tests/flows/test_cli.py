@@ -256,6 +256,13 @@ BREAKS: dict[str, LiteralString] = {
         "delivered_at = CASE sequence WHEN 2 THEN wake_at END"
     ),
     "deliveries-parked": "UPDATE delivery SET wake_at = NULL, parked_at = wake_at",
+    "questions-parked": (
+        "INSERT INTO inquiry (project_id, app_id, environment, subject, reason) SELECT project_id, app_id, 'sandbox', 'token', 'told' FROM app"
+    ),
+    "purchases-unacknowledged": (
+        "INSERT INTO store_act (project_id, app_id, act_id, kind, environment, subject, details, wanted_at) "
+        "SELECT project_id, app_id, 'act', 'acknowledge', 'sandbox', 'token', '{}', first_seen_at FROM app, customer"
+    ),
     "nothing-is-late": "UPDATE line SET wake_at = wake_at - interval '1 year'",
 }
 

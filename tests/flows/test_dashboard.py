@@ -15,10 +15,11 @@ import msgspec
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from perennial import __version__, agenda, catalog, customers
+from perennial import __version__, agenda, catalog, customers, events
 from perennial.app import App, open_app
 from perennial.base.value import replace
 from perennial.customers.model import Attribute
+from perennial.dashboard import rules
 from perennial.demo import ensure_demo
 from perennial.server import open_front
 from tests.world import World, settings_for
@@ -47,6 +48,39 @@ class Desk:
 
     async def buy(self, app_user_id: str, product: str, store: str) -> httpx.Response:
         return await self.submit("/demo/purchases", app_user_id=app_user_id, product_id=await self.product(product, store))
+
+    async def act(self, app_user_id: str, step: str) -> httpx.Response:
+        """Presses a button of the newest line, which must be there: `cancel`, or in one of its ways, `refund:half`, `upgrade:Pro, yearly`."""
+        shown = await self.get(f"/customers/{app_user_id}")
+        name, _, way = step.partition(":")
+        ways = acts_of(shown)
+        assert name in ways, f"{name} is not offered, only {sorted(ways)}"
+        named = {words: known for known, words in ways[name].items()} | {known: known for known in ways[name]}
+        assert way in named, f"{name} is not offered so, only as {ways[name]}"
+        return await self.submit(line_of(shown), app_user_id=app_user_id, act=name, **{name: named[way]})
+
+    async def told(self, app_user_id: str) -> list[str]:
+        """Types and what the page says of them, in order, without the dates."""
+        async with self.app.database.transaction(self.demo["project_id"]) as tx:
+            found = await customers.find(tx, [app_user_id])
+            recorded = await events.latest_events(tx, await customers.merged_ids(tx, found[app_user_id]), limit=100)
+            return [re.sub(r" \d+ \w{3} \d{4}", "", f"{one.type} {rules.told(one.body)}").strip() for one in recorded]
+
+    async def play(self, app_user_id: str, store: str, step: str) -> list[str]:
+        """A step of a story: `buy`, a step of the clock, or an act. What was told because of it."""
+        before = await self.told(app_user_id) if step[:4] != "buy " else []
+        if step.startswith("buy "):
+            product, _, way = step[4:].partition(" ")
+            key = f"{await self.product(product, store)} {way}".strip()
+            answer = await self.submit("/demo/purchases", app_user_id=app_user_id, product_id=key)
+        elif step.startswith("+"):
+            answer = await self.submit("/demo/clock", by=step[1:], app_user_id=app_user_id)
+        else:
+            answer = await self.act(app_user_id, step)
+        assert answer.status_code == 200, text_of(answer)
+        told = await self.told(app_user_id)
+        assert told[: len(before)] == before
+        return told[len(before) :]
 
     async def product(self, identifier: str, store: str) -> str:
         answer = await self.http.get(
@@ -93,6 +127,15 @@ def line_of(answer: httpx.Response) -> str:
     found = re.search(r'action="(/demo/lines/sub_\w+)"', answer.text)
     assert found is not None
     return found.group(1)
+
+
+def acts_of(answer: httpx.Response) -> dict[str, dict[str, str]]:
+    """The acts offered of the newest line, each with the names and words of its ways."""
+    (form, *_) = re.findall(r'<form action="/demo/lines/.*?</form>', answer.text, re.DOTALL) or [""]
+    ways: dict[str, dict[str, str]] = {name: {"": ""} for name in re.findall(r'name="act" value="(\w+)"', form)}
+    for name, options in re.findall(r'<select [^>]*name="(\w+)">(.*?)</select>', form, re.DOTALL):
+        ways[name] = {way: html.unescape(words) for way, words in re.findall(r'<option value="([^"]*)">([^<]*)<', options)}
+    return ways
 
 
 # What is running
@@ -168,19 +211,18 @@ async def test_a_simulated_purchase_is_refunded(desk: Desk):
     await desk.stop_clock()
     answer = await desk.buy("grace", "pro_lifetime", "app_store")
     assert "pro for good" in text_of(answer)
-    shown = text_of(await desk.submit(line_of(answer), app_user_id="grace", act="refund"))
+    shown = text_of(await desk.act("grace", "refund:all"))
     assert "App Store, sandbox: refunded" in shown
     assert "No entitlement is active now." in shown
-    shown = text_of(await desk.submit(line_of(answer), app_user_id="grace", act="reverse_refund"))
+    shown = text_of(await desk.act("grace", "reverse_refund"))
     assert "pro for good" in shown
 
 
 async def test_a_refunded_plan_still_renews_until_it_is_cancelled(desk: Desk):
     await desk.stop_clock()
-    answer = await desk.buy("grace", "pro_monthly", "app_store")
-    answer = await desk.submit(line_of(answer), app_user_id="grace", act="refund")
-    assert "refunded, but still to renew;" in text_of(answer)
-    shown = text_of(await desk.submit(line_of(answer), app_user_id="grace", act="cancel"))
+    await desk.buy("grace", "pro_monthly", "app_store")
+    assert "refunded, but still to renew;" in text_of(await desk.act("grace", "refund:all"))
+    shown = text_of(await desk.act("grace", "cancel"))
     assert "refunded, but" not in shown
     shown = text_of(await desk.submit("/demo/clock", by="month", app_user_id="grace"))
     assert "1 purchase" in shown
@@ -189,9 +231,8 @@ async def test_a_refunded_plan_still_renews_until_it_is_cancelled(desk: Desk):
 
 async def test_a_renewal_that_fails_is_told_and_recovers(desk: Desk):
     await desk.stop_clock()
-    answer = await desk.buy("ada", "pro_monthly", "app_store")
-    answer = await desk.submit(line_of(answer), app_user_id="ada", act="fail_next_renewal", failure="recovers_in_grace")
-    assert answer.status_code == 200
+    await desk.buy("ada", "pro_monthly", "app_store")
+    assert (await desk.act("ada", "fail_next_renewal:recovers_in_grace")).status_code == 200
     shown = text_of(await desk.submit("/demo/clock", by="month", app_user_id="ada"))
     assert "billing issue" in shown
     assert "could not be charged; access stays until" in shown

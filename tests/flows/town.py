@@ -18,6 +18,7 @@ from perennial.base.secrets import Vault
 from perennial.base.time import wall_clock
 from perennial.providers import simulated
 from perennial.providers.apple import AppStore
+from perennial.providers.integrations import Integrations
 from perennial.providers.simulated import Bought
 from perennial.providers.simulated.server import StoreApi
 from perennial.providers.test_store import TestStore
@@ -110,10 +111,12 @@ class Town:
 async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
     database = await Database.open(database_url, connections=5)
     store, sender = AppStore(), WebhookSender(allow_internal=False)
+    carrier = Integrations(allow_internal=False, files_folder=None)
     providers = {"app_store": store, "mac_app_store": store, "test_store": TestStore()}
-    yield App(settings=Settings.read(), database=database, vault=VAULT, providers=providers, sender=sender)
+    yield App(settings=Settings.read(), database=database, vault=VAULT, providers=providers, sender=sender, carrier=carrier)
     await store.close()
     await sender.close()
+    await carrier.close()
     await database.close()
 
 

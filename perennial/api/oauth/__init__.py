@@ -6,15 +6,17 @@ yes on the dashboard's page (`dashboard/consent.py`) or with `perennial oauth ap
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from litestar import Request, Response, Router, get, post
+from msgspec import Struct
 
 from perennial import access, catalog
 from perennial.access.model import ACCESS_LIVES, SCOPES, OAuthClient, OAuthRefused, Tokens
 from perennial.api.auth import HttpRequest, app_of
+from perennial.api.documented import Refusal, documented, spec
 from perennial.api.errors import on_perennial_error
 from perennial.app import App
 from perennial.base.db import Tx
@@ -190,9 +192,29 @@ def on_trouble(request: Request[Any, Any, Any], error: PerennialError) -> Respon
     return on_perennial_error(request, error)
 
 
+class Refused(Struct):
+    """RFC 6749, 5.2."""
+
+    error: str
+    error_description: str
+
+
+class Given(Struct):
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int  # seconds
+    refresh_token: str
+    scope: str
+
+
+_ANSWERS = {
+    "oauth-token": {200: spec(Given, "The tokens"), 503: spec(Refusal, "The trouble is ours; try again")},
+    "oauth-revoke": {200: spec(dict[str, str], "It is worth nothing any more")},
+}
+
 router = Router(
     path="/",
-    route_handlers=[metadata, token, revoke],
+    route_handlers=documented([metadata, token, revoke], _ANSWERS, refusal=Refused),
     exception_handlers={PerennialError: on_trouble},
     security=[{}],
     tags=["OAuth"],

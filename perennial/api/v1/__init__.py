@@ -4,6 +4,7 @@ from litestar import Router
 
 from perennial.api.auth import admit_v1
 from perennial.api.bodies import check_depth
+from perennial.api.documented import documented
 from perennial.api.v1 import (
     catalog,
     customer_center,
@@ -17,23 +18,27 @@ from perennial.api.v1 import (
     telemetry,
     virtual_currencies,
 )
+from perennial.api.v1.shapes import ANSWERS
 
 router = Router(
     path="/",
     guards=[admit_v1],
-    route_handlers=[
-        *catalog.HANDLERS,
-        *identity.HANDLERS,
-        *purchases.HANDLERS,
-        *external.HANDLERS,
-        *server.HANDLERS,
-        *eligibility.HANDLERS,
-        *redemption.HANDLERS,
-        *customer_center.HANDLERS,
-        *telemetry.HANDLERS,
-        *virtual_currencies.HANDLERS,
-        *service.HANDLERS,
-    ],
+    route_handlers=documented(
+        [
+            *catalog.HANDLERS,
+            *identity.HANDLERS,
+            *purchases.HANDLERS,
+            *external.HANDLERS,
+            *server.HANDLERS,
+            *eligibility.HANDLERS,
+            *redemption.HANDLERS,
+            *customer_center.HANDLERS,
+            *telemetry.HANDLERS,
+            *virtual_currencies.HANDLERS,
+            *service.HANDLERS,
+        ],
+        ANSWERS,
+    ),
     before_request=check_depth,
     tags=["v1"],
 )

@@ -31,6 +31,8 @@ Instant = str | int
 Amount = int | float | str
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Environment = Literal["sandbox", "production"]
+Metadata = dict[str, str | int | float | bool | None]  # taken as documented, and not kept: nothing here tells it again
+OfferType = Literal["free_trial", "introductory_offer", "offer_code", "win_back_offer", "promotional_offer", "unspecified_offer"]
 
 
 class SubscriptionIn(msgspec.Struct, tag_field="object", tag="external_subscription", forbid_unknown_fields=True):
@@ -44,6 +46,7 @@ class SubscriptionIn(msgspec.Struct, tag_field="object", tag="external_subscript
     status: ExternalStatus | None = None
     environment: Environment | None = None
     auto_renewal_status: intake.AutoRenewal | None = None
+    metadata: Metadata | None = None
 
 
 class PurchaseIn(msgspec.Struct, tag_field="object", tag="external_purchase", forbid_unknown_fields=True):
@@ -53,6 +56,7 @@ class PurchaseIn(msgspec.Struct, tag_field="object", tag="external_purchase", fo
     updated_at: Instant
     status: Literal["owned", "refunded"] | None = None
     environment: Environment | None = None
+    metadata: Metadata | None = None
 
 
 class AmountInUsd(msgspec.Struct, forbid_unknown_fields=True):
@@ -77,6 +81,8 @@ class SubscriptionPaymentIn(msgspec.Struct, tag_field="object", tag="external_su
     country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")] | None = None
     amount_in_local_currency: AmountInLocalCurrency | None = None
     amount_in_usd: AmountInUsd | None = None
+    active_offer_type: OfferType | None = None  # like metadata
+    active_offer: str | None = None
 
     @property
     def line(self) -> str:
@@ -90,6 +96,8 @@ class PurchasePaymentIn(msgspec.Struct, tag_field="object", tag="external_purcha
     processed_at: Instant | None = None
     country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")] | None = None
     amount_in_usd: AmountInUsd | None = None
+    active_offer_type: OfferType | None = None  # like metadata
+    active_offer: str | None = None
 
     @property
     def line(self) -> str:
@@ -105,7 +113,10 @@ class PostExternal(msgspec.Struct, forbid_unknown_fields=True):
 
 @post("/v1/receipts/external", operation_id="track_external_purchase", summary="Tell of a purchase made elsewhere", status_code=200)
 async def post_external(request: HttpRequest, data: JSONBody[PostExternal], app_id: FromQuery[str | None] = None) -> Response[bytes]:
-    """Answers with the ids of what was recorded. `app_id` (ours) names the app where the project has several of the store `external`."""
+    """Answers with the ids of what was recorded, where something was.
+
+    `app_id` (ours) names the app where the project has several of the store `external`.
+    """
     caller = await secret_caller(request)
     _check(data)
     async with app_of(request).database.transaction(caller.project_id) as tx:
@@ -117,7 +128,7 @@ async def post_external(request: HttpRequest, data: JSONBody[PostExternal], app_
             ids, _ = await customers.ensure(tx, [data.purchase.customer_id])
             buyer = ids[data.purchase.customer_id]
         line_id, payment = await intake.record_external(tx, app, said, buyer, _paid(data.payment, tx.now))
-    return to_json({"purchase": line_id, "payment": payment})
+    return to_json({name: made for name, made in (("purchase", line_id), ("payment", payment)) if made is not None})
 
 
 def _check(data: PostExternal) -> None:

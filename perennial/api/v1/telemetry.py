@@ -100,7 +100,7 @@ def diagnosed(entry: Any) -> tuple[str, str]:
 @post("/v1/subscribers/{app_user_id:str}/attribution", operation_id="post_attribution", summary="What a network said of a customer", status_code=200)
 async def post_attribution(request: HttpRequest, app_user_id: FromPath[str], data: JSONBody[Attribution]) -> Response[bytes]:
     """From old SDKs. The latest word of each network is kept; device identifiers in it become attributes."""
-    await _attribute(await caller_of(request), request, app_user_id, telemetry.network_name(data.network), data.data)
+    await _attribute(await caller_of(request), request, app_user_id, telemetry.network_name(int(data.network)), data.data)
     return to_json({})
 
 

@@ -78,7 +78,9 @@ class Diagnostics(msgspec.Struct):
 
 
 class Attribution(msgspec.Struct):
-    network: int
+    """`network` is a number in SDKs, and its digit as a text in the vendor's reference."""
+
+    network: int | Literal["0", "1", "2", "3", "4", "5"]
     data: dict[str, Any] = {}
 
 

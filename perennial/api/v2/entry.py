@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 from litestar import Response
-from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 
 from perennial import catalog
@@ -26,7 +25,7 @@ from perennial.api.limits import Limits, Usage
 from perennial.api.v2 import idempotency
 from perennial.app import App
 from perennial.base.db import Tx
-from perennial.base.errors import Invalid, TooMany
+from perennial.base.errors import Invalid, NotJson, TooMany
 from perennial.base.ids import KeyId, ProjectId
 from perennial.base.time import to_ms
 from perennial.base.value import value
@@ -114,7 +113,7 @@ async def _check_readable(request: HttpRequest) -> None:
     if not body:
         return
     if request.content_type[0] != "application/json":
-        raise HTTPException(status_code=415, detail="send the body as JSON, with the header Content-Type: application/json")
+        raise NotJson("send the body as JSON, with the header Content-Type: application/json")
     if _ESCAPED_NUL.search(body):
         raise Invalid("the body has a NUL character (\\u0000) in it, which cannot be kept")
     if _depth(body) > _DEEPEST:

@@ -23,12 +23,11 @@ from perennial.api.v2.idempotency import HEADER, LONGEST_KEY
 from perennial.api.v2.wire import Error
 
 _ERRORS = {
-    400: ResponseSpec(Error, description="A field is missing or not as documented", generate_examples=False),
+    400: ResponseSpec(Error, description="A field is missing or not as documented, or the body is not JSON", generate_examples=False),
     401: ResponseSpec(Error, description="No key, or one we do not know", generate_examples=False),
     403: ResponseSpec(Error, description="A public key, where a secret one is needed, or a key without the permission", generate_examples=False),
     404: ResponseSpec(Error, description="No such thing within reach of the key", generate_examples=False),
     409: ResponseSpec(Error, description="It contradicts what is already so", generate_examples=False),
-    415: ResponseSpec(Error, description="The body is not JSON", generate_examples=False),
     422: ResponseSpec(Error, description="It is understood, but cannot be done", generate_examples=False),
     423: ResponseSpec(Error, description="The same request is being worked on", generate_examples=False),
     429: ResponseSpec(Error, description="Too many requests; try again after Retry-After seconds", generate_examples=False),

@@ -244,6 +244,7 @@ def _show_delivery(one: Delivery) -> wire.Delivery:
         attempts=one.attempts,
         next_attempt_at=ms(one.wake_at),
         delivered_at=ms(one.delivered_at),
+        skipped_at=ms(one.skipped_at),
         parked_at=ms(one.parked_at),
         last_status=one.last_status,
         last_error=one.last_error,

@@ -32,7 +32,7 @@ async def perform(database: Database, vault: Vault, providers: Providers, projec
     for question in await _do(database, providers, project_id, app, act, posted, now, attempts=1):
         reading = await providers[app.store].ask(app, question, posted, now)
         async with database.transaction(project_id) as tx:
-            await record(tx, providers, app, reading)
+            await record(tx, providers, {app.app_id: app}, [(app_id, reading)])
 
 
 async def perform_due(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 20) -> int:
@@ -66,7 +66,7 @@ async def _do(
             await db.postpone_act(tx, app.app_id, act.act_id, error=error.message, wake_at=later(tx.now, attempts - 1))
         raise
     async with database.transaction(project_id) as tx:
-        await record(tx, providers, app, replace(reading, questions=()))
+        await record(tx, providers, {app.app_id: app}, [(app.app_id, replace(reading, questions=()))])
         await db.close_act(tx, app.app_id, act.act_id)
     return reading.questions
 

@@ -1,5 +1,6 @@
 """Questions to stores: put on a list, asked outside any transaction, recorded."""
 
+from asyncio import Semaphore, gather
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -7,9 +8,10 @@ import structlog
 
 from perennial import catalog, subscriptions
 from perennial.base.db import Database, Tx
-from perennial.base.errors import PerennialError
+from perennial.base.errors import PerennialError, Unavailable
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.secrets import Vault
+from perennial.base.value import value
 from perennial.catalog.model import Product
 from perennial.intake import db
 from perennial.intake.db import Inquiry
@@ -22,6 +24,7 @@ log = structlog.get_logger("perennial.intake")
 
 Providers = Mapping[str, Provider]  # by store
 MOST_PRODUCTS = 1000  # of an app's catalog, handed to a provider
+MOST_AT_ONCE = 8  # questions on their way to one store
 
 
 async def follow(tx: Tx, providers: Providers, apps: Mapping[str, StoreApp], readings: Sequence[tuple[AppId, Reading]]) -> None:
@@ -49,35 +52,89 @@ async def ask_about(tx: Tx, vault: Vault, providers: Providers, lines: Sequence[
         await db.inquire(tx, wanted, "a period ended and the store was silent")
 
 
-async def ask_due(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 20) -> int:
-    """Asks stores what is on our list: claimed and committed first, asked outside any transaction, then recorded. Returns how many were asked."""
+@value
+class Answer:
+    """What came of a question: a reading, or the error for which it is put again later."""
+
+    app: StoreApp
+    inquiry: Inquiry
+    said: Reading | str
+
+
+async def ask_due(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 40) -> int:
+    """Asks stores what is on our list: claimed and committed first, asked outside any transaction, then recorded. Returns how many were asked.
+
+    Stores are asked side by side, each about a few subjects at a time, and what they answered is one transaction. One that cannot be answered,
+    or whose answer cannot be recorded, steps aside alone.
+    """
     async with database.transaction(project_id) as tx:
         claimed = await db.claim_inquiries(tx, limit)
-        asked = await beside(tx, vault, [(one.app_id, one.environment, one.subject) for one in claimed])
+        around = await beside(tx, vault, [(one.app_id, one.environment, one.subject) for one in claimed])
         now = tx.now
-    for inquiry, (app, posted) in zip(claimed, asked, strict=True):
-        await _ask(database, providers, project_id, app, inquiry, posted, now)
+    free = {app.store: Semaphore(MOST_AT_ONCE) for app, _ in around}
+    answers = await gather(
+        *(_ask(providers, app, inquiry, posted, now, free[app.store]) for inquiry, (app, posted) in zip(claimed, around, strict=True))
+    )
+    if answers:
+        await _keep(database, providers, project_id, answers)
     return len(claimed)
 
 
-async def _ask(
-    database: Database, providers: Providers, project_id: ProjectId, app: StoreApp, inquiry: Inquiry, posted: Posted, now: datetime
-) -> None:
+async def _ask(providers: Providers, app: StoreApp, inquiry: Inquiry, posted: Posted, now: datetime, free: Semaphore) -> Answer:
+    """An error is a value here: it must not take the answers of others with it."""
     try:
-        reading = await providers[app.store].ask(app, inquiry.question, posted, now)
+        async with free:
+            said = await providers[app.store].ask(app, inquiry.question, posted, now)
     except PerennialError as error:
-        async with database.transaction(project_id) as tx:
-            await db.postpone_inquiry(tx, inquiry, error=error.message, wake_at=later(tx.now, inquiry.attempts - 1))
         log.warning("a store did not answer", app_id=app.app_id, subject=inquiry.subject, error=error.message)
-        return
-    async with database.transaction(project_id) as tx:
-        await record(tx, providers, app, reading)
-        await db.close_inquiry(tx, inquiry)
+        return Answer(app=app, inquiry=inquiry, said=error.message)
+    except Exception as error:
+        log.exception("a question could not be put to a store", app_id=app.app_id, subject=inquiry.subject)
+        return Answer(app=app, inquiry=inquiry, said=repr(error))
+    return Answer(app=app, inquiry=inquiry, said=said)
 
 
-async def record(tx: Tx, providers: Providers, app: StoreApp, reading: Reading) -> None:
-    await subscriptions.record(tx, [Said(app_id=app.app_id, statement=statement) for statement in reading.statements])
-    await follow(tx, providers, {app.app_id: app}, [(app.app_id, reading)])
+async def _keep(database: Database, providers: Providers, project_id: ProjectId, answers: Sequence[Answer]) -> None:
+    try:
+        async with database.transaction(project_id) as tx:
+            await _record_answers(tx, providers, answers)
+    except Unavailable:
+        raise
+    except Exception:
+        log.exception("a batch of answers could not be recorded; taking them one by one", project_id=project_id)
+        for answer in answers:
+            await _keep_one(database, providers, project_id, answer)
+
+
+async def _keep_one(database: Database, providers: Providers, project_id: ProjectId, answer: Answer) -> None:
+    try:
+        async with database.transaction(project_id) as tx:
+            await _record_answers(tx, providers, [answer])
+    except Unavailable:
+        raise
+    except Exception as error:
+        log.exception("an answer of a store could not be recorded", app_id=answer.app.app_id, subject=answer.inquiry.subject)
+        async with database.transaction(project_id) as tx:
+            await _postpone(tx, answer.inquiry, repr(error))
+
+
+async def _record_answers(tx: Tx, providers: Providers, answers: Sequence[Answer]) -> None:
+    """Closes what was answered after its own questions were put: one that was put again meanwhile stays open."""
+    readings = [(answer.app.app_id, answer.said) for answer in answers if isinstance(answer.said, Reading)]
+    await record(tx, providers, {answer.app.app_id: answer.app for answer in answers}, readings)
+    await db.close_inquiries(tx, [answer.inquiry for answer in answers if isinstance(answer.said, Reading)])
+    for answer in answers:
+        if not isinstance(answer.said, Reading):
+            await _postpone(tx, answer.inquiry, answer.said)
+
+
+async def _postpone(tx: Tx, inquiry: Inquiry, error: str) -> None:
+    await db.postpone_inquiry(tx, inquiry, error=error, wake_at=later(tx.now, inquiry.attempts - 1))
+
+
+async def record(tx: Tx, providers: Providers, apps: Mapping[str, StoreApp], readings: Sequence[tuple[AppId, Reading]]) -> None:
+    await subscriptions.record(tx, [Said(app_id=app_id, statement=statement) for app_id, reading in readings for statement in reading.statements])
+    await follow(tx, providers, apps, readings)
 
 
 async def beside(tx: Tx, vault: Vault, subjects: Sequence[tuple[AppId, Environment, str]]) -> list[tuple[StoreApp, Posted]]:

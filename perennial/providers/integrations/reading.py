@@ -30,6 +30,8 @@ _BROUGHT_MONEY = frozenset({"INITIAL_PURCHASE", "RENEWAL", "NON_RENEWING_PURCHAS
 # What has a place of its own in every message, or is for webhooks alone.
 _NOT_PROPERTIES = frozenset({"id", "type", "event_timestamp_ms", "subscriber_attributes", "perennial", "price_in_purchased_currency"})
 
+SHORTEST_HIDDEN = 6
+
 _MOMENT = re.compile(r"(?P<name>\w+_at)_ms")
 
 TRANSFERRED = Skipped(reason="skipped: a transfer is between two customers, and names no user whose event it would be")
@@ -129,9 +131,10 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
 
 
 def words(content: bytes, secrets: Mapping[str, str]) -> str:
-    """What a receiver wrote, for a person: in one line, cut short, and without the secrets it may repeat."""
+    """What a receiver wrote, for a person: in one line, cut short, and without the secrets it may repeat. One of a few letters is no secret,
+    and would be found in any word."""
     text = content[:4096].decode(errors="replace")
-    for secret in secrets.values():
+    for secret in (one for one in secrets.values() if len(one) >= SHORTEST_HIDDEN):
         for spelling in (secret, quote(secret, safe=""), base64.b64encode(f"{secret}:".encode()).decode()):
             text = text.replace(spelling, "***")
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:300]

@@ -350,6 +350,7 @@ def redeem_offer(
 
 def consent(line: Subscription, now: datetime) -> Subscription:
     """Agrees to the higher price."""
+    _require_open(line)
     if line.price_notice is None or line.price_notice.is_accepted:
         raise Conflict("no price increase of the simulated subscription waits for consent")
     return _announce(replace(line, price_notice=replace(line.price_notice, is_accepted=True)), "PRICE_INCREASE", "ACCEPTED", now)

@@ -90,6 +90,16 @@ from perennial.api.v2.wire.customers import (
 )
 from perennial.api.v2.wire.entitlements import Entitlement, EntitlementCreate, EntitlementUpdate, ProductsAttach
 from perennial.api.v2.wire.holdings import MonetaryAmount, PendingChanges, Purchase, Subscription, SubscriptionTransaction
+from perennial.api.v2.wire.integrations import (
+    Integration,
+    IntegrationCreate,
+    IntegrationDeleted,
+    IntegrationHealth,
+    IntegrationReplayed,
+    IntegrationTest,
+    IntegrationUpdate,
+)
+from perennial.api.v2.wire.integrations import Kind as IntegrationKind
 from perennial.api.v2.wire.offerings import (
     Offering,
     OfferingCreate,
@@ -181,6 +191,14 @@ __all__ = [
     "EventTypeName",
     "GrantRevoke",
     "Id",
+    "Integration",
+    "IntegrationCreate",
+    "IntegrationDeleted",
+    "IntegrationHealth",
+    "IntegrationKind",
+    "IntegrationReplayed",
+    "IntegrationTest",
+    "IntegrationUpdate",
     "ListOf",
     "LookupKey",
     "MacAppStoreFields",

@@ -69,12 +69,15 @@ class WebhookReplayed(Struct):
 
 
 class Delivery(Struct):
+    """To a webhook, or to an integration of another kind. `skipped`: there was nothing for it; `last_error` says why."""
+
     webhook_integration_id: str
     webhook_integration_name: str
-    state: Literal["waiting", "retrying", "delivered", "parked"]
+    state: Literal["waiting", "retrying", "delivered", "skipped", "parked"]
     attempts: int
     next_attempt_at: int | None
     delivered_at: int | None
+    skipped_at: int | None
     parked_at: int | None
     last_status: int | None
     last_error: str | None
