@@ -30,6 +30,7 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(dir=house.home) as folder:
         path = _write(Path(folder) / "export.csv.gz", people, wall_clock())
         imported = await _import(house, shop, path, Path(folder), progress)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
     copied = await _copy_bare(await house.connect(), shop, bare)
     began = perf_counter()
     async with house.app.database.transaction(shop.project_id) as tx:
@@ -38,7 +39,6 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
     exported = done.rows / (perf_counter() - began)
     assert done.rows == people * PERIODS, done.rows
     progress.remove_task(task)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
     return [
         Figure(
             name="import.rows",

@@ -5,7 +5,9 @@ Some stores want their key in the address. What such an address holds travels as
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
+from functools import cache
 from typing import TypeVar
 
 import httpx
@@ -19,6 +21,12 @@ LONGEST = 30.0  # seconds, for the whole of a call
 _TIMEOUT = httpx.Timeout(20, connect=5)
 
 T = TypeVar("T")
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """Whom we trust, read once: reading it takes longer than most calls."""
+    return httpx.create_ssl_context()
 
 
 @value
@@ -49,7 +57,9 @@ class Http:
 
     def __init__(self, who: str) -> None:
         self._who = who
-        self._client = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False, headers={"Accept": "application/json", "User-Agent": "perennial"})
+        self._client = httpx.AsyncClient(
+            verify=tls(), timeout=_TIMEOUT, follow_redirects=False, headers={"Accept": "application/json", "User-Agent": "perennial"}
+        )
 
     async def close(self) -> None:
         await self._client.aclose()

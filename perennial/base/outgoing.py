@@ -15,6 +15,7 @@ import httpcore
 import httpx
 
 from perennial.base.address import is_public
+from perennial.base.http import tls
 from perennial.base.value import value
 
 TIMEOUT = timedelta(seconds=15)  # until the status; the vendor waits 60, but then one slow receiver would hold up more of the others
@@ -50,7 +51,7 @@ class PublicHttp:
     def __init__(self, *, allow_internal: bool, timeout: timedelta = TIMEOUT, trust: ssl.SSLContext | None = None) -> None:
         self._timeout = timeout.total_seconds()
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=trust or httpx.create_ssl_context(),
+            ssl_context=trust or tls(),
             max_connections=MOST_CONNECTIONS,
             max_keepalive_connections=20,
             keepalive_expiry=5,

@@ -16,15 +16,17 @@ from perennial.customers.db import (
     offering_override,
     page,
     save_sightings,
+    set_download,
     set_offering_override,
 )
-from perennial.customers.model import Attribute, Customer, Sighting
+from perennial.customers.model import Attribute, Customer, Download, Sighting
 from perennial.customers.rules import AttributeProblem, identification
 
 __all__ = [
     "Attribute",
     "AttributeProblem",
     "Customer",
+    "Download",
     "Sighting",
     "add_alias",
     "aliases",
@@ -50,6 +52,7 @@ __all__ = [
     "page",
     "save_sightings",
     "set_attributes",
+    "set_download",
     "set_offering_override",
     "unblock",
 ]

@@ -62,21 +62,22 @@ async def bring_in(tx: Tx, newcomers: Sequence[Newcomer]) -> Arrivals:
     Nobody comes back who was deleted or is blocked here: what they bought is of who stands for them, and their ids and attributes stay away.
     An id that leads to another customer here is left to them, and both are named in `doubles`.
     """
-    found = await db.find(tx, sorted({name for one in newcomers for name in _ids_of(one)}))
+    named = sorted({name for one in newcomers for name in _ids_of(one)})
+    found = await db.find(tx, named)
     known = {one.app_user_id: found[name] for one in newcomers for name in reversed(_ids_of(one)) if name in found}
     made = await ensure_named(tx, {one.app_user_id: one.bought_at for one in newcomers if one.app_user_id not in known})
     ids = {**made, **known}
     await db.lock(tx, list(ids.values()))
-    people = await db.load(tx, list(ids.values()))
-    present = [one for one in newcomers if _is_here(people[ids[one.app_user_id]], one)]
-    await _add_ids(tx, present, ids, found)
+    here = {**found, **(await db.find(tx, sorted(made)) if made else {})}
+    present = [one for one in newcomers if any(name in here for name in _ids_of(one))]  # who is gone or blocked is only stood for
+    await _add_ids(tx, present, ids, here)
     await db.save_arrivals(tx, {ids[one.app_user_id]: one for one in present})
-    await _add_attributes(tx, present, ids, people)
+    await _add_attributes(tx, present, ids)
     doubles = {(ids[one.app_user_id], found[name]) for one in present for name in _ids_of(one) if name in found}
     return Arrivals(
         customer_ids=ids,
         doubles=tuple(sorted((one, other) for one, other in doubles if one != other)),
-        new=tuple(sorted(name for name, customer_id in made.items() if people[customer_id].first_seen_at == tx.now)),
+        new=tuple(sorted(name for name in made if name in here)),
     )
 
 
@@ -84,34 +85,35 @@ def _ids_of(newcomer: Newcomer) -> tuple[str, ...]:
     return (newcomer.app_user_id, *newcomer.aliases)
 
 
-def _is_here(customer: Customer, newcomer: Newcomer) -> bool:
-    """False for who only stands for somebody who is blocked or gone."""
-    return customer.deleted_at is None and any(name in customer.aliases for name in _ids_of(newcomer))
-
-
-async def _add_ids(tx: Tx, newcomers: Sequence[Newcomer], ids: Mapping[str, CustomerId], found: Mapping[str, CustomerId]) -> None:
-    wanted = {name: ids[one.app_user_id] for one in newcomers for name in _ids_of(one) if name not in found}
+async def _add_ids(tx: Tx, newcomers: Sequence[Newcomer], ids: Mapping[str, CustomerId], here: Mapping[str, CustomerId]) -> None:
+    wanted = {name: ids[one.app_user_id] for one in newcomers for name in _ids_of(one) if name not in here}
     if not wanted:
         return
     away = {*await db.pseudonyms(tx, sorted(wanted)), *await db.blocked_among(tx, sorted(wanted))}
-    await db.add_aliases(tx, {name: customer_id for name, customer_id in wanted.items() if name not in away})
-    if known := sorted({customer_id for customer_id in wanted.values() if customer_id in found.values()}):
-        await db.bump(tx, dict.fromkeys(known, 0))
+    added = {name: customer_id for name, customer_id in wanted.items() if name not in away}
+    await db.add_aliases(tx, added)
+    await db.bump(tx, dict.fromkeys(sorted(set(added.values())), 0))
 
 
-async def _add_attributes(tx: Tx, newcomers: Sequence[Newcomer], ids: Mapping[str, CustomerId], people: Mapping[CustomerId, Customer]) -> None:
+async def _add_attributes(tx: Tx, newcomers: Sequence[Newcomer], ids: Mapping[str, CustomerId]) -> None:
+    noted = [one for one in newcomers if one.attributes]
+    if not noted:
+        return
+    people = await db.load(tx, [ids[one.app_user_id] for one in noted])
     good = {}
-    for one in newcomers:
-        if one.attributes:
-            customer_id = ids[one.app_user_id]
-            held = people[customer_id].attributes
-            bounded = {name: replace(sent, updated_at=rules.at_latest(sent.updated_at, tx.now)) for name, sent in one.attributes.items()}
-            kept, _ = rules.check_attributes(bounded, held)
-            if news := {name: attribute for name, attribute in kept.items() if held.get(name) != attribute}:
-                good[customer_id] = news
+    for one in noted:
+        held = people[ids[one.app_user_id]].attributes
+        bounded = {name: replace(sent, updated_at=rules.at_latest(sent.updated_at, tx.now)) for name, sent in one.attributes.items()}
+        kept, _ = rules.check_attributes(bounded, held)
+        if news := {name: attribute for name, attribute in kept.items() if _is_news(attribute, held.get(name))}:
+            good[ids[one.app_user_id]] = news
     if good:
         await db.save_attributes_of(tx, good)
         await db.bump(tx, dict.fromkeys(sorted(good), 0))
+
+
+def _is_news(attribute: Attribute, held: Attribute | None) -> bool:
+    return held is None or attribute.updated_at > held.updated_at
 
 
 async def get(tx: Tx, app_user_id: str, *, param: str = "customer_id") -> Customer:

@@ -6,7 +6,7 @@ from datetime import datetime
 from perennial.base.db import Row, Tx
 from perennial.base.ids import CustomerId
 from perennial.base.time import from_ms
-from perennial.customers.model import SEEN_LATELY, Attribute, Blocked, Customer, Newcomer, Sighting
+from perennial.customers.model import SEEN_LATELY, Attribute, Blocked, Customer, Download, Newcomer, Sighting
 
 MOST_WITH_ONE_EMAIL = 10_000
 
@@ -84,6 +84,7 @@ def _customer(row: Row) -> Customer:
         last_seen_platform_version=row["last_seen_platform_version"],
         last_seen_app_version=row["last_seen_app_version"],
         last_seen_country=row["last_seen_country"],
+        download=Download(version=row["download_version"], at=row["downloaded_at"]) if row["downloaded_at"] is not None else None,
         deleted_at=row["deleted_at"],
     )
 
@@ -119,6 +120,20 @@ async def bump(tx: Tx, tellings: Mapping[CustomerId, int]) -> dict[CustomerId, i
     return {row["customer_id"]: row["before"] for row in rows}
 
 
+async def set_download(tx: Tx, customer_id: CustomerId, download: Download) -> None:
+    """Keeps the earliest. Stores tell it with every receipt, so mostly nothing changes."""
+    await tx.execute(
+        """
+        UPDATE customer SET download_version = %(version)s, downloaded_at = %(at)s, version = version + 1, changed_at = %(now)s
+        WHERE customer_id = %(customer_id)s AND (downloaded_at IS NULL OR downloaded_at > %(at)s)
+        """,
+        customer_id=customer_id,
+        version=download.version,
+        at=download.at,
+        now=tx.now,
+    )
+
+
 async def add_alias(tx: Tx, app_user_id: str, customer_id: CustomerId) -> bool:
     """False where somebody else took the id meanwhile."""
     count = await tx.execute(
@@ -140,7 +155,10 @@ async def move_aliases(tx: Tx, source: CustomerId, target: CustomerId) -> None:
         """
         UPDATE customer t SET first_seen_at = least(t.first_seen_at, s.first_seen_at), last_seen_at = greatest(t.last_seen_at, s.last_seen_at),
           original_app_user_id = CASE WHEN s.first_seen_at < t.first_seen_at AND s.deleted_at IS NULL THEN s.original_app_user_id
-                                      ELSE t.original_app_user_id END
+                                      ELSE t.original_app_user_id END,
+          download_version = CASE WHEN t.downloaded_at <= s.downloaded_at THEN t.download_version
+                                  ELSE coalesce(s.download_version, t.download_version) END,
+          downloaded_at = least(t.downloaded_at, s.downloaded_at)
         FROM customer s WHERE s.customer_id = %(source)s AND t.customer_id = %(target)s
         """,
         source=source,
@@ -210,9 +228,8 @@ async def save_arrivals(tx: Tx, arrivals: Mapping[CustomerId, Newcomer]) -> None
           last_seen_country = coalesce(c.last_seen_country, new.country)
         FROM unnest(%(ids)s::text[], %(names)s::text[], %(first_seen)s::timestamptz[], %(countries)s::text[])
           AS new (customer_id, app_user_id, first_seen_at, country)
-        WHERE c.project_id = %(project_id)s AND c.customer_id = new.customer_id AND new.first_seen_at < c.first_seen_at
+        WHERE c.customer_id = new.customer_id AND new.first_seen_at < c.first_seen_at
         """,
-        project_id=tx.project_id,
         ids=ids,
         names=[arrivals[one].app_user_id for one in ids],
         first_seen=[arrivals[one].first_seen_at for one in ids],
@@ -378,7 +395,8 @@ async def forget(tx: Tx, customer_ids: Sequence[CustomerId], customer_id: Custom
     await tx.execute(
         """
         UPDATE customer SET original_app_user_id = %(pseudonym)s, last_seen_at = NULL, last_seen_platform = NULL, last_seen_platform_version = NULL,
-          last_seen_app_version = NULL, last_seen_country = NULL, deleted_at = %(now)s, changed_at = %(now)s, version = version + 1
+          last_seen_app_version = NULL, last_seen_country = NULL, download_version = NULL, downloaded_at = NULL,
+          deleted_at = %(now)s, changed_at = %(now)s, version = version + 1
         WHERE customer_id = ANY (%(ids)s::text[])
         """,
         ids=ids,

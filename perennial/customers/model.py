@@ -42,6 +42,14 @@ class Attribute:
 
 
 @value
+class Download:
+    """How a customer first got the app, by its store's word: which version (on iOS the build number), and when."""
+
+    version: str
+    at: datetime
+
+
+@value
 class Customer:
     customer_id: CustomerId
     original_app_user_id: str
@@ -54,6 +62,7 @@ class Customer:
     last_seen_platform_version: str | None = None
     last_seen_app_version: str | None = None
     last_seen_country: str | None = None
+    download: Download | None = None
     deleted_at: datetime | None = None  # the person is gone; what is left goes by a made-up id
 
     @property

@@ -201,7 +201,7 @@ async def _customer(
         customer_id = next(iter(found))
         who = (await customers.load(tx, [customer_id]))[customer_id]
         lines = await subscriptions.load_of_customers(tx, [customer_id])
-        products = await catalog.find_products(tx, {(line.app_id, held.purchase.product) for line in lines for held in line.held})
+        products = await catalog.find_products(tx, {(line.app_id, product) for line in lines for product in rules.products_of(line)})
         told = await events.latest_events(tx, await customers.merged_ids(tx, customer_id), limit=MOST_LISTED)
         offered = await stores.offered(tx, lines, around.products)
         balances = (await currencies.balances(tx, [customer_id]))[customer_id]

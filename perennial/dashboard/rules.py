@@ -96,6 +96,12 @@ def entitlements(lines: Iterable[Line], products: Products, now: datetime) -> li
     return [best[lookup_key][1] for lookup_key in sorted(best)]
 
 
+def products_of(line: Line) -> set[str]:
+    """What it ever was of, and what it is to become."""
+    planned = [renewal.next_product for renewal in line.renewals[-1:] if renewal.next_product is not None]
+    return {held.purchase.product for held in line.held}.union(planned)
+
+
 def renews(line: Line, now: datetime) -> bool:
     """Whether another charge is to come: a refund alone does not turn that off. Nothing prepaid or granted renews."""
     held = latest(line)

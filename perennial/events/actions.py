@@ -67,8 +67,11 @@ async def append(tx: Tx, events: Sequence[NewEvent]) -> None:
     """
     if not events:
         return
-    if new := await db.insert_events(tx, events):
+    new = await db.insert_events(tx, events)
+    if new:
         await db.open_deliveries(tx, new)
+    if len(new) < len(events):
+        assert not await db.unknown(tx, events), "a customer's event number was given twice"
 
 
 # Sending --------------------------------------------------------------------------------------------------------------------------

@@ -67,7 +67,10 @@ class Due:
 
 
 async def insert_events(tx: Tx, events: Sequence[NewEvent]) -> list[Heading]:
-    """Returns those that were new: the key is derived from what happened, so a second telling finds the first."""
+    """Returns those that were new: the key is derived from what happened, so a second telling finds the first.
+
+    Of two transactions that tell the same at once, either unique index may be the first to say so; `unknown` tells that from a number given twice.
+    """
     rows = await tx.fetch(
         """
         INSERT INTO event (project_id, customer_id, event_id, sequence, type, app_id, environment, happened_at, recorded_at, body)
@@ -75,7 +78,7 @@ async def insert_events(tx: Tx, events: Sequence[NewEvent]) -> list[Heading]:
         FROM unnest(%(customers)s::text[], %(ids)s::text[], %(sequences)s::bigint[], %(types)s::text[], %(apps)s::text[], %(environments)s::text[],
                     %(happened)s::timestamptz[], %(bodies)s::jsonb[])
           AS new (customer_id, event_id, sequence, type, app_id, environment, happened_at, body)
-        ON CONFLICT (project_id, customer_id, event_id) DO NOTHING
+        ON CONFLICT DO NOTHING
         RETURNING customer_id, event_id, sequence, type, app_id, environment
         """,
         project_id=tx.project_id,
@@ -90,6 +93,21 @@ async def insert_events(tx: Tx, events: Sequence[NewEvent]) -> list[Heading]:
         bodies=[event.body for event in events],
     )
     return [Heading(**row) for row in rows]
+
+
+async def unknown(tx: Tx, events: Sequence[NewEvent]) -> list[EventId]:
+    """Those of the events that are not in the log."""
+    rows = await tx.fetch(
+        """
+        SELECT new.event_id FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS new (customer_id, event_id)
+        LEFT JOIN event e ON e.project_id = %(project_id)s AND e.customer_id = new.customer_id AND e.event_id = new.event_id
+        WHERE e.event_id IS NULL
+        """,
+        project_id=tx.project_id,
+        customers=[event.customer_id for event in events],
+        ids=[event.event_id for event in events],
+    )
+    return [row["event_id"] for row in rows]
 
 
 async def open_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: EndpointId | None = None) -> int:

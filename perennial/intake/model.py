@@ -10,6 +10,7 @@ from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
 from perennial.base.value import value
 from perennial.catalog.model import Product
+from perennial.customers.model import Download
 from perennial.subscriptions.model import Environment, Line, Statement, Store
 
 
@@ -103,6 +104,7 @@ class Reading:
     statements: tuple[Statement, ...] = ()
     note: str | None = None
     questions: tuple[Question, ...] = ()
+    download: Download | None = None  # how whoever posts this first got the app, where the store tells
     acts: tuple[Act, ...] = ()  # done soon, durably, retried: acknowledging a purchase. `act_id` derives from what it is done to
 
 
@@ -111,6 +113,7 @@ class Posted:
     """A proof of purchase as an app posts it, and what we know beside it (for stores with no memory of their own)."""
 
     token: str = ""
+    app_transaction: str | None = None  # the App Store's proof of the download, where it comes beside the token
     product_ids: tuple[str, ...] = ()  # as posted: not believed, only used where the store needs them to look up the token
     store_user_id: str | None = None  # Amazon's user, Microsoft's Store ID key: as posted, or as last posted for the line
     price: Money | None = None  # as posted by the app: for stores that tell no price

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import replace
-from perennial.subscriptions.model import Held, Line, Purchase, Refund, Renewal, Statement, Status, Store
+from perennial.subscriptions.model import EndReason, Held, Line, Purchase, Refund, Renewal, Statement, Status, Store
 
 # A period that should have renewed: stores announce late, so we ask the store soon and give up a day later.
 ASK_AFTER = timedelta(minutes=5)
@@ -237,7 +237,7 @@ def was_cut_short(line: Line, held: Held) -> bool:
     return revocation is not None and revocation.at < natural_end(line, held)
 
 
-def ended_reason(line: Line, held: Held) -> str | None:
+def ended_reason(line: Line, held: Held) -> EndReason | None:
     """The store's own word that nothing followed this period."""
     return next((renewal.ended for renewal in reversed(renewals_of(line, held)) if renewal.ended), None)
 

@@ -126,10 +126,13 @@ def _extensions(line: Line) -> list[Telling]:
 
 def _standing(line: Line, now: datetime) -> list[Telling]:
     held, renewal = latest(line), present(line)
-    if held is None or renewal is None or held.told.expired or held.purchase.kind != "subscription":
+    if held is None or renewal is None or held.purchase.kind != "subscription":
         return []
-    tellings: list[Telling] = []
     about_this_period = renewal in renewals_of(line, held)
+    if held.told.expired:
+        failed_to_resume = about_this_period and line.told.paused and renewal.in_billing_retry and not held.told.billing_issue
+        return _billing_issue(line, held) if failed_to_resume else []
+    tellings: list[Telling] = []
     if about_this_period and renewal.in_billing_retry and not held.told.billing_issue:
         tellings += _billing_issue(line, held)
     if about_this_period and (renewal.ended is None or over_at(line, held) > now) and not was_cut_short(line, held):
@@ -269,8 +272,10 @@ def _is_over(line: Line, index: int, held: Held, now: datetime) -> bool:
 def _expiration_reason(line: Line, held: Held) -> EndReason:
     if was_cut_short(line, held):
         return "developer" if is_grant(line) else "customer_support"
-    said = [renewal for renewal in renewals_of(line, held) if renewal.ended or renewal.off_reason]
-    return (said[-1].ended or said[-1].off_reason or "unknown") if said else "unknown"
+    said = renewals_of(line, held)
+    if not said:
+        return "unknown"
+    return ended_reason(line, held) or said[-1].off_reason or ("billing_error" if said[-1].in_billing_retry else "unknown")
 
 
 # Remembering ------------------------------------------------------------------------------------------------------------------

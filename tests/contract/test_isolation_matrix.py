@@ -218,6 +218,9 @@ async def prepare(matrix: Matrix, name: str) -> None:
     match name:
         case "archive-offering" | "delete-offering":
             matrix.ids["offering_id"] = (await v2.post("/offerings", {"lookup_key": "spare", "display_name": "Spare"}))["id"]
+        case "delete-product":
+            spare = {"store_identifier": "spare", "app_id": matrix.ids["app_id"], "type": "consumable"}
+            matrix.ids["product_id"] = (await v2.post("/products", spare))["id"]
         case "delete-app":
             matrix.ids["app_id"] = (await v2.post("/apps", {"name": "Spare", "type": "test_store"}))["id"]
         case "unblock-customer":

@@ -4,8 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from perennial.base.time import to_ms
 from perennial.providers.apple.signer import SigningAuthority
-from tests.apple_messages import notification, transaction, trust
+from tests.apple_messages import BUNDLE, notification, transaction, trust
 from tests.rules.lives import Life
 from tests.world import START, World
 
@@ -143,3 +144,41 @@ async def test_a_poisoned_message_steps_aside_and_others_pass(world: World, pen:
     assert rows[0]["outcome"] == "recorded"
     assert rows[1]["outcome"].startswith("unreadable")
     assert await world.told() == ["INITIAL_PURCHASE", "INITIAL_PURCHASE"]
+
+
+def downloaded(pen: SigningAuthority, version: str, days_ago: float, bundle: str = BUNDLE) -> str:
+    proof = {"receiptType": "Sandbox", "bundleId": bundle, "receiptCreationDate": to_ms(START), "applicationVersion": "300"}
+    return pen.sign({**proof, "originalApplicationVersion": version, "originalPurchaseDate": to_ms(START - timedelta(days=days_ago))})
+
+
+async def test_the_version_first_downloaded_is_told_and_the_earliest_stays(world: World, pen: SigningAuthority):
+    async def post(app_user_id: str, **body: str) -> tuple[str | None, str | None]:
+        answer = await world.http.post("/v1/receipts", headers=world.sdk("app_store"), json={"app_user_id": app_user_id, **body})
+        assert answer.status_code == 200, answer.text
+        subscriber = answer.json()["subscriber"]
+        assert await world.customer(app_user_id, store="app_store") == subscriber | {"last_seen": subscriber["last_seen"]}
+        return subscriber["original_application_version"], subscriber["original_purchase_date"]
+
+    life = fresh()
+    life.subscribe()
+    purchase = pen.sign(transaction(life.purchases[0], line="7000"))
+    assert await post("ada", fetch_token=purchase) == (None, None)
+    assert await post("ada", fetch_token=purchase, app_transaction=downloaded(pen, "101", 5)) == ("101", "2026-01-26T12:00:00Z")
+    assert await post("ada", app_transaction=downloaded(pen, "100", 9)) == ("100", "2026-01-22T12:00:00Z")
+    assert await post("ada", app_transaction=downloaded(pen, "200", 1)) == ("100", "2026-01-22T12:00:00Z")
+    assert await world.entitled("ada", store="app_store") == ["pro"]
+    forged = SigningAuthority.create(START)
+    for believed_by_nobody in ("no.such.thing", downloaded(forged, "1", 99), downloaded(pen, "1", 99, bundle="com.example.other")):
+        assert await post("ada", fetch_token=purchase, app_transaction=believed_by_nobody) == ("100", "2026-01-22T12:00:00Z")
+
+
+async def test_a_download_goes_with_who_it_is_of(world: World, pen: SigningAuthority):
+    anonymous = "$RCAnonymousID:" + "0" * 32
+    for app_user_id, version, days_ago in ((anonymous, "100", 9), ("ada", "101", 5)):
+        body = {"app_user_id": app_user_id, "app_transaction": downloaded(pen, version, days_ago)}
+        assert (await world.http.post("/v1/receipts", headers=world.sdk("app_store"), json=body)).status_code == 200
+    joined = {"app_user_id": anonymous, "new_app_user_id": "ada"}
+    answer = await world.http.post("/v1/subscribers/identify", headers=world.sdk("app_store"), json=joined)
+    assert answer.json()["subscriber"]["original_application_version"] == "100"
+    assert (await world.http.delete("/v1/subscribers/ada", headers=world.secret)).status_code == 200
+    assert (await world.customer("ada", store="app_store"))["original_application_version"] is None

@@ -261,7 +261,7 @@ BREAKS: dict[str, LiteralString] = {
     ),
     "purchases-unacknowledged": (
         "INSERT INTO store_act (project_id, app_id, act_id, kind, environment, subject, details, wanted_at) "
-        "SELECT project_id, app_id, 'act', 'acknowledge', 'sandbox', 'token', '{}', first_seen_at FROM app, customer"
+        "SELECT project_id, app_id, 'act', 'acknowledge', 'sandbox', 'token', '{}', '2026-01-31' FROM app"
     ),
     "nothing-is-late": "UPDATE line SET wake_at = wake_at - interval '1 year'",
 }

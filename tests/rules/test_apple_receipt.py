@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.value import replace
+from perennial.customers.model import Download
 from perennial.intake.model import Posted, Question, Reading, StoreApp, Untrusted
 from perennial.providers.apple import AppStore
 from perennial.providers.apple import receipt as apple_receipt
@@ -174,6 +175,12 @@ def test_the_head_of_a_receipt_is_read() -> None:
     assert verified_receipt(receipt(), roots=ROOTS, now=NOW) == Receipt(
         bundle_id="com.example.app", environment="sandbox", created_at=CREATED, app_version="42", original_app_version="1.0", purchases=()
     )
+
+
+def test_a_receipt_says_which_version_was_downloaded_first_and_when() -> None:
+    assert read(receipt(_18=date("2025-12-24T08:00:00Z"))).download == Download(version="1.0", at=datetime(2025, 12, 24, 8, tzinfo=UTC))
+    for garbled in (text("yesterday"), b"\xf2\xbf opaque", b""):
+        assert read(receipt(_18=garbled)).download is None
 
 
 def test_a_receipt_without_purchases_says_so() -> None:

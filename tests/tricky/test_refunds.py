@@ -1,5 +1,7 @@
 """Cases 12 to 21: money given back, and access taken back, which are not the same."""
 
+from structlog.testing import capture_logs
+
 from perennial import intake, subscriptions
 from perennial.base.ids import AppId, new_uuid
 from perennial.base.money import Money
@@ -113,7 +115,10 @@ async def test_case_17_a_purchase_nobody_acknowledged_is_given_back_and_found_ou
     assert await play.told() == []
     app = market.world.app
     steps = intake.catch_up(app.database, app.vault, app.providers, market.world.project_id, AppId(play.app_id), START, "sandbox")
-    assert [(step.told, step.asked) async for step in steps][-1] == (1, 1)
+    with capture_logs() as logs:
+        assert [(step.told, step.asked) async for step in steps][-1] == (1, 1)
+    alarms = [one["event"] for one in logs if one["log_level"] == "warning"]
+    assert alarms == ["Google gave a purchase back because nobody acknowledged it in time"]
     await market.settle()
     (held,) = (await play.line(token)).held
     assert held.purchase.revocation == Revocation(at=START + 3 * DAY, refunded=True)
@@ -145,6 +150,9 @@ async def test_case_19_a_chargeback_counts_when_it_is_lost(market: Market, strip
     await stripe.do(web.close_dispute, won, "won")
     await stripe.do(web.close_dispute, lost, "lost")
     assert (await stripe.told(), await stripe.refunds()) == (["INITIAL_PURCHASE", "INITIAL_PURCHASE", "CANCELLATION CUSTOMER_SUPPORT"], [1999])
+    kept = [(await stripe.line(key)).held[0].purchase.commission for key in (won, lost)]
+    assert kept == [usd(58 + 1500), usd(87 + 1500)], "the fee of a dispute is Stripe's, whoever wins"
+    assert await market.posted("sandbox/stores/stripe/commission") == [58, 87, 1500, 1500]
     assert await stripe.status(lost) == "active", "an access to be ended is ended by cancelling: that is the seller's choice"
     token = await play.buy("pro:monthly")
     await market.later(days=2)

@@ -144,7 +144,7 @@ async def test_case_27_grace_that_nothing_follows_ends_once_and_at_its_end(marke
     await market.later(seconds=2)
     assert not await market.has_access()
     await market.later(days=90)
-    assert await desk.told() == ["INITIAL_PURCHASE", "BILLING_ISSUE", "CANCELLATION BILLING_ERROR", "EXPIRATION UNKNOWN"]
+    assert await desk.told() == ["INITIAL_PURCHASE", "BILLING_ISSUE", "CANCELLATION BILLING_ERROR", "EXPIRATION BILLING_ERROR"]
     (expired,) = await market.bodies("EXPIRATION")
     assert expired["perennial"]["happened_at_ms"] == to_ms(at("2026-02-16T12:00:00"))
 

@@ -70,6 +70,7 @@ def _receipt(data: JSONBody[PostReceipt]) -> Receipt:
     is_restore = data.is_restore if data.is_restore is not None else data.initiation_source == "restore"
     return Receipt(
         token=token,
+        app_transaction=data.app_transaction if data.fetch_token else None,
         product_ids=data.products,
         is_restore=is_restore,
         presented_offering=data.presented_offering_identifier,

@@ -1,6 +1,6 @@
 """What apps post after a purchase: verified outside any transaction, then recorded as bought by whom they say."""
 
-from perennial import catalog, subscriptions
+from perennial import catalog, customers, subscriptions
 from perennial.base.db import Database, Tx
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, CustomerId, ProjectId
@@ -19,6 +19,7 @@ class Receipt:
     """What an app posts after a purchase or restore."""
 
     token: str
+    app_transaction: str | None = None
     product_ids: tuple[str, ...] = ()
     is_restore: bool = False
     presented_offering: str | None = None
@@ -47,6 +48,7 @@ async def _posted(tx: Tx, app: StoreApp, receipt: Receipt) -> Posted:
     known = await subscriptions.find(tx, [(app.store, environment, receipt.token) for environment in ENVIRONMENTS])
     return Posted(
         token=receipt.token,
+        app_transaction=receipt.app_transaction,
         product_ids=receipt.product_ids,
         store_user_id=receipt.store_user_id,
         price=receipt.price,
@@ -78,5 +80,7 @@ async def record_receipt(tx: Tx, vault: Vault, providers: Providers, app_id: App
         for statement in reading.statements
     ]
     await subscriptions.record(tx, said)
+    if reading.download is not None:
+        await customers.set_download(tx, buyer, reading.download)
     if reading.questions or reading.acts:
         await follow(tx, providers, await db.store_apps(tx, vault, [app_id]), [(app_id, reading)])

@@ -10,6 +10,8 @@ from datetime import datetime
 
 from perennial.base.errors import Invalid, NotFound
 from perennial.base.time import from_ms
+from perennial.base.value import replace
+from perennial.customers.model import Download
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
 from perennial.providers.apple import read
 from perennial.providers.apple.payload import StatusAnswer
@@ -52,11 +54,12 @@ class AppStore:
         """
         token = posted.token.strip()
         try:
-            return read.read_device_proof(app, token, now) if token.count(".") == 2 else read_app_receipt(app, token, now)
+            reading = read.read_device_proof(app, token, now) if token.count(".") == 2 else read_app_receipt(app, token, now)
         except Invalid as error:
             if error.param == "bundle_id":  # the app's own setting, not what was posted
                 raise
             raise type(error)(f"fetch_token: {error.message}", param="fetch_token", code=error.code) from error
+        return replace(reading, download=_download(app, posted, now) or reading.download)
 
     def can_ask(self, app: StoreApp) -> bool:
         """Whether the app has all the App Store Server API asks for."""
@@ -116,6 +119,16 @@ class AppStore:
 
 def _is_about(statement: Statement, transaction: str) -> bool:
     return statement.line == transaction or any(purchase.transaction == transaction for purchase in statement.purchases)
+
+
+def _download(app: StoreApp, posted: Posted, now: datetime) -> Download | None:
+    """An app transaction that does not hold costs nobody the purchase it came with."""
+    if posted.app_transaction is None:
+        return None
+    try:
+        return read.read_download(app, posted.app_transaction.strip(), now)
+    except Invalid:
+        return None
 
 
 def _stated(app: StoreApp, signed: Iterable[str], present: StatusAnswer, environment: str, now: datetime) -> tuple[Statement, ...]:

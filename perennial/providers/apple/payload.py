@@ -143,6 +143,7 @@ class DeviceProof(Transaction):
 
     receipt_type: str | None = None
     receipt_creation_date: Number | None = None
+    original_application_version: str | None = None
 
     @property
     def signed_ms(self) -> float | None:

@@ -24,6 +24,7 @@ from perennial.base.errors import Invalid
 from perennial.base.money import Money, from_milliunits
 from perennial.base.time import from_ms
 from perennial.base.value import replace
+from perennial.customers.model import Download
 from perennial.intake.model import Question, Reading, StoreApp, Untrusted
 from perennial.providers.apple import jws
 from perennial.providers.apple.countries import ALPHA_2
@@ -36,6 +37,7 @@ from perennial.providers.apple.payload import (
     TRANSACTION,
     AppData,
     Data,
+    DeviceProof,
     ExternalPurchaseToken,
     Notification,
     Number,
@@ -200,10 +202,24 @@ def read_device_proof(app: StoreApp, token: str, now: datetime) -> Reading:
     _verify_environment(proof.stated_environment, None)
     _verify_app(app, proof.bundle_id)
     if proof.transaction_id is None and proof.receipt_type is not None:
-        return Reading(note="the app's own transaction: it proves a download, not a purchase")
+        return Reading(note="the app's own transaction: it proves a download, not a purchase", download=_download(proof))
     stated = statement(app, proof, None)
     is_subscription = any(purchase.kind == "subscription" for purchase in stated.purchases)
     return Reading(statements=(stated,), questions=(about(stated),) if is_subscription else ())  # a device does not post how it will go on
+
+
+def read_download(app: StoreApp, token: str, now: datetime) -> Download | None:
+    """What the app's own transaction, as a device posts it beside another proof, says of the download."""
+    proof = jws.verify(token, DEVICE_PROOF, roots=app.simulated_roots, now=now)
+    _verify_environment(proof.stated_environment, None)
+    _verify_app(app, proof.bundle_id)
+    return _download(proof) if proof.transaction_id is None else None
+
+
+def _download(proof: DeviceProof) -> Download | None:
+    if not proof.original_application_version or proof.original_purchase_date is None:
+        return None
+    return Download(version=proof.original_application_version, at=from_ms(int(proof.original_purchase_date)))
 
 
 def about(statement: Statement) -> Question:

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, Hash, HashAlgori
 from perennial.base.errors import Invalid
 from perennial.base.time import to_ms
 from perennial.base.value import value
+from perennial.customers.model import Download
 from perennial.intake.model import Reading, StoreApp, Untrusted
 from perennial.providers.apple.certificates import Vouched, is_issued_by, vouch
 from perennial.providers.apple.jws import FUTURE_LEEWAY_MS
@@ -48,7 +49,7 @@ _ENVIRONMENTS: dict[str, Environment] = {
 _INTEGER, _OCTETS, _UTF8, _SEQUENCE, _IA5, _SET = 0x02, 0x04, 0x0C, 0x30, 0x16, 0x31  # ASN.1 tags, as their one byte
 
 # Attributes of a receipt, and of one purchase in it
-_RECEIPT_TYPE, _BUNDLE_ID, _APP_VERSION, _CREATED_AT, _IN_APP, _ORIGINAL_APP_VERSION = 0, 2, 3, 12, 17, 19
+_RECEIPT_TYPE, _BUNDLE_ID, _APP_VERSION, _CREATED_AT, _IN_APP, _DOWNLOADED_AT, _ORIGINAL_APP_VERSION = 0, 2, 3, 12, 17, 18, 19
 _QUANTITY, _PRODUCT, _TRANSACTION, _PURCHASED_AT, _ORIGINAL_TRANSACTION = 1701, 1702, 1703, 1704, 1705
 _EXPIRES_AT, _CANCELLED_AT, _IS_TRIAL, _IS_INTRO = 1708, 1712, 1713, 1719
 
@@ -66,6 +67,7 @@ class Receipt:
     app_version: str | None
     original_app_version: str | None
     purchases: tuple[Attributes, ...]
+    downloaded_at: datetime | None = None
 
 
 def read_app_receipt(app: StoreApp, token: str, now: datetime) -> Reading:
@@ -77,8 +79,14 @@ def read_app_receipt(app: StoreApp, token: str, now: datetime) -> Reading:
         raise Untrusted(f"a receipt of the app {receipt.bundle_id!r}, not of {app.bundle_id!r}", param="fetch_token")
     statements = gathered(_statement(app, receipt, attributes) for attributes in receipt.purchases)
     if not statements:
-        return Reading(note="the receipt holds no purchase")
-    return Reading(statements=statements, questions=tuple(about(statement) for statement in statements))
+        return Reading(note="the receipt holds no purchase", download=_download(receipt))
+    return Reading(statements=statements, questions=tuple(about(statement) for statement in statements), download=_download(receipt))
+
+
+def _download(receipt: Receipt) -> Download | None:
+    if not receipt.original_app_version or receipt.downloaded_at is None:
+        return None
+    return Download(version=receipt.original_app_version, at=receipt.downloaded_at)
 
 
 def verified_receipt(token: str, *, roots: tuple[bytes, ...], now: datetime) -> Receipt:
@@ -215,6 +223,7 @@ def _receipt(content: bytes) -> Receipt:
         app_version=_text(attributes.get(_APP_VERSION)),
         original_app_version=_text(attributes.get(_ORIGINAL_APP_VERSION)),
         purchases=tuple(purchases),
+        downloaded_at=_downloaded_at(attributes.get(_DOWNLOADED_AT)),
     )
 
 
@@ -312,6 +321,14 @@ def _moment(encoded: bytes | None) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     raise Invalid(f"the receipt has a moment that is none, or has no zone: {text!r}", param="fetch_token")
+
+
+def _downloaded_at(encoded: bytes | None) -> datetime | None:
+    """Apple's guide leaves this attribute out, so that one which is no moment does not spoil a receipt."""
+    try:
+        return _moment(encoded)
+    except Invalid:
+        return None
 
 
 def _needed(found: Found | None, name: str) -> Found:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from perennial.base.errors import Invalid, NotFound, Unauthorized, Unavailable
+from perennial.base.http import tls
 from perennial.base.time import EPOCH, to_ms
 from perennial.intake.model import StoreApp
 from perennial.providers.apple import jws
@@ -60,7 +61,7 @@ class ServerApi:
     """One pool of connections to Apple, shared by every app. Close it when the process ends."""
 
     def __init__(self) -> None:
-        self._http = httpx.AsyncClient(timeout=_TIMEOUT, headers={"Accept": "application/json", "User-Agent": "perennial"})
+        self._http = httpx.AsyncClient(verify=tls(), timeout=_TIMEOUT, headers={"Accept": "application/json", "User-Agent": "perennial"})
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -21,8 +21,10 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 
 import httpx
+import structlog
 
 from perennial.base.errors import Invalid, NotFound
+from perennial.base.http import tls
 from perennial.base.time import from_ms
 from perennial.base.value import replace
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
@@ -44,7 +46,7 @@ class PlayStore:
     """Google Play as `intake.model.Provider`. One serves all apps of a process; close it at the end."""
 
     def __init__(self, *, certificates: str = push.CERTIFICATES, pubsub: str = pull.ADDRESS) -> None:
-        self._http = httpx.AsyncClient(timeout=httpx.Timeout(20, connect=5), headers={"User-Agent": "perennial"})
+        self._http = httpx.AsyncClient(verify=tls(), timeout=httpx.Timeout(20, connect=5), headers={"User-Agent": "perennial"})
         self._keys = push.Keys(self._http, certificates)
         self._api = PublisherApi(self._http)
         self._pubsub = pubsub
@@ -108,6 +110,8 @@ class PlayStore:
         """Purchases voided in the span, as questions: Google remembers 30 days of them, and no notifications. The answers tell the environment."""
         async for voided in self._api.voided(app, since, until, now):
             if voided.purchase_token and voided.order_id:
+                if voided.voided_reason == _UNACKNOWLEDGED:
+                    log.warning("Google gave a purchase back because nobody acknowledged it in time", app_id=app.app_id, order_id=voided.order_id)
                 at = millis(voided.voided_time_millis, "voidedTimeMillis")
                 hint = voided_hint(voided.order_id, at, is_full=not voided.voided_quantity)
                 yield Question(environment=environment, subject=voided.purchase_token, hint=hint)

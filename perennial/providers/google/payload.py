@@ -391,6 +391,7 @@ class VoidedPurchase(Wire):
     purchase_token: str | None = None
     voided_time_millis: Number | None = None
     voided_quantity: int | None = None
+    voided_reason: int | None = None  # 7 chargeback, 8 never acknowledged
 
 
 class TokenPagination(Wire):

@@ -44,7 +44,7 @@ def invoice_accounts(found: Found, slots: Sequence[Slot], invoice: Invoice) -> d
     paid = money(invoice.amount_paid if invoice.is_paid else 0, invoice.currency)
     charges = [charge for charge in found.charges if charge.ids & invoice.payment_ids or id_of(charge.invoice) == invoice.id]
     share = _share_of_charges(paid, charges)
-    fee = _fee(charges, paid.currency)
+    fee = _fee(charges, found.disputes, paid.currency)
     said = invoice.customer_address.country if invoice.customer_address is not None else None
     accounts = _shared(
         paid,
@@ -67,7 +67,7 @@ def payment_accounts(session: Session, charges: Sequence[Charge], disputes: Sequ
         paid,
         weights if any(weights) else [1] * len(lines),
         taxes=None,
-        fee=_fee(charges, paid.currency),
+        fee=_fee(charges, disputes, paid.currency),
         refunds=_refunds(charges, disputes, paid.currency),
         country=_country(address.country if address is not None else None, charges, session.customer),
     )
@@ -107,13 +107,15 @@ def _share_of_charges(paid: Money, charges: Sequence[Charge]) -> Fraction:
     return min(Fraction(1), Fraction(paid.amount, taken)) if taken > 0 else Fraction(1)
 
 
-def _fee(charges: Sequence[Charge], currency: str) -> Money | None:
-    """What Stripe kept, in the currency of the charge: a fee is told in the currency of the settlement, beside what the charge became in it."""
+def _fee(charges: Sequence[Charge], disputes: Sequence[Dispute], currency: str) -> Money | None:
+    """What Stripe kept, for disputes too, in the currency of the charge: a fee is told in that of the settlement, beside what the charge became in it."""
     fees = []
     for charge in charges:
         settled = whole(charge.balance_transaction)
         if settled is not None and settled.amount > 0:
-            fees.append(money(charge.amount, charge.currency).times(Fraction(settled.fee, settled.amount)).amount)
+            disputed = [one for one in disputes if {id_of(one.charge), id_of(one.payment_intent)} & charge.ids]
+            kept = settled.fee + sum(part.fee for one in disputed for part in one.balance_transactions)
+            fees.append(money(charge.amount, charge.currency).times(Fraction(kept, settled.amount)).amount)
     return Money(amount=sum(fees), currency=currency) if fees else None
 
 

@@ -348,6 +348,7 @@ class Dispute(Identified):
     status: str | None = None  # needs_response, under_review, won, lost, warning_*, prevented
     charge: str | Identified | None = None
     payment_intent: str | Identified | None = None
+    balance_transactions: list[BalanceTransaction] = []  # the withdrawal with its fee, and what came back of both
 
 
 class CardCountry(Wire):

@@ -15,6 +15,7 @@ Object = dict[str, Any]
 
 FEE_PPM = 29_000  # 2.9 %
 FEE_FIXED = 30  # Stripe's minor units
+DISPUTE_FEE = 1500  # Stripe's minor units; it stays whoever wins
 _INTERVALS = {"P1D": ("day", 1), "P1W": ("week", 1), "P1M": ("month", 1), "P3M": ("month", 3), "P6M": ("month", 6), "P1Y": ("year", 1)}
 
 
@@ -214,6 +215,15 @@ def dispute(life: Life, one: Invoice) -> Object:
         "currency": life.plan.price.currency.lower(),
         "charge": charge_id(life, one),
         "payment_intent": payment_id(life, one),
+        "balance_transactions": [
+            {
+                "id": f"txn_{life.code}_{one.number}_dispute",
+                "object": "balance_transaction",
+                "amount": -_amount(life, one.paid),
+                "fee": DISPUTE_FEE,
+                "currency": life.plan.price.currency.lower(),
+            }
+        ],
     }
 
 
