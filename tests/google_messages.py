@@ -19,6 +19,7 @@ from perennial.base.time import to_ms
 from perennial.base.value import value
 from perennial.intake.model import StoreApp
 from perennial.providers.google.api import sign
+from perennial.subscriptions.model import Statement
 
 PACKAGE = "com.example.play"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -301,3 +302,8 @@ class FakeGoogle:
     def paths(self) -> list[str]:
         prefix = f"/androidpublisher/v3/applications/{PACKAGE}"
         return [f"{one.method} {one.path.removeprefix(prefix)}" for one in self.asked]
+
+
+def tokens(statement: Statement) -> tuple[str, ...]:
+    """The keys a statement names beside its own, but for the first orders by which an import may know it."""
+    return tuple(key for key in statement.also if not key.startswith("GPA."))

@@ -24,7 +24,24 @@ from perennial.cli.desk import ProjectOption, choose_project, run
 from perennial.providers import simulated
 from perennial.providers.simulated import Bought, Subscription, payloads
 
-simulate = typer.Typer(name="simulate", help="A simulated App Store for sandbox projects: buy, renew, fail, refund.", no_args_is_help=True)
+_PANEL = "The App Store"
+simulate = typer.Typer(
+    name="simulate",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="""Stores of one's own for sandbox projects: buy, renew, fail, refund.
+
+    [bold]The stores[/bold]
+
+      perennial simulate buy pro_monthly              in the App Store
+
+      perennial simulate play-store buy pro:monthly   in Google Play
+
+      perennial simulate stripe buy prod_pro_monthly  at Stripe
+
+    Each needs opt-in once; those of the demo have it. In the Test Store an app buys with its public key, and nothing is to be simulated.
+    """,
+)
 console = Console(highlight=False)
 
 T = TypeVar("T")
@@ -111,14 +128,14 @@ def _say(line: Subscription) -> None:
     console.print(f"line {line.store_line}: {charge.product}, {_STATUSES[payloads.status(line)]}{until}, {renewing}", soft_wrap=True)
 
 
-@simulate.command("opt-in")
+@simulate.command("opt-in", rich_help_panel=_PANEL)
 def opt_in(project: Project = None, app: AppOption = None) -> None:
     """Give the app a simulated store whose signatures the project believes."""
     _do(project, app, simulated.opt_in)
     console.print("the app has a simulated App Store; buy something with: perennial simulate buy PRODUCT", soft_wrap=True)
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def buy(
     product: Product,
     project: Project = None,
@@ -159,33 +176,33 @@ def buy(
         console.print(bought.signed_transaction, soft_wrap=True)
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def cancel(line: Line, project: Project = None, app: AppOption = None) -> None:
     """The customer turns auto-renew off."""
     _say(_do(project, app, lambda tx, _, app_id: simulated.cancel(tx, app_id, line)))
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def uncancel(line: Line, project: Project = None, app: AppOption = None) -> None:
     """The customer turns auto-renew on again."""
     _say(_do(project, app, lambda tx, _, app_id: simulated.uncancel(tx, app_id, line)))
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def upgrade(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer switches to a better product, at once."""
     charged = _money(price, currency)
     _say(_do(project, app, lambda tx, _, app_id: simulated.upgrade(tx, app_id, line, product, price=charged)))
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def downgrade(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer switches to a lesser product, at the next renewal."""
     charged = _money(price, currency)
     _say(_do(project, app, lambda tx, _, app_id: simulated.downgrade(tx, app_id, line, product, price=charged)))
 
 
-@simulate.command("fail-next-renewal")
+@simulate.command("fail-next-renewal", rich_help_panel=_PANEL)
 def fail_next_renewal(
     line: Line,
     project: Project = None,
@@ -203,7 +220,7 @@ def fail_next_renewal(
     )
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def refund(
     line: Line,
     project: Project = None,
@@ -215,19 +232,19 @@ def refund(
     _say(_do(project, app, lambda tx, _, app_id: simulated.refund(tx, app_id, line, transaction, share_ppm=percent * 10_000)))
 
 
-@simulate.command("reverse-refund")
+@simulate.command("reverse-refund", rich_help_panel=_PANEL)
 def reverse_refund(line: Line, project: Project = None, app: AppOption = None, transaction: Transaction = None) -> None:
     """Apple takes a refund back."""
     _say(_do(project, app, lambda tx, _, app_id: simulated.reverse_refund(tx, app_id, line, transaction)))
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def extend(line: Line, days: Annotated[int, typer.Argument(min=1, max=90)], project: Project = None, app: AppOption = None) -> None:
     """Move the renewal date."""
     _say(_do(project, app, lambda tx, _, app_id: simulated.extend(tx, app_id, line, days)))
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def resubscribe(
     line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD"
 ) -> None:
@@ -236,7 +253,7 @@ def resubscribe(
     _say_bought(_do(project, app, lambda tx, vault, app_id: simulated.resubscribe(tx, vault, app_id, line, product, price=charged)))
 
 
-@simulate.command()
+@simulate.command(rich_help_panel=_PANEL)
 def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
     """What the simulated store holds."""
     line_column, until_column = Column("line", no_wrap=True), Column("until", no_wrap=True)
@@ -256,7 +273,7 @@ def status(project: Project = None, app: AppOption = None, limit: Annotated[int,
     console.print(table)
 
 
-@simulate.command("resend-lost")
+@simulate.command("resend-lost", rich_help_panel=_PANEL)
 def resend_lost(project: Project = None, app: AppOption = None) -> None:
     """Send again what never arrived."""
     count = _do(project, app, lambda tx, _, app_id: simulated.resend_lost(tx, app_id))

@@ -73,9 +73,7 @@ def _bought(earning: Earning) -> Bought:
     return (earning.origin.store, earning.origin.environment, earning.origin.transaction)
 
 
-async def _settle(
-    tx: Tx, unsettled: Sequence[tuple[Earning, list[Grant]]], known: Mapping[Bought, Mapping[str, Grant]], *, quiet: bool
-) -> None:
+async def _settle(tx: Tx, unsettled: Sequence[tuple[Earning, list[Grant]]], known: Mapping[Bought, Mapping[str, Grant]], *, quiet: bool) -> None:
     holders = {grant.customer_id for _, grants in unsettled for grant in grants}
     await customers.lock(tx, sorted(holders))
     wallets = await _wallets(tx, holders)

@@ -336,7 +336,9 @@ async def test_store() -> AsyncIterator[Kit]:
     )
 
     async def stated() -> list[Statement]:
-        return list((await provider.read_receipt(ours, Posted(token="test_1", product_ids=(product.store_identifier,), products=(product,)), NOW)).statements)
+        return list(
+            (await provider.read_receipt(ours, Posted(token="test_1", product_ids=(product.store_identifier,), products=(product,)), NOW)).statements
+        )
 
     yield Kit(provider=provider, app=ours, fresh=TestStore, stated=stated)
 

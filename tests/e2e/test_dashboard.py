@@ -26,9 +26,10 @@ class Desk:
     base_url: str
     complaints: list[str]  # of the browser: what its policy refused, what nobody caught
 
-    async def buy(self, app_user_id: str, label: str) -> None:
+    async def buy(self, app_user_id: str, label: str, *, store: str = "Test Store") -> None:
+        option = self.page.locator(f"optgroup[label^='{store}'] option", has_text=label).first
         await self.page.get_by_label("Customer", exact=True).fill(app_user_id)
-        await self.page.get_by_label("buys").select_option(label=label)
+        await self.page.get_by_label("buys").select_option(value=await option.get_attribute("value"))
         await self.page.get_by_role("button", name="Buy").click()
 
     async def work(self) -> None:
@@ -80,6 +81,37 @@ async def test_somebody_buys_and_the_pages_follow_what_happens(desk: Desk):
     assert desk.complaints == []
 
 
+async def test_somebody_rehearses_google_play_and_stripe_without_leaving_the_pages(desk: Desk):
+    """The server answers itself as the stores' API, in the same process and at the same time."""
+    page = desk.page
+    await page.goto(desk.base_url)
+    await desk.buy("ada", "Pro, yearly, 59.99 USD, after a trial", store="Google Play")
+    await expect(page.locator("#lines")).to_contain_text("Google Play, sandbox: renews")
+    await expect(page.locator("#told")).to_contain_text("initial purchase a trial")
+    await page.get_by_label("Change now to").select_option(label="Pro, monthly")
+    await page.get_by_role("button", name="Change now to").click()
+    await expect(page.locator("#told")).to_contain_text("product change")
+    await page.get_by_label("Pause for").select_option(label="2 months")
+    await page.get_by_role("button", name="Pause for").click()
+    await expect(page.locator("#lines .note")).to_have_text("A pause begins when the period ends.")
+    await expect(page.get_by_role("button", name="Pause for")).to_have_count(0)
+    await page.get_by_role("button", name="+1 month").click()
+    await expect(page.locator("#given")).to_contain_text("No entitlement is active now.")
+    await expect(page.locator("#lines .tag")).to_have_text("paused")
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.locator("#given")).to_contain_text("pro renews")
+
+    await page.goto(desk.base_url)
+    await desk.buy("bob", "Pro, monthly, 9.99 USD", store="Stripe")
+    await expect(page.locator("#lines")).to_contain_text("Stripe, sandbox: renews")
+    await page.get_by_label("Refund").select_option(label="half of it")
+    await page.get_by_role("button", name="Refund", exact=True).click()
+    await expect(page.locator("#told")).to_contain_text("4.99 USD given back")
+    await page.get_by_role("button", name="End at once").click()
+    await expect(page.locator("#given")).to_contain_text("No entitlement is active now.")
+    assert desk.complaints == []
+
+
 async def test_what_is_opened_by_hand_stays_open(desk: Desk):
     page = desk.page
     await page.goto(desk.base_url)
@@ -110,6 +142,8 @@ async def test_everything_that_takes_input_has_a_name_and_nothing_is_wider_than_
     await page.set_viewport_size({"width": 360, "height": 780})
     await page.goto(desk.base_url)
     await desk.buy("ada", "Pro, yearly, 59.99 USD, after a trial")
+    await page.goto(desk.base_url)
+    await desk.buy("ada", "Pro, monthly, 9.99 USD", store="Stripe")
     for path in ("/", "/customers", "/customers/ada"):
         await page.goto(desk.base_url + path)
         inputs = await page.locator("input:not([type=hidden]), select").all()

@@ -473,7 +473,9 @@ async def test_a_body_from_the_history_reads_like_a_posted_one(apple: Apple, app
 
 
 async def test_what_comes_back_forged_is_not_believed(apple: Apple, app: StoreApp, store: AppStore) -> None:
-    apple.answer(NOTIFICATIONS, sent(SigningAuthority.create(NOW).sign({"notificationType": "DID_RENEW", "notificationUUID": "u", "signedDate": to_ms(NOW)})))
+    apple.answer(
+        NOTIFICATIONS, sent(SigningAuthority.create(NOW).sign({"notificationType": "DID_RENEW", "notificationUUID": "u", "signedDate": to_ms(NOW)}))
+    )
     with pytest.raises(Untrusted):
         await caught(store, app, 1)
 

@@ -31,6 +31,7 @@ from tests.google_messages import (
     product_order,
     push,
     subscription,
+    tokens,
 )
 
 END = NOW + 30 * DAY
@@ -179,11 +180,11 @@ async def test_a_chain_is_walked_where_its_end_is_new_to_us_each_link_once(store
     google.says(f"{path}/token-c", subscription("EXPIRED", linkedPurchaseToken="token-a"))
     google.has(order())
     (statement,) = (await ask(store, app)).statements
-    assert statement.also == ("token-b", "token-c")
+    assert tokens(statement) == ("token-b", "token-c")
     assert [one for one in google.paths() if "tokens" in one] == [f"GET {path}/token-{name}" for name in "abc"]
     google.asked.clear()
     (statement,) = (await ask(store, app, line=holding(FIRST))).statements
-    assert statement.also == ("token-b",)
+    assert tokens(statement) == ("token-b",)
     assert [one for one in google.paths() if "tokens" in one] == [f"GET {TOKEN_PATH}"]
 
 
@@ -193,7 +194,7 @@ async def test_a_chain_ends_where_google_has_forgotten_it(store: PlayStore, app:
     google.refuses("/purchases/subscriptionsv2/tokens/token-b", status, "purchaseTokenNoLongerValid")
     google.has(order())
     (statement,) = (await ask(store, app)).statements
-    assert statement.also == ("token-b",)
+    assert tokens(statement) == ("token-b",)
 
 
 async def test_what_google_has_forgotten_changes_nothing(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:

@@ -22,7 +22,7 @@ from perennial.providers.google.subscription import Answer, Link, subscription_s
 from perennial.subscriptions.model import Line, Offer, Purchase, Refund, Renewal, Revocation, Statement
 from perennial.subscriptions.rules import access_until, is_entitled, latest, merge, status
 from perennial.subscriptions.telling import tell
-from tests.google_messages import DAY, FIRST, NOW, amount, line_item, order, refunded, said, stamp, subscription
+from tests.google_messages import DAY, FIRST, NOW, amount, line_item, order, refunded, said, stamp, subscription, tokens
 
 END = NOW + 30 * DAY
 SECOND, THIRD = f"{FIRST}..0", f"{FIRST}..1"
@@ -157,6 +157,7 @@ def test_a_purchase_with_its_order_states_period_money_and_buyer() -> None:
             ),
         ),
         renewals=(Renewal(as_of=NOW, transaction=FIRST, auto_renew=True),),
+        also=(FIRST,),
         customer_hint="ada",
     )
 
@@ -667,13 +668,13 @@ def test_a_chain_seen_only_at_its_end_is_one_line_with_its_history() -> None:
     first = ("token-0", subscription("EXPIRED", line_item("basic", "GPA.0", NOW), canceledStateContext={"replacementCancellation": {}}))
     orders = [order("GPA.0", NOW - 10 * DAY, NOW + 20 * DAY, product="basic"), BASIC, PRO]
     statement = stated(UPGRADED, orders, token="token-b", as_of=NOW + 10 * DAY, earlier=[("token-a", REPLACED), first])
-    assert statement.also == ("token-a", "token-0")
+    assert tokens(statement) == ("token-a", "token-0")
     assert [(one.transaction, one.is_superseded) for one in statement.purchases] == [("GPA.0", True), (FIRST, True), (OTHER, False)]
     assert [one.transaction for one in statement.renewals] == [OTHER]
 
 
 def test_a_link_google_has_forgotten_still_joins() -> None:
-    assert stated(UPGRADED, [PRO], token="token-b", earlier=[("token-a", None)]).also == ("token-a",)
+    assert tokens(stated(UPGRADED, [PRO], token="token-b", earlier=[("token-a", None)])) == ("token-a",)
 
 
 def test_a_token_with_a_successor_is_silent_whatever_it_says() -> None:
@@ -750,7 +751,7 @@ def test_a_prepaid_plan_topped_up_runs_on_without_a_gap() -> None:
 def test_bought_again_in_googles_subscription_centre_is_the_lapsed_customers() -> None:
     context = {"expiredExternalAccountIdentifiers": {"obfuscatedExternalAccountId": "ada"}, "expiredPurchaseToken": "token-0"}
     statement = stated(subscription(outOfAppPurchaseContext=context), [order()])
-    assert (statement.customer_hint, statement.also, statement.purchases[0].is_first) == ("ada", ("token-0",), False)
+    assert (statement.customer_hint, tokens(statement), statement.purchases[0].is_first) == ("ada", ("token-0",), False)
 
 
 def test_a_hint_longer_than_google_takes_is_none() -> None:
@@ -769,7 +770,7 @@ def test_every_add_on_is_a_line_of_its_own() -> None:
         for name, price, part in (("pro", "9.99", both["lineItems"][0]), ("storage", "3.00", both["lineItems"][0]))
     ]
     main, addon = subscription_statements(answer(snapshot, [both], earlier=[("token-0", None)]))
-    assert [(one.line, one.also, one.purchases[0].product) for one in (main, addon)] == [
+    assert [(one.line, tokens(one), one.purchases[0].product) for one in (main, addon)] == [
         ("token-a", ("token-0",), "pro:monthly"),
         ("token-a#storage", ("token-0#storage",), "storage:monthly"),
     ]
@@ -941,3 +942,8 @@ def test_any_answer_is_read_or_refused_cleanly(
         return
     for statement in statements:
         assert all(purchase.expires_at is not None and purchase.as_of == NOW for purchase in statement.purchases)
+
+
+def test_a_token_seen_for_the_first_time_names_the_order_an_import_knows_it_by() -> None:
+    (first,) = subscription_statements(answer(subscription()))
+    assert first.also == (FIRST.split("..")[0],)

@@ -41,6 +41,10 @@ __all__ = ["NoLongerKept", "NotKnown", "PlayStore", "PlayUnavailable"]
 MOST_LINKS = 10  # of a chain of tokens, walked in one go
 FORGOTTEN = "Google keeps a purchase for 60 days after its end, and has forgotten this one"
 
+_UNACKNOWLEDGED = 8  # voidedReason
+
+log = structlog.get_logger("perennial.google")
+
 
 class PlayStore:
     """Google Play as `intake.model.Provider`. One serves all apps of a process; close it at the end."""

@@ -93,15 +93,21 @@ def _main_statement(answer: Answer, item: SubscriptionItem, addons: Sequence[Sub
     is_replaced = _is_replaced(answer)
     present = _present(answer, item, paid_order, charges, is_replaced=is_replaced)
     past = [_past(answer, one) for one in charges if one.order_id != paid_order]
+    purchases = tuple(one for one in (*past, present) if one is not None)
     return Statement(
         store="play_store",
         environment=environment_of(answer.subscription),
         line=answer.token,
-        purchases=tuple(one for one in (*past, present) if one is not None),
+        purchases=purchases,
         renewals=() if is_replaced else (_renewal(answer, item, present),),
-        also=_also(answer),
+        also=(*_also(answer), *(_first_orders(purchases) if answer.line is None else ())),
         customer_hint=_customer_hint(answer.subscription),
     )
+
+
+def _first_orders(purchases: Sequence[Purchase]) -> list[str]:
+    """What came by an import of the vendor's export is known by the first order of its token, not by the token."""
+    return sorted({purchase.transaction.split("..")[0] for purchase in purchases if purchase.transaction.startswith("GPA.")})
 
 
 def _addon_statement(answer: Answer, item: SubscriptionItem) -> Statement:

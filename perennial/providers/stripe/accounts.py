@@ -108,7 +108,7 @@ def _share_of_charges(paid: Money, charges: Sequence[Charge]) -> Fraction:
 
 
 def _fee(charges: Sequence[Charge], disputes: Sequence[Dispute], currency: str) -> Money | None:
-    """What Stripe kept, for disputes too, in the currency of the charge: a fee is told in that of the settlement, beside what the charge became in it."""
+    """What Stripe kept, for disputes too, in the charge's currency: fees are told in that of the settlement, beside what the charge became in it."""
     fees = []
     for charge in charges:
         settled = whole(charge.balance_transaction)

@@ -88,7 +88,7 @@ class PlayServer:
         headers = {name.lower(): content for name, content in scope["headers"]}
         request = Request(
             method=scope["method"],
-            call=found["call"],
+            call=found["call"].rstrip("/"),  # where it is mounted a slash is added
             query=parse_qs(scope["query_string"].decode("ascii", "replace")),
             body=body,
             authorization=headers.get(b"authorization", b"").decode("ascii", "replace"),
