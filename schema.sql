@@ -747,7 +747,10 @@ CREATE TABLE public.customer (
     event_sequence bigint DEFAULT 0 NOT NULL,
     merged_into text,
     deleted_at timestamp with time zone,
-    changed_at timestamp with time zone
+    changed_at timestamp with time zone,
+    download_version text,
+    downloaded_at timestamp with time zone,
+    CONSTRAINT customer_download CHECK (((download_version IS NULL) = (downloaded_at IS NULL)))
 )
 WITH (fillfactor='80');
 

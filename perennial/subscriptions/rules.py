@@ -119,8 +119,11 @@ def superseded_at(line: Line, held: Held) -> datetime | None:
     """
     purchase = held.purchase
     later = [one.purchase for one in line.held if one.purchase.purchased_at > purchase.purchased_at]
+    end = purchase.expires_at
+    if end is not None and purchase.revocation is not None:
+        end = min(end, purchase.revocation.at)  # what was taken back before leaves nothing to replace
     for successor in later:
-        if not successor.is_renewal and purchase.expires_at is not None and successor.purchased_at < purchase.expires_at:
+        if not successor.is_renewal and end is not None and successor.purchased_at < end:
             return successor.purchased_at
     return later[0].purchased_at if purchase.is_superseded and later else None
 

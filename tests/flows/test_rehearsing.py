@@ -3,12 +3,16 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
+import msgspec
 import pytest
 
-from perennial import agenda, events
-from perennial.app import App
+from perennial import agenda, catalog, events, intake
+from perennial.base.value import replace
 from perennial.dashboard import acts, db
+from perennial.demo import ensure_demo
+from perennial.providers import simulated
 from perennial.providers.simulated import play_store, stripe
 from tests.flows.test_dashboard import Desk, acts_of, desk, text_of
 from tests.flows.town import listening
@@ -20,24 +24,39 @@ Story = list[tuple[str, list[str]]]
 
 @pytest.fixture
 async def rehearsal(desk: Desk) -> AsyncIterator[Desk]:
-    """A demo whose simulated stores answer at an address, whose clock ticks, and where nobody waits for webhooks."""
+    """A demo that is reached at an address, its simulated stores where they are mounted; its clock ticks, and nobody waits for webhooks."""
     app, app_ids = desk.app, desk.demo["app_ids"]
-    async with listening(stores_of(app)) as address:
+    async with listening(whole(desk.front)) as address:
         async with app.database.transaction(desk.demo["project_id"]) as tx:
             await play_store.opt_in(tx, app.vault, app_ids["play_store"], address)
             await stripe.opt_in(tx, app.vault, app_ids["stripe"], address)
+            given = await simulated.credentials(tx, app.vault, app_ids["app_store"])
+            await catalog.change_app(
+                tx,
+                app.vault,
+                app_ids["app_store"],
+                api_key_id=given.key_id,
+                api_issuer=given.issuer,
+                api_private_key=given.private_key,
+                api_base_url=f"{address}/simulated/app_store/{app_ids['app_store']}",
+            )
             await events.delete_endpoint(tx, desk.demo["webhook_endpoint_id"])
         yield desk
 
 
-def stores_of(app: App) -> Any:
-    servers: dict[str, Any] = {
-        play_store.PATH: play_store.PlayServer(app.database, app.vault),
-        stripe.PATH: stripe.StripeServer(app.database, app.vault),
-    }
+def whole(front: Any) -> Any:
+    """The application with all that a server tells it of a request."""
 
     async def serve(scope: Any, receive: Any, send: Any) -> None:
-        await next(server for path, server in servers.items() if scope["path"].startswith(path))(scope, receive, send)
+        said = {
+            "http_version": "1.1",
+            "scheme": "http",
+            "root_path": "",
+            "server": ("127.0.0.1", 80),
+            "client": ("127.0.0.1", 4711),
+            "extensions": {},
+        }
+        await front({**said, **scope, "path": unquote(scope["path"]), "raw_path": scope["path"].encode()}, receive, send)
 
     return serve
 
@@ -271,6 +290,15 @@ async def test_what_a_store_would_refuse_is_not_offered(rehearsal: Desk) -> None
     assert await rehearsal.told("ada") == ["INITIAL_PURCHASE"]
 
 
+async def test_the_simulated_app_store_answers_where_it_is_mounted(rehearsal: Desk) -> None:
+    await rehearsal.play("ada", "app_store", "buy pro_monthly")
+    app, project_id, app_id = rehearsal.app, rehearsal.demo["project_id"], rehearsal.demo["app_ids"]["app_store"]
+    async with app.database.transaction(project_id) as tx:
+        since = tx.now - timedelta(days=1)
+    caught = [state async for state in intake.catch_up(app.database, app.vault, app.providers, project_id, app_id, since, "sandbox")]
+    assert caught[-1].told == 1
+
+
 async def test_what_is_to_come_is_said_in_words(rehearsal: Desk) -> None:
     await rehearsal.play("ada", "play_store", "buy pro:monthly prepaid")
     assert "Google Play, sandbox: will not renew; ends" in text_of(await rehearsal.get("/customers/ada"))
@@ -377,3 +405,28 @@ async def test_what_is_parked_is_listed_and_tried_again(desk: Desk) -> None:
     again = await desk.submit("/demo/parked", kind="notification", place=app_id, key="m1")
     assert (again.status_code, "this is not parked any more" in text_of(again)) == (404, True)
     assert (await desk.submit("/demo/parked", kind="hope", place=app_id, key="m1")).status_code == 400
+
+
+async def test_a_demo_of_an_earlier_version_gets_the_stores_it_lacks_and_everything_follows_the_port(desk: Desk) -> None:
+    path, project_id = desk.app.settings.home / "demo.json", desk.demo["project_id"]
+    for name in ("app_ids", "public_keys"):
+        desk.demo[name] = {store: known for store, known in desk.demo[name].items() if store != "stripe"}
+    path.write_bytes(msgspec.json.encode(desk.demo))
+    moved = replace(desk.app, settings=replace(desk.app.settings, port=9999))
+    demo = await ensure_demo(moved)
+    assert demo["public_keys"] == desk.demo["public_keys"] | {"stripe": demo["public_keys"]["stripe"]}
+    assert demo["public_keys"]["stripe"].startswith("strp_")
+    assert demo["base_url"] == "http://127.0.0.1:9999"
+    async with desk.app.database.transaction(project_id) as tx:
+        apps = await intake.store_apps(tx, desk.app.vault)
+        packages = await catalog.get_packages(tx)
+        sold = await catalog.get_products(tx, app_id=demo["app_ids"]["stripe"])
+    for store in ("play_store", "stripe"):
+        app_id = demo["app_ids"][store]
+        assert apps[app_id].api_base_url == f"http://127.0.0.1:9999/simulated/{store}/{app_id}"
+    assert [(one.store_identifier, one.entitlements) for one in sold] == [
+        (f"prod_pro_{name}", ("pro",)) for name in ("monthly", "annual", "lifetime")
+    ]
+    in_packages = [one.product_id for package in packages for one in package.products]
+    assert [in_packages.count(product.product_id) for product in sold] == [1, 2, 1]
+    assert await ensure_demo(moved) == demo

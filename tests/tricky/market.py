@@ -2,7 +2,7 @@
 
 import json
 from base64 import urlsafe_b64decode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -157,11 +157,10 @@ class Market:
         return [body for body in await self.world.bodies() if body["type"] == kind]
 
     async def posted(self, account: str, currency: str = "USD") -> list[int]:
-        """Every transfer of an account in the order it was recorded: what came in counts up, what went out down."""
+        """Every transfer of an account in the order of what it is about: what came in counts up, what went out down."""
         async with self.transaction() as tx:
             history = await ledger.history(tx, account)
-        ours = [one.transfer for one in reversed(history) if one.transfer.unit == ledger.money(currency)]
-        return [one.amount if one.to_account == account else -one.amount for one in ours]
+        return _signed([one.transfer for one in history if one.transfer.unit == ledger.money(currency)], account)
 
     async def outcomes(self) -> list[str]:
         """What became of each kept notification."""
@@ -178,6 +177,11 @@ class Market:
         async with self.transaction() as tx:
             who: CustomerId | None = (await customers.ensure(tx, [buyer]))[0][buyer] if buyer else None
             await subscriptions.record(tx, [Said(app_id=app_id, statement=one, buyer=who) for one in statements])
+
+
+def _signed(transfers: Sequence[ledger.Transfer], account: str) -> list[int]:
+    amounts = [(one.happened_at, one.amount if one.to_account == account else -one.amount) for one in transfers]
+    return [amount for _, amount in sorted(amounts)]
 
 
 class Stall:
@@ -247,8 +251,7 @@ class Stall:
         account = f"sandbox/{account}" if self.environment == "sandbox" else account
         async with self.market.transaction() as tx:
             history = await ledger.history(tx, account)
-        ours = [one.transfer for one in reversed(history) if one.transfer.kind == kind and one.transfer.unit == ledger.money(currency)]
-        return [one.amount if one.to_account == account else -one.amount for one in ours]
+        return _signed([one.transfer for one in history if one.transfer.kind == kind and one.transfer.unit == ledger.money(currency)], account)
 
     async def hook(self, body: bytes, **headers: str) -> httpx.Response:
         return await self.market.world.http.post(f"/hooks/{self.store}/{self.app_id}", content=body, headers=headers)

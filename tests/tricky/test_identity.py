@@ -15,7 +15,7 @@ from perennial.subscriptions.model import Purchase, Statement
 from tests import google_messages as wire
 from tests import stripe_objects
 from tests.apple_messages import transaction
-from tests.tricky.market import Desk, Market, PlayStall, Stall, at
+from tests.tricky.market import DAY, Desk, Market, PlayStall, Stall, at
 from tests.world import START
 
 
@@ -69,13 +69,13 @@ async def test_case_02_a_token_whose_predecessor_never_reached_us_is_linked_thro
     # Where Google has forgotten what lies between, the line is another; its owner has both.
     who = {"externalAccountIdentifiers": {"obfuscatedExternalAccountId": sha256(market.ada.encode()).hexdigest()}}
     now = await market.now()
-    fake.says("/purchases/subscriptionsv2/tokens/A", wire.subscription("ACTIVE", wire.line_item("pro", "GPA.A", now + 20 * wire.DAY), **who))
-    later = wire.subscription("ACTIVE", wire.line_item("pro", "GPA.C", now + 30 * wire.DAY), linkedPurchaseToken="B", **who)
-    fake.says("/purchases/subscriptionsv2/tokens/C", later)
-    fake.refuses("/purchases/subscriptionsv2/tokens/B", 410, "purchaseTokenNoLongerValid")
-    fake.has(wire.order("GPA.A", now, now + 20 * wire.DAY), wire.order("GPA.C", now, now + 30 * wire.DAY))
-    await google.push("A", 4, message_id="a")
-    await google.push("C", 4, message_id="c")
+    for token, linked, end in (("A", None, now + 20 * DAY), ("C", "B", now + 30 * DAY)):
+        fake.answers.clear()
+        answer = wire.subscription("ACTIVE", wire.line_item("pro", f"GPA.{token}", end), linkedPurchaseToken=linked, **who)
+        fake.says(f"/purchases/subscriptionsv2/tokens/{token}", answer)
+        fake.refuses("/purchases/subscriptionsv2/tokens/B", 410, "purchaseTokenNoLongerValid")
+        fake.has(wire.order(f"GPA.{token}", now, end, token=token))
+        await google.push(token, 4, message_id=token)
     assert (await google.told())[-2:] == ["INITIAL_PURCHASE", "INITIAL_PURCHASE"]
     assert {line.store_line for line in await market.world.lines(market.ada)} == {first, "A", "C"}
 

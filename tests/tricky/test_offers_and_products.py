@@ -175,7 +175,7 @@ async def test_case_41_what_is_sold_beside_ends_by_itself(market: Market, google
         ("pro:monthly", longer),
         ("extra:monthly", until),
     ]
-    assert await google.sales("EUR") == [999, 199]
+    assert await google.sales("EUR") == [199, 999]
 
     web_shop = await open_scripted(market, "stripe", None, secrets={"webhook_secret": stripe_objects.SECRET})  # no key: the webhooks tell
     begins = int(START.timestamp())

@@ -93,7 +93,7 @@ class StoreApi:
             return await _send(send, Answer(status=404 if found is None else 413))
         request = Request(
             method=scope["method"],
-            call=found["call"],
+            call=found["call"].rstrip("/"),  # where it is mounted a slash is added
             query=dict(parse_qsl(scope["query_string"].decode("ascii", "replace"))),
             body=body,
             authorization=headers.get(b"authorization", b"").decode("ascii", "replace"),

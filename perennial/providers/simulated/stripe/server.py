@@ -84,7 +84,7 @@ class StripeServer:
         fields = parse_qsl((scope["query_string"] or b"").decode("ascii", "replace")) + parse_qsl(body.decode("ascii", "replace"))
         request = Request(
             method=scope["method"],
-            call=found["call"],
+            call=found["call"].rstrip("/"),  # where it is mounted a slash is added
             fields=dict(fields),
             expand=frozenset(content.removeprefix("data.") for name, content in fields if name.startswith("expand[")),
             key=headers.get("idempotency-key"),
