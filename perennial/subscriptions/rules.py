@@ -119,13 +119,19 @@ def superseded_at(line: Line, held: Held) -> datetime | None:
     """
     purchase = held.purchase
     later = [one.purchase for one in line.held if one.purchase.purchased_at > purchase.purchased_at]
-    end = purchase.expires_at
-    if end is not None and purchase.revocation is not None:
-        end = min(end, purchase.revocation.at)  # what was taken back before leaves nothing to replace
+    end, taken_back = purchase.expires_at, taken_back_at(held)
+    if end is not None and taken_back is not None:
+        end = min(end, taken_back)  # there was nothing left to take the place of
     for successor in later:
         if not successor.is_renewal and end is not None and successor.purchased_at < end:
             return successor.purchased_at
     return later[0].purchased_at if purchase.is_superseded and later else None
+
+
+def taken_back_at(held: Held) -> datetime | None:
+    """When access was taken back. What was upgraded has handed its access on, to a successor we may not know yet: its refund is money alone."""
+    revocation = held.purchase.revocation
+    return revocation.at if revocation is not None and not held.purchase.is_superseded else None
 
 
 def natural_end(line: Line, held: Held) -> datetime:
@@ -142,8 +148,8 @@ def natural_end(line: Line, held: Held) -> datetime:
 
 def access_end(line: Line, held: Held) -> datetime:
     """When this purchase stops giving access: at its natural end, or when it was taken back."""
-    end, revocation = natural_end(line, held), held.purchase.revocation
-    return min(end, revocation.at) if revocation else end
+    end, taken_back = natural_end(line, held), taken_back_at(held)
+    return end if taken_back is None else min(end, taken_back)
 
 
 def access_until(line: Line) -> datetime | None:
@@ -202,11 +208,11 @@ def status(line: Line, now: datetime) -> Status:
     held = latest(line)
     if held is None:
         return "expired"
-    purchase = held.purchase
-    if purchase.revocation is not None and purchase.revocation.at <= now:
+    expires_at, taken_back = held.purchase.expires_at, taken_back_at(held)
+    if taken_back is not None and taken_back <= now:
         return "revoked"
     if now < access_end(line, held):
-        return "in_grace_period" if purchase.expires_at is not None and now >= purchase.expires_at else "active"
+        return "in_grace_period" if expires_at is not None and now >= expires_at else "active"
     newest = renewals_of(line, held)
     if newest and newest[-1].pause == "in_force":
         return "paused"
@@ -236,8 +242,8 @@ def is_grant(line: Line) -> bool:
 
 def was_cut_short(line: Line, held: Held) -> bool:
     """Taken back while it gave access. A refund of a period already past says nothing of what followed it."""
-    revocation = held.purchase.revocation
-    return revocation is not None and revocation.at < natural_end(line, held)
+    taken_back = taken_back_at(held)
+    return taken_back is not None and taken_back < natural_end(line, held)
 
 
 def ended_reason(line: Line, held: Held) -> EndReason | None:

@@ -243,7 +243,8 @@ def _money_back(line: Line, held: Held, refund: Refund, key: str) -> Telling:
 def _was_latest(line: Line, held: Held, moment: datetime) -> bool:
     """Whether, when it was refunded, no later period had begun."""
     later = [one for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at and superseded_at(line, one) is None]
-    return superseded_at(line, held) is None and all(one.purchase.purchased_at > moment for one in later)
+    is_replaced = held.purchase.is_superseded or superseded_at(line, held) is not None
+    return not is_replaced and all(one.purchase.purchased_at > moment for one in later)
 
 
 def _expirations(line: Line, now: datetime) -> list[Telling]:

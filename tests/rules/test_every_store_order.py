@@ -551,15 +551,27 @@ def hear(words: Sequence[Word], now: datetime) -> tuple[Line, list[Telling]]:
 
 
 def bought(told: Sequence[Telling]) -> Counter[tuple[str, str]]:
-    return Counter((one.type, one.held.purchase.transaction) for one in told if one.type in ("INITIAL_PURCHASE", "RENEWAL"))
+    """By name too, but for Google: a token's answer tells no more, once acknowledged, that it was bought again after an end."""
+    charges = [one for one in told if one.type in ("INITIAL_PURCHASE", "RENEWAL")]
+    is_google = bool(charges) and charges[0].held.purchase.transaction.startswith("GPA.")
+    return Counter(("" if is_google else one.type, one.held.purchase.transaction) for one in charges)
 
 
 def given_back(told: Sequence[Telling]) -> Counter[str]:
     return Counter(one.key for one in told if one.key.startswith("refund"))
 
 
-def ended(told: Sequence[Telling]) -> Counter[str]:
-    return Counter(one.held.purchase.transaction for one in told if one.type == "EXPIRATION")
+def ended(told: Sequence[Telling], line: Line) -> set[str]:
+    """Without a grace cut short by a refund: a renewal that is paid in the end covers those days, and who hears of it first hears of no end."""
+    cut = {
+        one.transaction for one in (held.purchase for held in line.held) if one.revocation and one.expires_at and one.revocation.at >= one.expires_at
+    }
+    return {one.held.purchase.transaction for one in told if one.type == "EXPIRATION"} - cut
+
+
+def speaks_of_a_period_unnamed(said: Statement) -> bool:
+    """An end of "whichever period is newest", which Apple says beside an old transaction: it may overtake the period it is of."""
+    return any(not renewal.transaction and renewal.ended is not None for renewal in said.renewals)
 
 
 chapters = st.lists(st.tuples(st.sampled_from(VERBS), st.sampled_from((1, 9, 31, 70))), max_size=5)
@@ -581,7 +593,9 @@ def test_whatever_the_order_it_ends_the_same_and_every_fact_is_told_once(make: t
     assert len({(one.type, one.key) for one in told}) == len(told), "nothing is told twice"
     assert bought(told) == bought(told_straight), "every purchase and renewal once"
     assert given_back(told) == given_back(told_straight), "every refund once"
-    assert ended(told) == ended(told_straight), "every end once"
+    assert ended(told, line) >= ended(told_straight, line), "every end"
+    if not any(speaks_of_a_period_unnamed(said) for _, said in words):
+        assert ended(told, line) == ended(told_straight, line), "and no other"
     again, more = tell(line, now)
     assert (more, again.told) == ([], line.told)
 

@@ -282,7 +282,7 @@ def _purchase(
     answer: Answer, order_id: str, product: str, paid: Charge | None, held: Purchase | None, *, ends_at: datetime, item: SubscriptionItem | None
 ) -> Purchase:
     """From the order, else from what we held, else from the answer alone."""
-    is_renewal = held.is_renewal if held is not None else is_renewal_order(order_id) or _was_scheduled(answer.line, product)
+    is_renewal = held.is_renewal if held is not None else is_renewal_order(order_id) or _was_scheduled(answer, product, paid)
     return Purchase(
         transaction=order_id,
         product=held.product if held is not None and item is None else product,
@@ -307,9 +307,14 @@ def _came_back(subscription: Subscription) -> bool:
     return context is not None and context.expired_purchase_token is not None
 
 
-def _was_scheduled(line: Line | None, product: str) -> bool:
-    """A deferred change comes with the first order of another token, and yet without an act of the customer."""
-    return line is not None and bool(line.renewals) and line.renewals[-1].next_product == product
+def _was_scheduled(answer: Answer, product: str, paid: Charge | None) -> bool:
+    """A deferred change comes with the first order of another token, and yet without an act of the customer: as the old one's period ends."""
+    if answer.line is not None and answer.line.renewals and answer.line.renewals[-1].next_product == product:
+        return True
+    if answer.subscription.linked_purchase_token is None or paid is None or paid.starts_at is None:
+        return False
+    ends = [one.ends_at for one in _charges(answer) if one.ends_at is not None and one.product != product]
+    return any(abs(end - paid.starts_at) < _SAME_MOMENT for end in ends)
 
 
 def _began_at(answer: Answer, order_id: str, paid: Charge | None, held: Purchase | None, ends_at: datetime) -> datetime:
