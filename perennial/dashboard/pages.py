@@ -132,7 +132,7 @@ class Surroundings:
 
 async def _surroundings(app: App, tx: Tx) -> Surroundings:
     apps = sorted(await catalog.get_apps(tx, limit=MOST_LISTED), key=_place)
-    products = await catalog.get_products(tx, limit=MOST_PRODUCTS)
+    products = sorted(await catalog.get_products(tx, limit=MOST_PRODUCTS), key=_cost)
     known = await intake.store_apps(tx, app.vault, [one.app_id for one in apps])
     sold = [(one, _choices(known[one.app_id], [product for product in products if product.app_id == one.app_id])) for one in apps]
     return Surroundings(
@@ -142,6 +142,10 @@ async def _surroundings(app: App, tx: Tx) -> Surroundings:
         products=products,
         sold=[(one, choices) for one, choices in sold if choices],
     )
+
+
+def _cost(product: Product) -> int:
+    return product.prices[0].amount if product.prices else 0
 
 
 def _choices(app: StoreApp, products: list[Product]) -> list[Choice]:

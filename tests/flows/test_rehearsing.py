@@ -424,9 +424,13 @@ async def test_a_demo_of_an_earlier_version_gets_the_stores_it_lacks_and_everyth
     for store in ("play_store", "stripe"):
         app_id = demo["app_ids"][store]
         assert apps[app_id].api_base_url == f"http://127.0.0.1:9999/simulated/{store}/{app_id}"
-    assert [(one.store_identifier, one.entitlements) for one in sold] == [
-        (f"prod_pro_{name}", ("pro",)) for name in ("monthly", "annual", "lifetime")
-    ]
+    assert {one.store_identifier: one.entitlements for one in sold} == {
+        f"prod_{name}": ("pro",) for name in ("pro_monthly", "pro_annual", "pro_lifetime")
+    }
     in_packages = [one.product_id for package in packages for one in package.products]
-    assert [in_packages.count(product.product_id) for product in sold] == [1, 2, 1]
+    assert {one.store_identifier: in_packages.count(one.product_id) for one in sold} == {
+        "prod_pro_monthly": 1,
+        "prod_pro_annual": 2,
+        "prod_pro_lifetime": 1,
+    }
     assert await ensure_demo(moved) == demo

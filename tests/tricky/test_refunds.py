@@ -147,6 +147,7 @@ async def test_case_19_a_chargeback_counts_when_it_is_lost(market: Market, strip
     for key in (won, lost):
         await stripe.do(web.dispute, key)
     assert (await stripe.told(), await stripe.refunds()) == (["INITIAL_PURCHASE"] * 2, [])
+    await market.later(days=1)
     await stripe.do(web.close_dispute, won, "won")
     await stripe.do(web.close_dispute, lost, "lost")
     assert (await stripe.told(), await stripe.refunds()) == (["INITIAL_PURCHASE", "INITIAL_PURCHASE", "CANCELLATION CUSTOMER_SUPPORT"], [1999])

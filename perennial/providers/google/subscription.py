@@ -222,6 +222,14 @@ def _is_replaced(answer: Answer) -> bool:
     return answer.line is not None and answer.line.subject != answer.token
 
 
+def _is_superseded(answer: Answer, held: Purchase | None) -> bool:
+    """By Google's word; where we know of a newer token, by its: it may stand on the same order (a deferred change), or have come after a gap."""
+    if held is not None and answer.line is not None and answer.line.subject != answer.token:
+        return held.is_superseded
+    context = answer.subscription.canceled_state_context
+    return context is not None and context.replacement_cancellation is not None
+
+
 def _present(answer: Answer, item: SubscriptionItem, order_id: str, charges: Sequence[Charge], *, is_replaced: bool) -> Purchase:
     """The period the token stands for now."""
     held, paid = _held(answer, order_id), next((one for one in charges if one.order_id == order_id), None)
@@ -234,7 +242,7 @@ def _present(answer: Answer, item: SubscriptionItem, order_id: str, charges: Seq
         taken_at = None if is_replaced else _taken_at(answer, expiry, known_end, paid)
     ends_at = known_end or expiry if taken_at is not None else _paid_until(answer, expiry, known_end, is_replaced=is_replaced)
     bought = _purchase(answer, order_id, _product(item), paid, held, ends_at=ends_at, item=item)
-    bought = replace(bought, is_superseded=is_replaced, country=bought.country or country(subscription.region_code))
+    bought = replace(bought, is_superseded=_is_superseded(answer, held), country=bought.country or country(subscription.region_code))
     return given_back(bought, held, refunds, taken_at)
 
 
@@ -244,15 +252,19 @@ def _past(answer: Answer, paid: Charge) -> Purchase | None:
     ends_at = held.expires_at if held is not None else paid.ends_at
     if ends_at is None:
         return None
-    was_superseded = held.is_superseded if held is not None else _ends_its_token(answer, paid.order_id)
+    was_superseded = held.is_superseded if held is not None else _ends_its_token(answer, paid)
     bought = replace(_purchase(answer, paid.order_id, paid.product, paid, held, ends_at=ends_at, item=None), is_superseded=was_superseded)
     return given_back(bought, held, paid.refunds, held.revocation.at if held is not None and held.revocation is not None else None)
 
 
-def _ends_its_token(answer: Answer, order_id: str) -> bool:
-    """The last order of an earlier token: what the token after it took the place of."""
+def _ends_its_token(answer: Answer, paid: Charge) -> bool:
+    """The last order of an earlier token, where the token after it took its place before its end: a deferred change waits for that."""
     earlier = [link.subscription for link in answer.earlier if link.subscription is not None]
-    return any(item.latest_successful_order_id == order_id for subscription in earlier for item in subscription.line_items)
+    is_last = any(item.latest_successful_order_id == paid.order_id for subscription in earlier for item in subscription.line_items)
+    starts = [one.starts_at for one in _charges(answer) if one.starts_at is not None]
+    return is_last and not (
+        paid.ends_at is not None and paid.starts_at is not None and not any(paid.starts_at < one < paid.ends_at for one in starts)
+    )
 
 
 def _paid_until(answer: Answer, expiry: datetime, known_end: datetime | None, *, is_replaced: bool) -> datetime:
