@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any
 
 from perennial.base.db import Database
+from perennial.server import keep_answers_short
 
 _JSON = (b"content-type", b"application/json")
 _SLOTS, _LARGEST = 1, 200  # as the product has it; two slots are no faster here
@@ -66,6 +67,8 @@ class Query:
 async def _lifespan(receive: Any, send: Any) -> None:
     while True:
         message = await receive()
+        if message["type"] == "lifespan.startup":
+            keep_answers_short()  # as the product does
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return

@@ -1,6 +1,7 @@
 """Serves the API with Granian: `perennial serve`. Each process opens the house for itself; none holds anything the others need."""
 
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -92,6 +93,18 @@ async def open_front(app: App) -> AsyncIterator[Front]:
         await sightings.stop()
 
 
+def keep_answers_short() -> None:
+    """Settings of the process for its slowest answers (docs/performance.md has what each gains); called once all that lives as long as it is made.
+
+    What lives as long is never looked through for garbage again, and the rest seldom: counting references frees nearly all of it at once.
+    The server's own threads wait for Python's lock at most half a millisecond, not five.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 1000)
+    sys.setswitchinterval(0.0005)
+
+
 class Application:
     """The ASGI callable: opens everything when the server starts, closes it when it stops."""
 
@@ -127,8 +140,7 @@ class Application:
             self._stack.callback(flush_traces)
         app = await self._stack.enter_async_context(open_app(settings, application="perennial api"))
         front: Front = await self._stack.enter_async_context(open_front(app))
-        gc.collect()
-        gc.freeze()  # what lives as long as the process is never looked through again: the longest answers get shorter
+        keep_answers_short()
         return trace_asgi(front, settings)
 
 

@@ -5,7 +5,7 @@ A crash loses at most the last few seconds of sightings, which the next visit re
 
 import asyncio
 import contextlib
-from collections import defaultdict
+from collections import deque
 from datetime import datetime
 
 import structlog
@@ -31,7 +31,8 @@ REMEMBERED = 200_000  # who was written down lately, in two generations of at mo
 class Sightings:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen: dict[tuple[ProjectId, CustomerId], tuple[datetime, Client]] = {}
+        self._seen: dict[ProjectId, deque[tuple[CustomerId, datetime, Client]]] = {}
+        self._kept = 0
         self._lately: dict[tuple[ProjectId, CustomerId], datetime] = {}
         self._before: dict[tuple[ProjectId, CustomerId], datetime] = {}
         self._task: asyncio.Task[None] | None = None
@@ -52,26 +53,35 @@ class Sightings:
         noted_at = self._lately.get(who) or self._before.get(who)
         if noted_at is not None and seen_at - noted_at < SEEN_LATELY:
             return
-        if len(self._seen) >= MOST_KEPT:
+        if self._kept >= MOST_KEPT:
             OBSERVED.sightings_lost.inc()
             return
         if len(self._lately) >= REMEMBERED:
             self._before, self._lately = self._lately, {}
         self._lately[who] = seen_at
-        self._seen[who] = (seen_at, client_of(headers))
+        self._kept += 1
+        if project_id not in self._seen:
+            self._seen[project_id] = deque()
+        self._seen[project_id].append((customer_id, seen_at, client_of(headers)))
 
     async def flush(self, *, share: float = SHARE) -> None:
         """Writes what was noted, resting between chunks so that it takes `share` of the time."""
-        seen, self._seen = self._seen, {}
-        by_project: dict[ProjectId, list[Sighting]] = defaultdict(list)
-        for (project_id, customer_id), (seen_at, client) in seen.items():
-            by_project[project_id].append(_sighting(customer_id, seen_at, client))
-        for project_id, sightings in by_project.items():
-            for start in range(0, len(sightings), CHUNK):
-                began = perf_counter()
-                async with self._database.transaction(project_id) as tx:
-                    await customers.save_sightings(tx, sightings[start : start + CHUNK])
-                await asyncio.sleep((perf_counter() - began) * (1 / share - 1))
+        while self._kept:
+            began = perf_counter()
+            project_id, sightings = self._take()
+            async with self._database.transaction(project_id) as tx:
+                await customers.save_sightings(tx, sightings)
+            await asyncio.sleep((perf_counter() - began) * (1 / share - 1))
+
+    def _take(self) -> tuple[ProjectId, list[Sighting]]:
+        """A chunk of one project's. No more is made at once: tens of thousands would keep every read waiting."""
+        project_id, seen = next(iter(self._seen.items()))
+        chunk = [seen.popleft() for _ in range(min(CHUNK, len(seen)))]
+        self._kept -= len(chunk)
+        del self._seen[project_id]
+        if seen:
+            self._seen[project_id] = seen  # behind the other projects
+        return project_id, [_sighting(*one) for one in chunk]
 
     async def _run(self) -> None:
         while True:

@@ -261,10 +261,9 @@ def _ends_its_token(answer: Answer, paid: Charge) -> bool:
     """The last order of an earlier token, where the token after it took its place before its end: a deferred change waits for that."""
     earlier = [link.subscription for link in answer.earlier if link.subscription is not None]
     is_last = any(item.latest_successful_order_id == paid.order_id for subscription in earlier for item in subscription.line_items)
-    starts = [one.starts_at for one in _charges(answer) if one.starts_at is not None]
-    return is_last and not (
-        paid.ends_at is not None and paid.starts_at is not None and not any(paid.starts_at < one < paid.ends_at for one in starts)
-    )
+    if paid.starts_at is None or paid.ends_at is None:
+        return is_last
+    return is_last and any(paid.starts_at < one.starts_at < paid.ends_at for one in _charges(answer) if one.starts_at is not None)
 
 
 def _paid_until(answer: Answer, expiry: datetime, known_end: datetime | None, *, is_replaced: bool) -> datetime:
