@@ -261,6 +261,29 @@ BEGIN
 END $$;
 
 --
+-- Name: save_sightings(text[], text[], timestamp with time zone[], text[], text[], text[], text[], interval); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.save_sightings(projects text[], customers text[], seen_at timestamp with time zone[], platforms text[], platform_versions text[], app_versions text[], countries text[], lately interval) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM set_config('synchronous_commit', 'off', true);
+  UPDATE customer c SET
+    last_seen_at = seen.at,
+    last_seen_platform = coalesce(seen.platform, c.last_seen_platform),
+    last_seen_platform_version = coalesce(seen.platform_version, c.last_seen_platform_version),
+    last_seen_app_version = coalesce(seen.app_version, c.last_seen_app_version),
+    last_seen_country = coalesce(seen.country, c.last_seen_country)
+  FROM unnest(projects, customers, seen_at, platforms, platform_versions, app_versions, countries)
+    AS seen (project_id, customer_id, at, platform, platform_version, app_version, country)
+  WHERE c.project_id = seen.project_id AND c.customer_id = seen.customer_id AND c.deleted_at IS NULL
+    AND (c.last_seen_at IS NULL OR c.last_seen_at < seen.at - lately);
+END $$;
+
+--
 -- Name: currency_grant; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -3254,6 +3277,13 @@ GRANT ALL ON FUNCTION public.project_of_oauth_secret(wanted bytea) TO perennial_
 
 REVOKE ALL ON FUNCTION public.projects_of(wanted text[], after text, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.projects_of(wanted text[], after text, most integer) TO perennial_app;
+
+--
+-- Name: FUNCTION save_sightings(projects text[], customers text[], seen_at timestamp with time zone[], platforms text[], platform_versions text[], app_versions text[], countries text[], lately interval); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.save_sightings(projects text[], customers text[], seen_at timestamp with time zone[], platforms text[], platform_versions text[], app_versions text[], countries text[], lately interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.save_sightings(projects text[], customers text[], seen_at timestamp with time zone[], platforms text[], platform_versions text[], app_versions text[], countries text[], lately interval) TO perennial_app;
 
 --
 -- Name: TABLE currency_grant; Type: ACL; Schema: public; Owner: -

@@ -31,8 +31,7 @@ REMEMBERED = 200_000  # who was written down lately, in two generations of at mo
 class Sightings:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._seen: dict[ProjectId, deque[tuple[CustomerId, datetime, Client]]] = {}
-        self._kept = 0
+        self._seen: deque[tuple[ProjectId, CustomerId, datetime, Client]] = deque()
         self._lately: dict[tuple[ProjectId, CustomerId], datetime] = {}
         self._before: dict[tuple[ProjectId, CustomerId], datetime] = {}
         self._task: asyncio.Task[None] | None = None
@@ -53,35 +52,22 @@ class Sightings:
         noted_at = self._lately.get(who) or self._before.get(who)
         if noted_at is not None and seen_at - noted_at < SEEN_LATELY:
             return
-        if self._kept >= MOST_KEPT:
+        if len(self._seen) >= MOST_KEPT:
             OBSERVED.sightings_lost.inc()
             return
         if len(self._lately) >= REMEMBERED:
             self._before, self._lately = self._lately, {}
         self._lately[who] = seen_at
-        self._kept += 1
-        if project_id not in self._seen:
-            self._seen[project_id] = deque()
-        self._seen[project_id].append((customer_id, seen_at, client_of(headers)))
+        self._seen.append((project_id, customer_id, seen_at, client_of(headers)))
 
     async def flush(self, *, share: float = SHARE) -> None:
         """Writes what was noted, resting between chunks so that it takes `share` of the time."""
-        while self._kept:
+        while self._seen:
             began = perf_counter()
-            project_id, sightings = self._take()
-            async with self._database.transaction(project_id) as tx:
-                await customers.save_sightings(tx, sightings)
+            # No more is made at once: tens of thousands would keep every read waiting.
+            chunk = [_sighting(*self._seen.popleft()) for _ in range(min(CHUNK, len(self._seen)))]
+            await customers.save_sightings(self._database, chunk)
             await asyncio.sleep((perf_counter() - began) * (1 / share - 1))
-
-    def _take(self) -> tuple[ProjectId, list[Sighting]]:
-        """A chunk of one project's. No more is made at once: tens of thousands would keep every read waiting."""
-        project_id, seen = next(iter(self._seen.items()))
-        chunk = [seen.popleft() for _ in range(min(CHUNK, len(seen)))]
-        self._kept -= len(chunk)
-        del self._seen[project_id]
-        if seen:
-            self._seen[project_id] = seen  # behind the other projects
-        return project_id, [_sighting(*one) for one in chunk]
 
     async def _run(self) -> None:
         while True:
@@ -92,8 +78,9 @@ class Sightings:
                 log.warning("sightings were not saved", error=error.message)
 
 
-def _sighting(customer_id: CustomerId, seen_at: datetime, client: Client) -> Sighting:
+def _sighting(project_id: ProjectId, customer_id: CustomerId, seen_at: datetime, client: Client) -> Sighting:
     return Sighting(
+        project_id=project_id,
         customer_id=customer_id,
         seen_at=seen_at,
         platform=client.platform,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from perennial.base.db import Row, Tx
+from perennial.base.db import Database, Row, Tx
 from perennial.base.ids import CustomerId
 from perennial.base.time import from_ms
 from perennial.customers.model import SEEN_LATELY, Attribute, Blocked, Customer, Download, Newcomer, Sighting
@@ -237,29 +237,19 @@ async def save_arrivals(tx: Tx, arrivals: Mapping[CustomerId, Newcomer]) -> None
     )
 
 
-async def save_sightings(tx: Tx, sightings: Sequence[Sighting]) -> None:
-    """Does not bump versions: who was seen when changes nothing about what they may use."""
-    rows = sorted(sightings, key=lambda sighting: sighting.customer_id)
-    await tx.execute(
-        """
-        UPDATE customer c SET
-          last_seen_at = greatest(c.last_seen_at, seen.at),
-          last_seen_platform = coalesce(seen.platform, c.last_seen_platform),
-          last_seen_platform_version = coalesce(seen.platform_version, c.last_seen_platform_version),
-          last_seen_app_version = coalesce(seen.app_version, c.last_seen_app_version),
-          last_seen_country = coalesce(seen.country, c.last_seen_country)
-        FROM unnest(%(ids)s::text[], %(at)s::timestamptz[], %(platforms)s::text[], %(versions)s::text[], %(apps)s::text[], %(countries)s::text[])
-          AS seen (customer_id, at, platform, platform_version, app_version, country)
-        WHERE c.customer_id = seen.customer_id AND c.deleted_at IS NULL
-          AND (c.last_seen_at IS NULL OR c.last_seen_at < seen.at - %(lately)s::interval)
-        """,
-        ids=[row.customer_id for row in rows],
-        at=[row.seen_at for row in rows],
-        platforms=[row.platform for row in rows],
-        versions=[row.platform_version for row in rows],
-        apps=[row.app_version for row in rows],
-        countries=[row.country for row in rows],
-        lately=SEEN_LATELY,
+async def save_sightings(database: Database, sightings: Sequence[Sighting]) -> None:
+    """Of any projects, outside their transactions. Does not bump versions: who was seen when changes nothing about what they may use."""
+    rows = sorted(sightings, key=lambda sighting: (sighting.project_id, sighting.customer_id))
+    await database.door(
+        "SELECT save_sightings($1, $2, $3, $4, $5, $6, $7, $8)",
+        [row.project_id for row in rows],
+        [row.customer_id for row in rows],
+        [row.seen_at for row in rows],
+        [row.platform for row in rows],
+        [row.platform_version for row in rows],
+        [row.app_version for row in rows],
+        [row.country for row in rows],
+        SEEN_LATELY,
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from string import hexdigits
 
 from perennial.base.errors import AlreadyExists, Forbidden, Invalid, NotFound
-from perennial.base.ids import CustomerId
+from perennial.base.ids import CustomerId, ProjectId
 from perennial.base.time import EPOCH
 from perennial.base.value import value
 
@@ -84,6 +84,7 @@ SEEN_LATELY = timedelta(minutes=10)
 class Sighting:
     """A customer was seen by an SDK. Written in batches, never by the read itself."""
 
+    project_id: ProjectId
     customer_id: CustomerId
     seen_at: datetime
     platform: str | None = None

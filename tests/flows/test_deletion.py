@@ -189,10 +189,11 @@ async def test_any_of_their_ids_deletes_all_of_them(world: World):
 async def test_sightings_on_their_way_are_not_written_any_more(world: World):
     await world.buy(ADA, "coins")
     async with world.app.database.transaction(world.project_id) as tx:
-        customer_id = (await customers.get(tx, ADA)).customer_id
+        customer_id, seen_at = (await customers.get(tx, ADA)).customer_id, tx.now + timedelta(hours=1)
     await delete(world)
+    sighting = customers.Sighting(project_id=world.project_id, customer_id=customer_id, seen_at=seen_at, country="GB")
+    await customers.save_sightings(world.app.database, [sighting])
     async with world.app.database.transaction(world.project_id) as tx:
-        await customers.save_sightings(tx, [customers.Sighting(customer_id=customer_id, seen_at=tx.now, country="GB")])
         assert (await customers.load(tx, [customer_id]))[customer_id].last_seen_country is None
 
 
