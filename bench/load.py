@@ -8,6 +8,7 @@ whether or not the server keeps up, and latency counts from the intended start, 
 """
 
 import asyncio
+import os
 import random
 import resource
 import select
@@ -49,6 +50,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     most_ms: float = 0.0
+    stolen: float = 0.0  # the part of all processors' time that the machine gave to others, where it says
 
     @property
     def rate(self) -> float:
@@ -101,7 +103,7 @@ class Generator:
         if self.plan.requests is None and self.plan.warm_up:
             self._run(self.plan.warm_up)
             self.answers, self.bytes, self.latencies = 0, 0, []
-        cpu, began = _processor_seconds(), perf_counter()
+        cpu, stolen, began = _processor_seconds(), _stolen_seconds(), perf_counter()
         self._run(self.plan.seconds if self.plan.requests is None else ENDLESS)
         seconds, cpu = perf_counter() - began, _processor_seconds() - cpu
         ordered = sorted(self.latencies) or [0.0]
@@ -113,6 +115,7 @@ class Generator:
             p50_ms=_at(ordered, 0.5) * 1000,
             p99_ms=_at(ordered, 0.99) * 1000,
             most_ms=ordered[-1] * 1000,
+            stolen=(_stolen_seconds() - stolen) / seconds / (os.cpu_count() or 1),
         )
 
     def _run(self, seconds: float) -> None:
@@ -222,6 +225,12 @@ def _at(ordered: list[float], part: float) -> float:
 def _processor_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def _stolen_seconds() -> float:
+    """Of a virtual machine, what its host ran others in while it had something to run itself. Linux counts it."""
+    counts = Path("/proc/stat")
+    return int(counts.read_text().split(maxsplit=9)[8]) / os.sysconf("SC_CLK_TCK") if counts.exists() else 0.0
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from statistics import median
 
 import httpx
 from rich.progress import Progress
@@ -17,6 +18,7 @@ from perennial.postgres import find_binaries
 
 ROUNDS = 8
 SECONDS = 1.5
+CALM_ROUNDS = 7
 CROWD = 128  # connections
 _ANSWER = '"original_app_user_id":"user-'
 _PGBENCH = r"""
@@ -32,7 +34,7 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
         answer_bytes = await _check(ports["product"], shop)
         rounds = await _alternate(house, progress, ports, shop, crowd)
         rates = {name: Rounds(values=tuple(one.rate for one in outcomes)) for name, outcomes in rounds.items()}
-        half = await _at_half_load(house, progress, ports["product"], shop, crowd, rates["product"].middle / 2)
+        half = await _at_half_load(house, progress, ports, shop, crowd, rates["product"].middle / 2)
         one_worker = await _crowded(progress, ports["product"], shop, crowd)
     two, many = await _two_workers(house, progress, shop, crowd)
     pgbench, clients = await _pgbench(house, progress, shop, crowd)
@@ -75,10 +77,7 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
             ceiling_value=pgbench,
             note=one_worker.spread,
         ),
-        Figure(name="read.p50_at_half_load", value=half.p50_ms, unit="ms", note=f"open loop at {half.rate:,.0f} reads/s"),
-        Figure(
-            name="read.p99_at_half_load", value=half.p99_ms, unit="ms", target="< 10", note=f"the slowest of {half.answers:,}: {half.most_ms:.1f} ms"
-        ),
+        *_of_latency(half, rates["product"].middle / 2),
         Figure(
             name="read.two_workers",
             value=two["product"],
@@ -166,13 +165,49 @@ async def _crowded(progress: Progress, port: int, shop: Shop, crowd: People) -> 
     return Rounds(values=tuple(rates))
 
 
-async def _at_half_load(house: House, progress: Progress, port: int, shop: Shop, crowd: People, rate: float) -> Outcome:
-    task = progress.add_task("reads at half load", total=None)
-    plan = _plan(port, shop, crowd, 99)
-    plan.rate, plan.connections, plan.warm_up, plan.seconds = rate, 64, 3.0, 10.0
-    outcome = await measure(plan)
+async def _at_half_load(
+    house: House, progress: Progress, ports: Mapping[str, int], shop: Shop, crowd: People, rate: float
+) -> dict[str, list[Outcome]]:
+    """The product and the bare query in turns, a few seconds each: what the machine takes away for a moment spoils one round, not the figure."""
+    names = ("product", "query")
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in names}
+    task = progress.add_task("reads at half load", total=CALM_ROUNDS * len(names))
+    connection = await house.connect()
+    for number in range(CALM_ROUNDS):
+        for name in names:
+            plan = _plan(ports[name], shop, crowd, 90 + number)
+            plan.rate, plan.connections, plan.warm_up, plan.seconds = rate, 64, 1.5, 4.0
+            outcomes[name].append(await measure(plan))
+            await quiet(connection)
+            progress.advance(task)
+    await connection.close()
     progress.remove_task(task)
-    return outcome
+    return outcomes
+
+
+def _of_latency(half: Mapping[str, list[Outcome]], rate: float) -> list[Figure]:
+    product, query = half["product"], half["query"]
+    p99 = Rounds(values=tuple(one.p99_ms for one in product))
+    stolen = [one.stolen for one in product]
+    return [
+        Figure(
+            name="read.p50_at_half_load",
+            value=median(one.p50_ms for one in product),
+            unit="ms",
+            ceiling="the bare query at the same rate",
+            ceiling_value=median(one.p50_ms for one in query),
+            note=f"open loop at {rate:,.0f} reads/s",
+        ),
+        Figure(
+            name="read.p99_at_half_load",
+            value=p99.middle,
+            unit="ms",
+            ceiling="the bare query at the same rate",
+            ceiling_value=median(one.p99_ms for one in query),
+            target="< 10",
+            note=f"{min(p99.values):.1f} to {max(p99.values):.1f} in {CALM_ROUNDS} rounds; other machines took at most {max(stolen):.0%} of a round",
+        ),
+    ]
 
 
 async def _two_workers(house: House, progress: Progress, shop: Shop, crowd: People) -> tuple[dict[str, float], Rounds]:

@@ -29,7 +29,7 @@ class Figure:
         """1 is the ceiling itself, whether more is better or (of seconds) less."""
         if self.measured_ratio is not None or not self.ceiling_value:
             return self.measured_ratio
-        return self.ceiling_value / self.value if self.unit == "s" else self.value / self.ceiling_value
+        return self.ceiling_value / self.value if self.unit in ("s", "ms") else self.value / self.ceiling_value
 
 
 @value
