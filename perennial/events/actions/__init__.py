@@ -1,0 +1,1 @@
+"""The verbs of telling, by what they are about: the log, deliveries, webhooks, integrations, replays."""

@@ -1,0 +1,16 @@
+"""What webhooks and integrations have in common: which events they hear."""
+
+from collections.abc import Sequence
+
+from perennial.base.db import Tx
+from perennial.base.errors import Invalid
+from perennial.events import db
+
+
+async def check_app(tx: Tx, app_id: str | None) -> None:
+    if app_id is not None and not await db.has_app(tx, app_id):
+        raise Invalid(f"no app {app_id[:80]!r} in this project; leave it out to hear of all apps", param="app_id")
+
+
+def in_order(event_types: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if event_types is None else tuple(sorted(set(event_types)))
