@@ -54,7 +54,7 @@ STORE_KINDS: dict[str, StoreKind] = {
     ),
     "stripe": StoreKind(
         key_prefix="strp_",
-        settings=("account_id", "connected_account", "past_due"),
+        settings=("account_id", "connected_account", "past_due", "portal_return_url"),
         secrets=("api_key", "webhook_secret", "webhook_secret_previous"),
         hook="stripe",
     ),

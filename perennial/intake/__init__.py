@@ -5,6 +5,7 @@ from perennial.intake.actions.asking import Providers, ask_about, ask_due
 from perennial.intake.actions.catching_up import catch_up, report
 from perennial.intake.actions.external import ExternalPayment, record_external
 from perennial.intake.actions.inbox import digest, receive
+from perennial.intake.actions.managing import management_url
 from perennial.intake.actions.pulling import pull
 from perennial.intake.actions.receipts import Receipt, read_receipt, record_receipt
 from perennial.intake.db import inquire, store_apps, wake_act, wake_inquiry, wake_message
@@ -26,6 +27,7 @@ __all__ = [
     "catch_up",
     "digest",
     "inquire",
+    "management_url",
     "perform",
     "perform_due",
     "pull",

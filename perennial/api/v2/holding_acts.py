@@ -1,14 +1,14 @@
 """What is done to subscriptions and purchases at the stores that sold them. Each answers when the store has done it and said how things stand."""
 
-from perennial import subscriptions
+from perennial import intake, subscriptions
 from perennial.api.acts import act_on
-from perennial.api.auth import HttpRequest
+from perennial.api.auth import HttpRequest, app_of
 from perennial.api.v2 import wire
 from perennial.api.v2.entry import entered
 from perennial.api.v2.holdings import is_purchase, is_subscription, show_purchase, show_subscription, show_transaction
 from perennial.api.v2.routes import PathId, get, post
 from perennial.api.v2.subscriptions import PURCHASE, SUBSCRIPTION, purchase_of, subscription_of
-from perennial.base.errors import Conflict, NotFound
+from perennial.base.errors import NotFound
 from perennial.base.ids import LineId, ProjectId
 from perennial.intake.model import ActKind
 from perennial.subscriptions.model import Line
@@ -75,11 +75,15 @@ async def refund_transaction(
     tags=["Subscriptions"],
 )
 async def get_management_url(request: HttpRequest, project_id: PathId, subscription_id: PathId) -> wire.AuthenticatedManagementUrl:
-    """For stores with a portal that we can open a door to. The others have one page for everybody: the subscription's `management_url`."""
+    """Stripe and Paddle have a portal: each time a new address is made, which signs the customer in and is good for a short while only.
+
+    It is whole, and so may be longer than the 255 characters of the vendor's schema. Other stores have one page for everybody, the
+    subscription's `management_url`: for theirs this is refused (422).
+    """
     line, _ = await subscription_of(request, project_id, subscription_id)
-    raise Conflict(
-        f"{line.store} has no portal that an address can be made for; send the customer to the subscription's management_url", param="subscription_id"
-    )
+    app = app_of(request)
+    url = await intake.management_url(app.database, app.vault, app.providers, ProjectId(project_id), line)
+    return wire.AuthenticatedManagementUrl(management_url=url)
 
 
 @post(

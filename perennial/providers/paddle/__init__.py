@@ -119,6 +119,13 @@ class PaddleBilling:
                 raise CannotAct(f"Paddle offers no way to {act.kind} a subscription here")
         return Reading(questions=(Question(environment=act.environment, subject=act.subject),))
 
+    async def portal(self, app: StoreApp, subject: str, environment: Environment, now: datetime) -> str:
+        """The overview of the customer portal, signed in as whoever holds the subscription."""
+        subscription = await self._api.subscription(app, subject.split("#")[0])
+        if subscription is None or subscription.customer_id is None:
+            raise CannotAct(f"Paddle knows no subscription {subject!r} with a customer, in this app's environment")
+        return (await self._api.portal_session(app, subscription.customer_id, subscription.id)).urls.general.overview
+
     async def _look_up(self, app: StoreApp, identifier: str, posted: Posted, now: datetime) -> Reading | None:
         if not identifier.startswith("txn_"):
             return await self._subscription(app, identifier, posted, now)

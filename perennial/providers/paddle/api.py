@@ -12,7 +12,7 @@ import msgspec
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.http import Answer, Http
 from perennial.intake.model import CannotAct, StoreApp
-from perennial.providers.paddle.payload import Adjustment, ErrorAnswer, Event, Meta, Subscription, Transaction
+from perennial.providers.paddle.payload import Adjustment, ErrorAnswer, Event, Meta, PortalSession, Subscription, Transaction
 from perennial.subscriptions.model import Environment
 
 ADDRESSES: dict[Environment, str] = {"production": "https://api.paddle.com", "sandbox": "https://sandbox-api.paddle.com"}
@@ -66,11 +66,20 @@ class Api:
 
     async def post(self, app: StoreApp, path: str, body: Mapping[str, object]) -> None:
         """Raises `CannotAct` where Paddle refuses for good, `Unavailable` for now."""
+        await self._post(app, path, body)
+
+    async def portal_session(self, app: StoreApp, customer_id: str, subscription_id: str) -> PortalSession:
+        """A new session of the customer portal, with links to one subscription besides. Raises as `post` does."""
+        path = f"/customers/{_quoted(customer_id, 'ctm_')}/portal-sessions"
+        return (await self._post(app, path, {"subscription_ids": [subscription_id]})).decode(One[PortalSession]).data
+
+    async def _post(self, app: StoreApp, path: str, body: Mapping[str, object]) -> Answer:
         answer = await self._http.call("POST", _address(app) + path, headers=_authorization(app), json=body)
         if answer.status == 429 or answer.status >= 500 or answer.status in (401, 403):
             raise _trouble(answer)
         if not answer.is_success:
             raise CannotAct(f"Paddle refuses: {_said(answer)}")
+        return answer
 
     async def _list(self, app: StoreApp, path: str, query: Mapping[str, str], page: type[Page[L]]) -> AsyncIterator[L]:
         after: dict[str, str] = {}

@@ -55,6 +55,7 @@ class Subscription(msgspec.Struct, frozen=True):
     canceled_at: datetime | None = None
     paused_at: datetime | None = None
     transaction_id: str | None = None
+    customer_id: str | None = None
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -128,3 +129,18 @@ class ErrorAnswer(msgspec.Struct, frozen=True):
 
 
 EVENT = msgspec.json.Decoder(Event)
+
+
+class GeneralLinks(msgspec.Struct, frozen=True):
+    overview: str
+
+
+class PortalLinks(msgspec.Struct, frozen=True):
+    general: GeneralLinks
+
+
+class PortalSession(msgspec.Struct, frozen=True):
+    """Of the customer portal. Its addresses sign the customer in, for a while: they are not kept."""
+
+    id: str
+    urls: PortalLinks

@@ -11,6 +11,7 @@ An app of the store `stripe` takes:
   it is rolled.
 - settings `past_due`: `grace` (default), `end` or `keep`; `read` says what they mean.
 - settings `connected_account`: `acct_...`, where a platform's key acts for an account connected to it.
+- settings `portal_return_url`: where the customer portal's way back leads (`portal`); a restricted key needs to write portal sessions for it.
 
 A key and a secret belong to live mode or to one sandbox: each is an app of its own here.
 
@@ -30,6 +31,7 @@ from perennial.intake.model import Act, Caught, Envelope, Posted, Question, Read
 from perennial.providers.stripe import acts, events, lookup, signature
 from perennial.providers.stripe.api import Fields, StripeApi, can_call, check_mode
 from perennial.providers.stripe.payload import Page, Session, Subscription
+from perennial.providers.stripe.portal import open_portal
 from perennial.subscriptions.model import Environment
 
 __all__ = ["StripeApi", "StripeBilling"]
@@ -103,6 +105,10 @@ class StripeBilling:
         """cancel, refund, revoke, extend, defer."""
         check_mode(app, act.environment)
         return await acts.act(self._api, app, act, now)
+
+    async def portal(self, app: StoreApp, subject: str, environment: Environment, now: datetime) -> str:
+        """The address of a session of the customer portal."""
+        return await open_portal(self._api, app, subject, environment)
 
 
 def _between(since: datetime, until: datetime) -> Fields:

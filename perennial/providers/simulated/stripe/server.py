@@ -1,13 +1,15 @@
 """The API of the simulated Stripe, as an ASGI application: the real provider asks it like Stripe.
 
-It is mounted where the path goes on with an app's id: `/simulated/stripe/{app_id}/v1/...`. The key is the one made when the app opted in. The
-calls are those the provider makes, with Stripe's names, pages and errors; `expand[]` is honoured for what it asks to have expanded.
+It is mounted where the path goes on with an app's id: `/simulated/stripe/{app_id}/v1/...`, and `/portal/...` for the customer portal's page. The
+key is the one made when the app opted in. The calls are those the provider makes, with Stripe's names, pages and errors; `expand[]` is honoured for
+what it asks to have expanded.
 """
 
 import hmac
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,11 +17,13 @@ import msgspec
 
 from perennial import catalog, intake
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Conflict, Invalid, NotFound
+from perennial.base.errors import Conflict, Invalid, NotFound, PerennialError
+from perennial.base.ids import AppId
 from perennial.base.secrets import Vault
 from perennial.base.time import EPOCH
 from perennial.base.value import value
-from perennial.providers.simulated.stripe import actions, db, payloads, rules
+from perennial.intake.model import StoreApp
+from perennial.providers.simulated.stripe import actions, db, payloads, portal, rules
 from perennial.providers.simulated.stripe.model import Back, Invoice, Life
 from perennial.providers.simulated.stripe.payloads import Object
 from perennial.providers.stripe.money import money
@@ -27,6 +31,7 @@ from perennial.providers.stripe.money import money
 MOST_BODY = 64 * 1024
 MOST_LIVES = 1000  # that a list without a subject looks through
 _PATH = re.compile(r"/(?P<app_id>app_[0-9A-Za-z]+)/v1/(?P<call>.+)")
+_PORTAL = re.compile(rf"/(?P<app_id>app_[0-9A-Za-z]+)/{portal.PATH}/(?P<token>[0-9A-Za-z.]+)/?$")
 
 
 @value
@@ -63,7 +68,11 @@ class Counter:
     """Everything a call needs."""
 
     tx: Tx
-    app_id: str
+    app: StoreApp
+
+    @property
+    def app_id(self) -> AppId:
+        return self.app.app_id
 
 
 # The application --------------------------------------------------------------------------------------------------------------
@@ -78,6 +87,9 @@ class StripeServer:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         found = _PATH.search(scope["path"])
         body = await _read(receive)
+        if body is not None and (page := _PORTAL.search(scope["path"])) is not None:
+            pressed = dict(parse_qsl(body.decode("ascii", "replace"))) if scope["method"] == "POST" else None
+            return await _send_page(send, await visit(self._database, self._vault, page["app_id"], page["token"], pressed))
         if found is None or body is None:
             return await _send(send, Refused(404 if found is None else 413, "Unrecognized request URL").answer)
         headers = {name.lower().decode("latin-1"): content.decode("latin-1") for name, content in scope["headers"]}
@@ -110,6 +122,34 @@ async def _send(send: Any, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
+async def _send_page(send: Any, page: portal.Page) -> None:
+    """No cache keeps it, no other site learns its address, and nothing but its own form runs on it."""
+    content = page.html.encode()
+    headers = [
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-length", str(len(content)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"),
+        *([(b"location", page.sees.encode())] if page.sees is not None else []),
+    ]
+    await send({"type": "http.response.start", "status": page.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def visit(database: Database, vault: Vault, app_id: str, token: str, fields: Mapping[str, str] | None) -> portal.Page:
+    """The customer portal's page, as a browser asks for it; `fields` of the form where a button was pressed."""
+    try:
+        project_id = await catalog.project_of_app(database, app_id)
+        if project_id is None:
+            raise portal.SessionOver
+        async with database.transaction(project_id) as tx:
+            app = await actions.require_store(tx, vault, app_id)
+            return await portal.show(tx, app, token) if fields is None else await portal.do(tx, app, token, fields)
+    except PerennialError as error:
+        return portal.Page(status=404, html=f"<!doctype html><title>Simulated customer portal</title><p>{escape(error.message)}</p>")
+
+
 async def answer(database: Database, vault: Vault, app_id: str, authorization: str, request: Request) -> Answer:
     """What Stripe's API says to a request about an app."""
     project_id = await catalog.project_of_app(database, app_id)
@@ -121,7 +161,7 @@ async def answer(database: Database, vault: Vault, app_id: str, authorization: s
             expected = f"Bearer {app.secrets.get('api_key', '')}"
             if not actions.is_simulated(app) or not hmac.compare_digest(expected.encode(), authorization.encode()):
                 raise Refused(401, "Invalid API Key provided")
-            return Answer(status=200, body=await _route(Counter(tx=tx, app_id=app_id), request))
+            return Answer(status=200, body=await _route(Counter(tx=tx, app=app), request))
     except Refused as refused:
         return refused.answer
     except NotFound as error:
@@ -360,6 +400,13 @@ async def _make_refund(counter: Counter, request: Request, _: str) -> Object:
     return payloads.refund(life, invoice, invoice.refunds[-1])
 
 
+async def _make_portal_session(counter: Counter, request: Request, _: str) -> Object:
+    customer = request.fields.get("customer", "")
+    if not customer.startswith("cus_"):
+        raise Refused(400, "Missing required param: customer.", code="parameter_missing")
+    return portal.session(counter.app, await _life(counter, customer), request.fields.get("return_url"), counter.tx.now)
+
+
 def _whole(text: str, name: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 12:
         raise Refused(400, f"Invalid integer: {name}")
@@ -387,4 +434,5 @@ _CALLS: dict[tuple[str, str], Call] = {
     ("GET", "checkout/sessions/"): _get_session,
     ("GET", "checkout/sessions"): _list_sessions,
     ("GET", "events"): _list_events,
+    ("POST", "billing_portal/sessions"): _make_portal_session,
 }
