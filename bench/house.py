@@ -23,7 +23,7 @@ from perennial.base.money import Money
 from perennial.base.time import perf_counter, wall_clock
 from perennial.base.value import replace, value
 from perennial.postgres import EmbeddedPostgres, start_child
-from perennial.providers import simulated
+from perennial.providers.simulated import app_store
 from perennial.settings import Settings
 
 BUNDLE = "com.example.bench"
@@ -111,7 +111,7 @@ async def make_shop(app: App, *, identifiers: Sequence[str] = ("pro_monthly", "p
                 duration="P1M" if identifier == "pro_monthly" else None,
             )
             await catalog.attach_products(tx, pro.entitlement_id, [product.product_id])
-        await simulated.opt_in(tx, app.vault, sold.app_id)
+        await app_store.opt_in(tx, app.vault, sold.app_id)
     assert key.public_key is not None
     return Shop(project_id=project_id, app_id=sold.app_id, public_key=key.public_key)
 

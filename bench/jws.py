@@ -13,7 +13,7 @@ from bench.store import bought, unbase64
 from perennial.base.time import perf_counter, wall_clock
 from perennial.providers.apple import SigningAuthority, jws
 from perennial.providers.apple.payload import TRANSACTION
-from perennial.providers.simulated import payloads
+from perennial.providers.simulated.app_store import payloads
 
 ROUNDS = 41
 CALLS = 200  # short rounds, so that neighbours have the same weather

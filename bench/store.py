@@ -8,8 +8,8 @@ from perennial.base.ids import AppId
 from perennial.base.money import Money
 from perennial.intake.model import StoreApp
 from perennial.providers.apple import SigningAuthority
-from perennial.providers.simulated import payloads, rules
-from perennial.providers.simulated.model import Plan, Subscription
+from perennial.providers.simulated.app_store import payloads, rules
+from perennial.providers.simulated.app_store.model import Plan, Subscription
 
 _PLAN = Plan(product="pro_monthly", duration="P1M", price=Money(amount=999, currency="USD"))
 

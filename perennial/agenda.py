@@ -12,7 +12,7 @@ from perennial import access, catalog, currencies, events, exports, intake, subs
 from perennial.app import App
 from perennial.base.errors import Conflict, Invalid, PerennialError
 from perennial.base.ids import ProjectId
-from perennial.providers import simulated
+from perennial.providers.simulated import app_store as simulated_app_store
 from perennial.providers.simulated import play_store as simulated_play_store
 from perennial.providers.simulated import stripe as simulated_stripe
 
@@ -67,7 +67,7 @@ async def _export(app: App, project_id: ProjectId) -> int:
 
 
 async def _play(app: App, project_id: ProjectId) -> int:
-    return await simulated.play_due(app.database, app.vault, app.providers, project_id)
+    return await simulated_app_store.play_due(app.database, app.vault, app.providers, project_id)
 
 
 async def _play_stripe(app: App, project_id: ProjectId) -> int:

@@ -16,8 +16,7 @@ from perennial.base.ids import AppId, ProjectId, new_id
 from perennial.base.money import Money
 from perennial.base.secrets import hash_key
 from perennial.catalog.model import PackageProduct
-from perennial.providers import simulated
-from perennial.providers.simulated import play_store, stripe
+from perennial.providers.simulated import app_store, play_store, stripe
 
 FILE = "demo.json"
 BUNDLE = "com.example.perennial"
@@ -128,7 +127,7 @@ async def _make_app(app: App, tx: Tx, store: str, base_url: str) -> tuple[AppId,
     """With its public key, and its store simulated where it can be."""
     made, key = await catalog.create_app(tx, app.vault, name=_STORES[store], store=store, bundle_id=BUNDLE if store in _WITH_BUNDLE else None)
     if store == "app_store":
-        await simulated.opt_in(tx, app.vault, made.app_id)
+        await app_store.opt_in(tx, app.vault, made.app_id)
     elif store in _SIMULATIONS:
         await _SIMULATIONS[store].opt_in(tx, app.vault, made.app_id, base_url)
     return made.app_id, key.public_key or ""

@@ -25,7 +25,8 @@ from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
 from perennial.observability import configure, flush_traces, trace_asgi
-from perennial.providers import simulated
+from perennial.providers.simulated.app_store import PATH as APP_STORE_PATH
+from perennial.providers.simulated.app_store import AppStoreServer
 from perennial.providers.simulated.play_store import PATH as PLAY_STORE_PATH
 from perennial.providers.simulated.play_store import PlayServer
 from perennial.providers.simulated.stripe import PATH as STRIPE_PATH
@@ -48,7 +49,7 @@ OPENAPI = OpenAPIConfig(
 
 def simulated_app_store(app: App) -> ASGIRouteHandler:
     """The simulated App Store's own server API, where a sandbox app's `api_base_url` may point."""
-    return asgi("/simulated/app_store", is_mount=True, copy_scope=True)(simulated.StoreApi(app.database, app.vault))
+    return asgi(APP_STORE_PATH, is_mount=True, copy_scope=True)(AppStoreServer(app.database, app.vault))
 
 
 def simulated_stripe(app: App) -> ASGIRouteHandler:

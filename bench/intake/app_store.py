@@ -15,7 +15,7 @@ from bench.report import Figure, paired
 from perennial import intake
 from perennial.base.time import wall_clock
 from perennial.intake.model import StoreApp
-from perennial.providers import simulated
+from perennial.providers.simulated import app_store
 
 LINES = 4000
 
@@ -69,7 +69,7 @@ async def run(house: House) -> list[Figure]:
 async def _signed(house: House, shop: Shop) -> tuple[list[tuple[bytes, bytes]], Check]:
     """The bodies, and a bare check of one's outer signature."""
     async with house.app.database.transaction(shop.project_id) as tx:
-        pen = (await simulated.require_pen(tx, house.app.vault, shop.app_id)).authority
+        pen = (await app_store.require_pen(tx, house.app.vault, shop.app_id)).authority
         app: StoreApp = (await intake.store_apps(tx, house.app.vault, [shop.app_id]))[shop.app_id]
     bodies = await asyncio.to_thread(store.notifications, pen, app, range(LINES), wall_clock())
     token: str = msgspec.json.decode(bodies[0][0])["signedPayload"]

@@ -21,8 +21,8 @@ from perennial.base.money import Money, from_decimal
 from perennial.base.secrets import Vault
 from perennial.base.time import iso
 from perennial.cli.desk import ProjectOption, choose_project, run
-from perennial.providers import simulated
-from perennial.providers.simulated import Bought, Subscription, payloads
+from perennial.providers.simulated import app_store
+from perennial.providers.simulated.app_store import Bought, Subscription, payloads
 
 _PANEL = "The App Store"
 simulate = typer.Typer(
@@ -131,7 +131,7 @@ def _say(line: Subscription) -> None:
 @simulate.command("opt-in", rich_help_panel=_PANEL)
 def opt_in(project: Project = None, app: AppOption = None) -> None:
     """Give the app a simulated store whose signatures the project believes."""
-    _do(project, app, simulated.opt_in)
+    _do(project, app, app_store.opt_in)
     console.print("the app has a simulated App Store; buy something with: perennial simulate buy PRODUCT", soft_wrap=True)
 
 
@@ -153,7 +153,7 @@ def buy(
     charged = _money(price, currency)
 
     async def work(tx: Tx, vault: Vault, app_id: str) -> tuple[AppId, Bought]:
-        bought = await simulated.buy(
+        bought = await app_store.buy(
             tx,
             vault,
             app_id,
@@ -179,27 +179,27 @@ def buy(
 @simulate.command(rich_help_panel=_PANEL)
 def cancel(line: Line, project: Project = None, app: AppOption = None) -> None:
     """The customer turns auto-renew off."""
-    _say(_do(project, app, lambda tx, _, app_id: simulated.cancel(tx, app_id, line)))
+    _say(_do(project, app, lambda tx, _, app_id: app_store.cancel(tx, app_id, line)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
 def uncancel(line: Line, project: Project = None, app: AppOption = None) -> None:
     """The customer turns auto-renew on again."""
-    _say(_do(project, app, lambda tx, _, app_id: simulated.uncancel(tx, app_id, line)))
+    _say(_do(project, app, lambda tx, _, app_id: app_store.uncancel(tx, app_id, line)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
 def upgrade(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer switches to a better product, at once."""
     charged = _money(price, currency)
-    _say(_do(project, app, lambda tx, _, app_id: simulated.upgrade(tx, app_id, line, product, price=charged)))
+    _say(_do(project, app, lambda tx, _, app_id: app_store.upgrade(tx, app_id, line, product, price=charged)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
 def downgrade(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer switches to a lesser product, at the next renewal."""
     charged = _money(price, currency)
-    _say(_do(project, app, lambda tx, _, app_id: simulated.downgrade(tx, app_id, line, product, price=charged)))
+    _say(_do(project, app, lambda tx, _, app_id: app_store.downgrade(tx, app_id, line, product, price=charged)))
 
 
 @simulate.command("fail-next-renewal", rich_help_panel=_PANEL)
@@ -215,7 +215,7 @@ def fail_next_renewal(
         _do(
             project,
             app,
-            lambda tx, _, app_id: simulated.fail_next_renewal(tx, app_id, line, grace_days=grace_days, recover_after_days=recover_after_days),
+            lambda tx, _, app_id: app_store.fail_next_renewal(tx, app_id, line, grace_days=grace_days, recover_after_days=recover_after_days),
         )
     )
 
@@ -229,19 +229,19 @@ def refund(
     percent: Annotated[int, typer.Option(min=1, max=100, help="How much of the price.")] = 100,
 ) -> None:
     """Apple refunds a transaction."""
-    _say(_do(project, app, lambda tx, _, app_id: simulated.refund(tx, app_id, line, transaction, share_ppm=percent * 10_000)))
+    _say(_do(project, app, lambda tx, _, app_id: app_store.refund(tx, app_id, line, transaction, share_ppm=percent * 10_000)))
 
 
 @simulate.command("reverse-refund", rich_help_panel=_PANEL)
 def reverse_refund(line: Line, project: Project = None, app: AppOption = None, transaction: Transaction = None) -> None:
     """Apple takes a refund back."""
-    _say(_do(project, app, lambda tx, _, app_id: simulated.reverse_refund(tx, app_id, line, transaction)))
+    _say(_do(project, app, lambda tx, _, app_id: app_store.reverse_refund(tx, app_id, line, transaction)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
 def extend(line: Line, days: Annotated[int, typer.Argument(min=1, max=90)], project: Project = None, app: AppOption = None) -> None:
     """Move the renewal date."""
-    _say(_do(project, app, lambda tx, _, app_id: simulated.extend(tx, app_id, line, days)))
+    _say(_do(project, app, lambda tx, _, app_id: app_store.extend(tx, app_id, line, days)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
@@ -250,7 +250,7 @@ def resubscribe(
 ) -> None:
     """The customer comes back after the end."""
     charged = _money(price, currency)
-    _say_bought(_do(project, app, lambda tx, vault, app_id: simulated.resubscribe(tx, vault, app_id, line, product, price=charged)))
+    _say_bought(_do(project, app, lambda tx, vault, app_id: app_store.resubscribe(tx, vault, app_id, line, product, price=charged)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
@@ -258,7 +258,7 @@ def status(project: Project = None, app: AppOption = None, limit: Annotated[int,
     """What the simulated store holds."""
     line_column, until_column = Column("line", no_wrap=True), Column("until", no_wrap=True)
     table = Table(line_column, "product", "status", until_column, "auto-renew", "next", "transactions", "undelivered")
-    for line in _do(project, app, lambda tx, _, app_id: simulated.lines(tx, app_id, limit=limit)):
+    for line in _do(project, app, lambda tx, _, app_id: app_store.lines(tx, app_id, limit=limit)):
         charge = payloads.current(line)
         table.add_row(
             line.store_line,
@@ -276,5 +276,5 @@ def status(project: Project = None, app: AppOption = None, limit: Annotated[int,
 @simulate.command("resend-lost", rich_help_panel=_PANEL)
 def resend_lost(project: Project = None, app: AppOption = None) -> None:
     """Send again what never arrived."""
-    count = _do(project, app, lambda tx, _, app_id: simulated.resend_lost(tx, app_id))
+    count = _do(project, app, lambda tx, _, app_id: app_store.resend_lost(tx, app_id))
     console.print(f"{count} notifications are on their way again")

@@ -14,9 +14,9 @@ from perennial.base.money import Money
 from perennial.base.time import Duration, add
 from perennial.base.value import value
 from perennial.catalog.model import Product
-from perennial.providers.simulated import model as app_store_model
-from perennial.providers.simulated import plan_of as app_store_plan
-from perennial.providers.simulated import rules as app_store
+from perennial.providers.simulated.app_store import model as app_store_model
+from perennial.providers.simulated.app_store import plan_of as app_store_plan
+from perennial.providers.simulated.app_store import rules as app_store
 from perennial.providers.simulated.play_store import model as play_store_model
 from perennial.providers.simulated.play_store import plan_of as play_store_plan
 from perennial.providers.simulated.play_store import rules as play_store

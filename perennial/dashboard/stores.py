@@ -17,8 +17,8 @@ from perennial.dashboard import acts
 from perennial.dashboard.acts import Act, Life, Offered
 from perennial.intake import Receipt
 from perennial.intake.model import StoreApp
-from perennial.providers import simulated, test_store
-from perennial.providers.simulated import play_store, stripe
+from perennial.providers import test_store
+from perennial.providers.simulated import app_store, play_store, stripe
 from perennial.subscriptions import Said
 from perennial.subscriptions.model import Line
 
@@ -137,8 +137,8 @@ def _of_play_store(product: Product) -> Mapping[str, str]:
 
 
 async def _sell_in_app_store(tx: Tx, vault: Vault, product: Product, app_user_id: str, way: str) -> Receipt | None:
-    offer = simulated.Offer(kind="introductory", discount="FREE_TRIAL", period=product.trial_duration) if product.trial_duration else None
-    bought = await simulated.buy(tx, vault, product.app_id, product=product.store_identifier, offer=offer)
+    offer = app_store.Offer(kind="introductory", discount="FREE_TRIAL", period=product.trial_duration) if product.trial_duration else None
+    bought = await app_store.buy(tx, vault, product.app_id, product=product.store_identifier, offer=offer)
     return Receipt(token=bought.signed_transaction, product_ids=(product.store_identifier,))
 
 
@@ -168,8 +168,8 @@ _APP_STORE = Simulated(
     ways=_as_usual,
     sells=_sell_in_app_store,
     table=acts.of_app_store,
-    find=simulated.find,
-    do=simulated.act,
+    find=app_store.find,
+    do=app_store.act,
 )
 
 # In the order the page shows them.

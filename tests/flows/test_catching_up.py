@@ -12,8 +12,8 @@ from perennial.base.errors import Invalid, Unavailable
 from perennial.base.ids import AppId
 from perennial.base.value import replace
 from perennial.intake.model import CatchUp
-from perennial.providers import simulated
-from perennial.providers.simulated.model import Delivery
+from perennial.providers.simulated import app_store
+from perennial.providers.simulated.app_store.model import Delivery
 from tests.flows.town import Town
 
 DAY = timedelta(days=1)
@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 async def lost_month(town: Town) -> None:
     """The store's notifications do not reach us while somebody buys, renews and cancels."""
     async with town.transaction() as tx:
-        await simulated.set_delivery(tx, town.app_id, Delivery(lost=True))
+        await app_store.set_delivery(tx, town.app_id, Delivery(lost=True))
     await town.buy("monthly")
     await town.until("2025-03-01T00:00:00")
 
@@ -61,8 +61,8 @@ async def test_doing_it_again_brings_nothing(asking: Town) -> None:
 async def test_a_line_nobody_spoke_of_is_asked_about(asking: Town) -> None:
     bought = await asking.buy("monthly")
     async with asking.transaction() as tx:
-        await simulated.set_delivery(tx, asking.app_id, Delivery(lost=True))
-    await asking.do(simulated.cancel, bought)
+        await app_store.set_delivery(tx, asking.app_id, Delivery(lost=True))
+    await asking.do(app_store.cancel, bought)
     assert await asking.told() == ["INITIAL_PURCHASE"]
     assert (await catch_up(asking))[-1].asked == 1
     await run_due(asking.app, asking.project_id, ["money"])

@@ -12,8 +12,7 @@ from perennial import agenda, catalog, events, intake
 from perennial.base.value import replace
 from perennial.dashboard import acts, db
 from perennial.demo import ensure_demo
-from perennial.providers import simulated
-from perennial.providers.simulated import play_store, stripe
+from perennial.providers.simulated import app_store, play_store, stripe
 from tests.flows.test_dashboard import Desk, acts_of, desk, text_of
 from tests.flows.town import listening
 
@@ -30,7 +29,7 @@ async def rehearsal(desk: Desk) -> AsyncIterator[Desk]:
         async with app.database.transaction(desk.demo["project_id"]) as tx:
             await play_store.opt_in(tx, app.vault, app_ids["play_store"], address)
             await stripe.opt_in(tx, app.vault, app_ids["stripe"], address)
-            given = await simulated.credentials(tx, app.vault, app_ids["app_store"])
+            given = await app_store.credentials(tx, app.vault, app_ids["app_store"])
             await catalog.change_app(
                 tx,
                 app.vault,

@@ -12,10 +12,10 @@ from perennial.base.money import Money
 from perennial.base.time import wall_clock
 from perennial.base.value import replace
 from perennial.intake.model import Caught, StoreApp, Untrusted
-from perennial.providers import simulated
 from perennial.providers.apple import AppStore, SigningAuthority, TransactionNotFound
-from perennial.providers.simulated import Delivery, Offer, payloads, rules
-from perennial.providers.simulated.model import Draft
+from perennial.providers.simulated import app_store
+from perennial.providers.simulated.app_store import Delivery, Offer, payloads, rules
+from perennial.providers.simulated.app_store.model import Draft
 from tests.flows.town import VAULT, Town, at, make_town
 
 # Renewals ---------------------------------------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ async def test_a_one_time_purchase(town: Town) -> None:
     bought = await town.buy("coins")
     await town.until("2026-02-01T00:00:00")
     assert await town.told() == ["NON_RENEWING_PURCHASE"]
-    await town.do(simulated.refund, bought)
+    await town.do(app_store.refund, bought)
     assert await town.told() == ["NON_RENEWING_PURCHASE", "CANCELLATION"]
     assert (await town.bodies())[-1]["price"] == -4.99
 
@@ -74,7 +74,7 @@ async def test_a_one_time_purchase(town: Town) -> None:
 async def test_cancelled_it_runs_out_at_its_end(town: Town) -> None:
     bought = await town.buy("monthly")
     await town.later(days=3)
-    await town.do(simulated.cancel, bought)
+    await town.do(app_store.cancel, bought)
     assert await town.is_entitled(bought)
     await town.until("2025-02-28T09:59:59")
     assert await town.is_entitled(bought)
@@ -88,18 +88,18 @@ async def test_cancelled_it_runs_out_at_its_end(town: Town) -> None:
 
 async def test_a_cancellation_taken_back(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.cancel, bought)
+    await town.do(app_store.cancel, bought)
     await town.later(days=1)
-    await town.do(simulated.uncancel, bought)
+    await town.do(app_store.uncancel, bought)
     await town.until("2025-03-01T00:00:00")
     assert await town.told() == ["INITIAL_PURCHASE", "CANCELLATION", "UNCANCELLATION", "RENEWAL"]
     with pytest.raises(Conflict):
-        await town.do(simulated.uncancel, bought)
+        await town.do(app_store.uncancel, bought)
 
 
 async def test_who_comes_back_keeps_the_line(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.cancel, bought)
+    await town.do(app_store.cancel, bought)
     await town.until("2025-06-15T00:00:00")
     again = await town.resubscribe(bought, "yearly")
     assert again.store_line == bought.store_line
@@ -115,7 +115,7 @@ async def test_who_comes_back_keeps_the_line(town: Town) -> None:
 async def test_an_upgrade_is_immediate(town: Town) -> None:
     bought = await town.buy("monthly")
     await town.until("2025-02-10T10:00:00")
-    upgraded = await town.do(simulated.upgrade, bought, "monthly_plus")
+    upgraded = await town.do(app_store.upgrade, bought, "monthly_plus")
     assert [charge.is_upgraded for charge in upgraded.charges] == [True, False]
     assert await town.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL"]
     await town.until("2025-03-10T10:00:01")
@@ -128,7 +128,7 @@ async def test_an_upgrade_is_immediate(town: Town) -> None:
 async def test_a_downgrade_waits_for_the_renewal(town: Town) -> None:
     bought = await town.buy("monthly_plus")
     await town.later(days=2)
-    await town.do(simulated.downgrade, bought, "monthly")
+    await town.do(app_store.downgrade, bought, "monthly")
     assert await town.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE"]
     await town.until("2025-02-28T10:00:01")
     assert [(body["type"], body["product_id"]) for body in await town.bodies()] == [
@@ -142,9 +142,9 @@ async def test_a_downgrade_waits_for_the_renewal(town: Town) -> None:
 
 async def test_a_downgrade_taken_back_changes_nothing(town: Town) -> None:
     bought = await town.buy("monthly_plus")
-    await town.do(simulated.downgrade, bought, "monthly")
+    await town.do(app_store.downgrade, bought, "monthly")
     await town.later(days=1)
-    await town.do(simulated.revert_downgrade, bought)
+    await town.do(app_store.revert_downgrade, bought)
     await town.until("2025-03-01T00:00:00")
     assert [body["product_id"] for body in await town.bodies()] == ["monthly_plus"] * 3
     assert await town.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL"]
@@ -152,9 +152,9 @@ async def test_a_downgrade_taken_back_changes_nothing(town: Town) -> None:
 
 async def test_a_downgrade_turns_auto_renew_on_again_without_saying_so(town: Town) -> None:
     bought = await town.buy("monthly_plus")
-    await town.do(simulated.cancel, bought)
+    await town.do(app_store.cancel, bought)
     await town.later(days=1)
-    await town.do(simulated.downgrade, bought, "monthly")
+    await town.do(app_store.downgrade, bought, "monthly")
     assert sorted((await town.told())[2:]) == ["PRODUCT_CHANGE", "UNCANCELLATION"]
     assert (await town.kinds())[-1] == "DID_CHANGE_RENEWAL_PREF/DOWNGRADE"
 
@@ -162,7 +162,7 @@ async def test_a_downgrade_turns_auto_renew_on_again_without_saying_so(town: Tow
 async def test_an_offer_redeemed_by_a_subscriber_prices_the_next_period(town: Town) -> None:
     bought = await town.buy("monthly")
     offer = Offer(kind="offer_code", discount="PAY_UP_FRONT", period="P2M", price=Money(amount=500, currency="USD"), identifier="SPRING")
-    await town.do(simulated.redeem_offer, bought, offer)
+    await town.do(app_store.redeem_offer, bought, offer)
     await town.until("2025-04-30T10:00:01")
     assert [(body["price"], body["offer_code"]) for body in await town.bodies()] == [(9.99, None), (5.0, "SPRING"), (9.99, None)]
     starts = [held.purchase.purchased_at.strftime("%m-%d") for held in (await town.line(bought)).held]
@@ -174,7 +174,7 @@ async def test_an_offer_redeemed_by_a_subscriber_prices_the_next_period(town: To
 
 async def test_recovered_within_grace_nothing_is_lost(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.fail_next_renewal, bought, grace_days=16, recover_after_days=5)
+    await town.do(app_store.fail_next_renewal, bought, grace_days=16, recover_after_days=5)
     await town.until("2025-02-28T10:00:01")
     assert await town.status(bought) == "in_grace_period"
     assert await town.is_entitled(bought)
@@ -190,7 +190,7 @@ async def test_recovered_within_grace_nothing_is_lost(town: Town) -> None:
 
 async def test_recovered_after_grace_the_period_begins_anew(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.fail_next_renewal, bought, grace_days=3, recover_after_days=20)
+    await town.do(app_store.fail_next_renewal, bought, grace_days=3, recover_after_days=20)
     await town.until("2025-03-03T10:00:01")
     assert not await town.is_entitled(bought)
     await town.until("2025-03-20T10:00:01")
@@ -203,7 +203,7 @@ async def test_recovered_after_grace_the_period_begins_anew(town: Town) -> None:
 
 async def test_never_recovered_it_ends_once(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.fail_next_renewal, bought)
+    await town.do(app_store.fail_next_renewal, bought)
     await town.until("2025-02-28T10:00:01")
     assert await town.status(bought) == "in_billing_retry"
     assert not await town.is_entitled(bought)
@@ -215,9 +215,9 @@ async def test_never_recovered_it_ends_once(town: Town) -> None:
 
 async def test_cancelled_in_grace_it_ends_with_the_grace(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.fail_next_renewal, bought, grace_days=16)
+    await town.do(app_store.fail_next_renewal, bought, grace_days=16)
     await town.until("2025-03-05T00:00:00")
-    await town.do(simulated.cancel, bought)
+    await town.do(app_store.cancel, bought)
     assert await town.is_entitled(bought)
     await town.until("2025-03-20T00:00:00")
     assert not await town.is_entitled(bought)
@@ -230,9 +230,9 @@ async def test_cancelled_in_grace_it_ends_with_the_grace(town: Town) -> None:
 
 async def test_the_current_period_refunded_ends_access_at_once(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.cancel, bought)
+    await town.do(app_store.cancel, bought)
     await town.until("2025-02-10T00:00:00")
-    await town.do(simulated.refund, bought)
+    await town.do(app_store.refund, bought)
     assert not await town.is_entitled(bought)
     assert await town.status(bought) == "revoked"
     await town.until("2025-04-01T00:00:00")
@@ -244,7 +244,7 @@ async def test_the_current_period_refunded_ends_access_at_once(town: Town) -> No
 async def test_refunded_with_auto_renew_on_the_next_period_comes(town: Town) -> None:
     bought = await town.buy("monthly")
     await town.until("2025-02-10T00:00:00")
-    await town.do(simulated.refund, bought)
+    await town.do(app_store.refund, bought)
     assert not await town.is_entitled(bought)
     await town.until("2025-02-28T10:00:01")
     assert await town.is_entitled(bought)
@@ -254,7 +254,7 @@ async def test_refunded_with_auto_renew_on_the_next_period_comes(town: Town) -> 
 async def test_an_earlier_period_refunded_by_half_touches_no_access(town: Town) -> None:
     bought = await town.buy("monthly")
     await town.until("2025-03-10T00:00:00")
-    await town.do(simulated.refund, bought, bought.transaction, share_ppm=500_000)
+    await town.do(app_store.refund, bought, bought.transaction, share_ppm=500_000)
     assert await town.is_entitled(bought)
     assert await town.told() == ["INITIAL_PURCHASE", "RENEWAL", "REFUND"]
     assert (await town.bodies())[2]["price"] == -5.0  # half of 9.99, half to even
@@ -265,10 +265,10 @@ async def test_an_earlier_period_refunded_by_half_touches_no_access(town: Town) 
 async def test_a_refund_reversed_gives_the_rest_of_the_period_back(town: Town) -> None:
     bought = await town.buy("monthly")
     await town.until("2025-02-05T00:00:00")
-    await town.do(simulated.refund, bought)
+    await town.do(app_store.refund, bought)
     await town.until("2025-02-15T00:00:00")
     assert not await town.is_entitled(bought)
-    await town.do(simulated.reverse_refund, bought)
+    await town.do(app_store.reverse_refund, bought)
     assert await town.is_entitled(bought)
     await town.until("2025-03-01T00:00:00")
     assert await town.told() == ["INITIAL_PURCHASE", "CANCELLATION", "EXPIRATION", "REFUND_REVERSED", "RENEWAL"]
@@ -276,9 +276,9 @@ async def test_a_refund_reversed_gives_the_rest_of_the_period_back(town: Town) -
 
 async def test_a_refund_asked_for_and_declined(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.request_refund, bought)
+    await town.do(app_store.request_refund, bought)
     await town.later(hours=12)
-    await town.do(simulated.decline_refund, bought)
+    await town.do(app_store.decline_refund, bought)
     assert await town.kinds() == [
         "SUBSCRIBED/INITIAL_BUY",
         "DID_CHANGE_RENEWAL_STATUS/AUTO_RENEW_DISABLED",
@@ -294,16 +294,16 @@ async def test_a_refund_asked_for_and_declined(town: Town) -> None:
 
 async def test_a_price_increase_agreed_to(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.raise_price, bought, Money(amount=1299, currency="USD"), needs_consent=True)
+    await town.do(app_store.raise_price, bought, Money(amount=1299, currency="USD"), needs_consent=True)
     await town.later(days=1)
-    await town.do(simulated.consent, bought)
+    await town.do(app_store.consent, bought)
     await town.until("2025-04-01T00:00:00")
     assert [(body["type"], body["price"]) for body in await town.bodies()] == [("INITIAL_PURCHASE", 9.99), ("RENEWAL", 12.99), ("RENEWAL", 12.99)]
 
 
 async def test_a_price_increase_not_agreed_to_ends_it(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.raise_price, bought, Money(amount=1299, currency="USD"), needs_consent=True)
+    await town.do(app_store.raise_price, bought, Money(amount=1299, currency="USD"), needs_consent=True)
     assert await town.told() == ["INITIAL_PURCHASE"]
     await town.until("2025-03-10T00:00:00")
     assert (await town.kinds())[1:] == ["PRICE_INCREASE/PENDING", "EXPIRED/PRICE_INCREASE"]
@@ -314,7 +314,7 @@ async def test_a_price_increase_not_agreed_to_ends_it(town: Town) -> None:
 
 async def test_an_extension_moves_the_date_and_costs_nothing(town: Town) -> None:
     bought = await town.buy("monthly")
-    await town.do(simulated.extend, bought, 10)
+    await town.do(app_store.extend, bought, 10)
     await town.until("2025-03-10T09:59:59")
     assert await town.is_entitled(bought)
     assert await town.told() == ["INITIAL_PURCHASE", "SUBSCRIPTION_EXTENDED"]
@@ -325,7 +325,7 @@ async def test_an_extension_moves_the_date_and_costs_nothing(town: Town) -> None
 async def test_a_familys_access_taken_back(town: Town) -> None:
     bought = await town.buy("monthly", family_shared=True)
     await town.until("2025-03-10T00:00:00")
-    await town.do(simulated.revoke_family, bought)
+    await town.do(app_store.revoke_family, bought)
     assert not await town.is_entitled(bought)
     await town.until("2025-06-01T00:00:00")
     assert await town.told() == ["INITIAL_PURCHASE", "RENEWAL", "EXPIRATION"]
@@ -338,11 +338,11 @@ async def test_a_familys_access_taken_back(town: Town) -> None:
 @pytest.mark.parametrize("delivery", [Delivery(twice=True), Delivery(reversed=True), Delivery(twice=True, reversed=True)], ids=str)
 async def test_mischief_on_the_way_changes_nothing_told(town: Town, delivery: Delivery) -> None:
     async with town.transaction() as tx:
-        await simulated.set_delivery(tx, town.app_id, delivery)
+        await app_store.set_delivery(tx, town.app_id, delivery)
     bought = await town.buy("monthly")
-    await town.do(simulated.fail_next_renewal, bought, grace_days=16, recover_after_days=5)
+    await town.do(app_store.fail_next_renewal, bought, grace_days=16, recover_after_days=5)
     await town.until("2025-04-15T00:00:00")
-    await town.do(simulated.cancel, bought)
+    await town.do(app_store.cancel, bought)
     await town.until("2025-06-01T00:00:00")
     assert [kind for kind in await town.told() if kind in ("INITIAL_PURCHASE", "RENEWAL", "EXPIRATION")] == [
         "INITIAL_PURCHASE",
@@ -355,26 +355,26 @@ async def test_mischief_on_the_way_changes_nothing_told(town: Town, delivery: De
 
 async def test_what_was_lost_can_be_sent_later(town: Town) -> None:
     async with town.transaction() as tx:
-        await simulated.set_delivery(tx, town.app_id, Delivery(lost=True))
+        await app_store.set_delivery(tx, town.app_id, Delivery(lost=True))
     await town.buy("monthly")
     await town.until("2025-03-01T00:00:00")
     assert await town.kinds() == []
     async with town.transaction() as tx:
-        assert await simulated.resend_lost(tx, town.app_id) == 2
+        assert await app_store.resend_lost(tx, town.app_id) == 2
     await town.settle()
     assert await town.kinds() == ["SUBSCRIBED/INITIAL_BUY", "DID_RENEW"]
     assert await town.told() == ["INITIAL_PURCHASE", "RENEWAL"]
     async with town.transaction() as tx:
-        assert await simulated.resend_lost(tx, town.app_id) == 0
+        assert await app_store.resend_lost(tx, town.app_id) == 0
 
 
 async def test_a_test_notification_arrives_and_the_history_has_it(town: Town) -> None:
     async with town.transaction() as tx:
-        uuid = await simulated.test_notification(tx, town.app_id)
+        uuid = await app_store.test_notification(tx, town.app_id)
     await town.settle()
     assert await town.kinds() == ["TEST"]
     async with town.transaction() as tx:
-        ((sent, _),) = await simulated.notification_history(tx, VAULT, town.app_id)
+        ((sent, _),) = await app_store.notification_history(tx, VAULT, town.app_id)
     assert (sent.draft.uuid, sent.is_delivered, sent.attempts) == (uuid, True, 1)
 
 
@@ -402,7 +402,7 @@ async def the_store_app(town: Town) -> StoreApp:
 async def test_another_projects_signature_is_not_believed(app: App, town: Town) -> None:
     other = await make_town(app, at("2025-01-31T10:00:00"))
     async with other.transaction() as tx:
-        pen = (await simulated.require_pen(tx, VAULT, other.app_id)).authority
+        pen = (await app_store.require_pen(tx, VAULT, other.app_id)).authority
     ours, now = await the_store_app(town), await town.now()
     provider = app.providers["app_store"]
     assert provider.open(await the_store_app(other), a_notification(pen, await the_store_app(other), now), {}, now).kind == "TEST"
@@ -414,7 +414,7 @@ async def test_a_root_in_a_production_project_counts_for_nothing(app: App) -> No
     live = await make_town(app, wall_clock(), is_sandbox=False)
     async with live.transaction() as tx:
         with pytest.raises(Conflict):
-            await simulated.opt_in(tx, VAULT, live.app_id)
+            await app_store.opt_in(tx, VAULT, live.app_id)
     forged = SigningAuthority.create(wall_clock())
     async with live.transaction() as tx:  # even where the row is there, by whatever way
         await tx.execute(
@@ -432,16 +432,16 @@ async def test_a_root_in_a_production_project_counts_for_nothing(app: App) -> No
 
 async def test_opting_in_twice_keeps_the_root(town: Town) -> None:
     async with town.transaction() as tx:
-        first = await simulated.opt_in(tx, VAULT, town.app_id)
-        assert await simulated.opt_in(tx, VAULT, town.app_id) == first
+        first = await app_store.opt_in(tx, VAULT, town.app_id)
+        assert await app_store.opt_in(tx, VAULT, town.app_id) == first
 
 
 async def test_what_cannot_be_done_says_why(town: Town) -> None:
     bought = await town.buy("monthly")
     with pytest.raises(Conflict, match="already"):
-        await town.do(simulated.upgrade, bought, "monthly")
+        await town.do(app_store.upgrade, bought, "monthly")
     with pytest.raises(Invalid, match="grace"):
-        await town.do(simulated.fail_next_renewal, bought, grace_days=5)
+        await town.do(app_store.fail_next_renewal, bought, grace_days=5)
     with pytest.raises(Conflict, match="still runs"):
         await town.resubscribe(bought, "monthly")
     with pytest.raises(NotFound, match="product"):
@@ -455,7 +455,7 @@ async def test_what_cannot_be_done_says_why(town: Town) -> None:
 
 async def test_a_crash_while_posting_loses_and_doubles_nothing(town: Town) -> None:
     async with town.transaction() as tx:
-        await simulated.buy(tx, VAULT, town.app_id, product="monthly", app_account_token=town.ada)
+        await app_store.buy(tx, VAULT, town.app_id, product="monthly", app_account_token=town.ada)
 
     def crash(statement: str) -> None:
         if "UPDATE simulated_subscription" in statement:  # the inbox has it by then
@@ -463,28 +463,28 @@ async def test_a_crash_while_posting_loses_and_doubles_nothing(town: Town) -> No
 
     town.app.database.before_statement = crash
     with pytest.raises(Unavailable):
-        await simulated.play_due(town.app.database, VAULT, town.app.providers, town.project_id)
+        await app_store.play_due(town.app.database, VAULT, town.app.providers, town.project_id)
     town.app.database.before_statement = None
     assert await town.kinds() == []
     await town.settle()
     assert await town.kinds() == ["SUBSCRIBED/INITIAL_BUY"]
-    assert await simulated.play_due(town.app.database, VAULT, town.app.providers, town.project_id) == 0
+    assert await app_store.play_due(town.app.database, VAULT, town.app.providers, town.project_id) == 0
 
 
 async def test_a_line_that_cannot_be_played_steps_aside(town: Town) -> None:
     async with town.transaction() as tx:
-        broken = await simulated.buy(tx, VAULT, town.app_id, product="monthly")
+        broken = await app_store.buy(tx, VAULT, town.app_id, product="monthly")
         statement = "UPDATE simulated_subscription SET state = state - 'charges' WHERE store_line = %(line)s"
         await tx.execute(statement, line=broken.store_line)
     await town.buy("monthly")
     assert await town.kinds() == ["SUBSCRIBED/INITIAL_BUY"]
-    assert await simulated.play_due(town.app.database, VAULT, town.app.providers, town.project_id) == 0
+    assert await app_store.play_due(town.app.database, VAULT, town.app.providers, town.project_id) == 0
 
 
 async def test_many_lines_renew_in_one_batch(town: Town) -> None:
     async with town.transaction() as tx:
         for _ in range(50):
-            await simulated.buy(tx, VAULT, town.app_id, product="monthly")
+            await app_store.buy(tx, VAULT, town.app_id, product="monthly")
     await town.until("2025-03-01T00:00:00")
     assert sorted(await town.told()) == ["INITIAL_PURCHASE"] * 50 + ["RENEWAL"] * 50
 
@@ -494,7 +494,7 @@ async def test_many_lines_renew_in_one_batch(town: Town) -> None:
 
 async def test_asked_the_store_tells_the_whole_history(asking: Town) -> None:
     async with asking.transaction() as tx:
-        await simulated.set_delivery(tx, asking.app_id, Delivery(lost=True))
+        await app_store.set_delivery(tx, asking.app_id, Delivery(lost=True))
     bought = await asking.buy("weekly")
     await asking.until("2025-08-01T00:00:00")
     assert await asking.told() == []
@@ -514,7 +514,7 @@ async def test_asked_the_store_tells_the_whole_history(asking: Town) -> None:
 async def test_asked_after_silence_the_store_says_how_it_went_on(asking: Town) -> None:
     bought = await asking.buy("monthly")
     async with asking.transaction() as tx:
-        await simulated.set_delivery(tx, asking.app_id, Delivery(lost=True))
+        await app_store.set_delivery(tx, asking.app_id, Delivery(lost=True))
     await asking.until("2025-05-01T00:00:00")
     assert await asking.told() == ["INITIAL_PURCHASE", *["RENEWAL"] * 3]
     assert await asking.is_entitled(bought)
@@ -524,7 +524,7 @@ async def test_asked_after_silence_the_store_says_how_it_went_on(asking: Town) -
 async def test_asked_after_a_refund_the_history_agrees(asking: Town) -> None:
     bought = await asking.buy("monthly")
     await asking.until("2025-03-10T00:00:00")
-    await asking.do(simulated.refund, bought, bought.transaction)
+    await asking.do(app_store.refund, bought, bought.transaction)
     assert await asking.told() == ["INITIAL_PURCHASE", "RENEWAL", "REFUND"]
     assert await asking.is_entitled(bought)
     async with asking.transaction() as tx:
@@ -533,7 +533,7 @@ async def test_asked_after_a_refund_the_history_agrees(asking: Town) -> None:
 
 async def test_the_history_of_notifications_brings_what_was_lost(asking: Town) -> None:
     async with asking.transaction() as tx:
-        await simulated.set_delivery(tx, asking.app_id, Delivery(lost=True))
+        await app_store.set_delivery(tx, asking.app_id, Delivery(lost=True))
     await asking.buy("monthly")
     await asking.until("2025-03-01T00:00:00")
     store, sold, now = AppStore(), await the_store_app(asking), await asking.now()

@@ -16,11 +16,11 @@ from perennial.base.ids import ProjectId, new_id, new_uuid
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
 from perennial.base.time import wall_clock
-from perennial.providers import simulated
 from perennial.providers.apple import AppStore
 from perennial.providers.integrations import Integrations
-from perennial.providers.simulated import Bought
-from perennial.providers.simulated.server import StoreApi
+from perennial.providers.simulated import app_store
+from perennial.providers.simulated.app_store import Bought
+from perennial.providers.simulated.app_store.server import AppStoreServer
 from perennial.providers.test_store import TestStore
 from perennial.providers.webhook import WebhookSender
 from perennial.settings import Settings
@@ -53,7 +53,7 @@ class Town:
 
     async def buy(self, product: str = "monthly", **more: Any) -> Bought:
         async with self.transaction() as tx:
-            bought = await simulated.buy(tx, VAULT, self.app_id, product=product, app_account_token=self.ada, **more)
+            bought = await app_store.buy(tx, VAULT, self.app_id, product=product, app_account_token=self.ada, **more)
         await self.settle()
         return bought
 
@@ -65,7 +65,7 @@ class Town:
 
     async def resubscribe(self, bought: Bought, product: str, **more: Any) -> Bought:
         async with self.transaction() as tx:
-            again = await simulated.resubscribe(tx, VAULT, self.app_id, bought.store_line, product, **more)
+            again = await app_store.resubscribe(tx, VAULT, self.app_id, bought.store_line, product, **more)
         await self.settle()
         return again
 
@@ -132,7 +132,7 @@ async def make_town(app: App, start: datetime, *, is_sandbox: bool = True) -> To
         ada = new_uuid()
         await customers.ensure(tx, [ada])
         if is_sandbox:
-            await simulated.opt_in(tx, VAULT, sold.app_id)
+            await app_store.opt_in(tx, VAULT, sold.app_id)
     return Town(app, project_id, sold.app_id, ada)
 
 
@@ -180,9 +180,9 @@ async def listening(application: Any) -> AsyncIterator[str]:
 @pytest.fixture
 async def asking(town: Town) -> AsyncIterator[Town]:
     """A town whose app asks the simulated store's API, like Apple's."""
-    async with listening(StoreApi(town.app.database, VAULT)) as address:
+    async with listening(AppStoreServer(town.app.database, VAULT)) as address:
         async with town.transaction() as tx:
-            given = await simulated.credentials(tx, VAULT, town.app_id)
+            given = await app_store.credentials(tx, VAULT, town.app_id)
             await catalog.change_app(
                 tx,
                 VAULT,

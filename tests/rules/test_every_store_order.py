@@ -37,8 +37,8 @@ from perennial.providers.paddle.payload import Subscription as PaddleSubscriptio
 from perennial.providers.paddle.payload import Transaction as PaddleTransaction
 from perennial.providers.roku import read as roku
 from perennial.providers.roku.payload import Transaction as RokuTransaction
-from perennial.providers.simulated import model as apple_model
-from perennial.providers.simulated import rules as apple_rules
+from perennial.providers.simulated.app_store import model as apple_model
+from perennial.providers.simulated.app_store import rules as apple_rules
 from perennial.providers.simulated.play_store import model as play_model
 from perennial.providers.simulated.play_store import payloads as play_payloads
 from perennial.providers.simulated.play_store import rules as play_rules

@@ -14,8 +14,8 @@ from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import AppId
 from perennial.base.money import Money
 from perennial.base.time import to_ms
-from perennial.providers.simulated import payloads, rules
-from perennial.providers.simulated.model import Delivery, Draft, Failure, Offer, Plan, Subscription
+from perennial.providers.simulated.app_store import payloads, rules
+from perennial.providers.simulated.app_store.model import Delivery, Draft, Failure, Offer, Plan, Subscription
 
 START = datetime(2024, 1, 31, 10, tzinfo=UTC)
 DAY = timedelta(days=1)

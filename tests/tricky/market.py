@@ -18,12 +18,11 @@ from perennial.base.ids import AppId, CustomerId, new_uuid
 from perennial.base.money import Money
 from perennial.base.value import replace
 from perennial.intake.model import StoreApp
-from perennial.providers import simulated
 from perennial.providers.amazon import AmazonAppstore
 from perennial.providers.apple.signer import SigningAuthority
 from perennial.providers.google import PlayStore
 from perennial.providers.roku import RokuPay
-from perennial.providers.simulated import play_store, stripe
+from perennial.providers.simulated import app_store, play_store, stripe
 from perennial.providers.simulated.play_store.actions import _pens
 from perennial.providers.stripe import signature as stripe_signature
 from perennial.server import open_front
@@ -101,7 +100,7 @@ async def open_mall(database_url: str, home: Path) -> AsyncIterator[Mall]:
         transport = httpx.ASGITransport(app=front, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://perennial.test"))
         addresses: dict[Store, str] = {
-            "app_store": await stack.enter_async_context(listening(simulated.StoreApi(app.database, app.vault))),
+            "app_store": await stack.enter_async_context(listening(app_store.AppStoreServer(app.database, app.vault))),
             "play_store": await stack.enter_async_context(listening(play_store.PlayServer(app.database, app.vault))),
             "stripe": await stack.enter_async_context(listening(stripe.StripeServer(app.database, app.vault))),
         }
@@ -226,7 +225,7 @@ class Stall:
     async def loses(self, *, lost: bool) -> None:
         """Whether the App Store's notifications are lost on the way from now on."""
         async with self.market.transaction() as tx:
-            await simulated.set_delivery(tx, self.app_id, simulated.Delivery(lost=lost))
+            await app_store.set_delivery(tx, self.app_id, app_store.Delivery(lost=lost))
 
     async def line(self, key: str) -> Line:
         async with self.market.transaction() as tx:
@@ -349,8 +348,8 @@ async def open_stall(market: Market, store: Store) -> Stall:
         await sell(tx, app_id, SOLD[store])
         match store:
             case "app_store":
-                await simulated.opt_in(tx, vault, app_id)
-                given = await simulated.credentials(tx, vault, app_id)
+                await app_store.opt_in(tx, vault, app_id)
+                given = await app_store.credentials(tx, vault, app_id)
                 address = f"{market.mall.addresses[store]}/simulated/app_store/{app_id}"
                 await catalog.change_app(
                     tx, vault, app_id, api_key_id=given.key_id, api_issuer=given.issuer, api_private_key=given.private_key, api_base_url=address
@@ -359,7 +358,7 @@ async def open_stall(market: Market, store: Store) -> Stall:
                 await play_store.opt_in(tx, vault, app_id, market.mall.addresses[store])
             case _:
                 await stripe.opt_in(tx, vault, app_id, market.mall.addresses[store])
-    verbs = {"app_store": simulated, "play_store": play_store, "stripe": stripe}[store]
+    verbs = {"app_store": app_store, "play_store": play_store, "stripe": stripe}[store]
     return (PlayStall if store == "play_store" else Stall)(market, store, app_id, verbs)
 
 

@@ -7,8 +7,7 @@ from hashlib import sha256
 from perennial import catalog, subscriptions
 from perennial.base.money import Money
 from perennial.base.value import replace
-from perennial.providers import simulated
-from perennial.providers.simulated import play_store
+from perennial.providers.simulated import app_store, play_store
 from perennial.providers.simulated import stripe as web
 from perennial.providers.simulated.play_store import rules as play_rules
 from perennial.subscriptions.model import Purchase, Statement
@@ -109,7 +108,7 @@ async def test_case_03_a_resubscription_on_another_app_account_is_transferred_on
 async def test_case_04_what_an_anonymous_customer_bought_is_merged_and_not_transferred(market: Market, apple: Stall) -> None:
     anonymous = "$RCAnonymousID:" + "a" * 32
     async with market.transaction() as tx:
-        bought = await simulated.buy(tx, market.world.app.vault, apple.app_id, product="pro_monthly")
+        bought = await app_store.buy(tx, market.world.app.vault, apple.app_id, product="pro_monthly")
     assert (await apple.receipt(bought.signed_transaction, anonymous)).status_code == 200
     assert (await apple.receipt(bought.signed_transaction, market.ada, is_restore=True)).status_code == 200
     await market.settle()
@@ -138,8 +137,8 @@ async def test_case_05_out_of_app_resubscriptions_are_read_before_they_are_ackno
 async def test_case_06_an_apple_line_taken_up_years_later_is_not_coloured_by_its_earlier_run(market: Market, apple: Stall) -> None:
     line = await apple.buy("pro_monthly")
     await market.later(days=5)
-    await apple.do(simulated.cancel, line)
-    await apple.do(simulated.refund, line)
+    await apple.do(app_store.cancel, line)
+    await apple.do(app_store.refund, line)
     assert not await market.has_access()
     await market.until("2029-06-01T00:00:00")
     told = ["INITIAL_PURCHASE", "CANCELLATION UNSUBSCRIBE", "CANCELLATION CUSTOMER_SUPPORT", "EXPIRATION CUSTOMER_SUPPORT"]
@@ -157,7 +156,7 @@ async def test_case_06_an_apple_line_taken_up_years_later_is_not_coloured_by_its
 async def test_case_07_an_upgrade_during_an_introductory_offer_leaves_the_newest_purchase_to_speak(market: Market, apple: Stall) -> None:
     line = await apple.buy("pro_monthly", offer="free_trial")
     await market.later(days=2)
-    await apple.do(simulated.upgrade, line, "plus_monthly")
+    await apple.do(app_store.upgrade, line, "plus_monthly")
     assert await apple.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL"]
     held = await apple.line(line)
     newest = subscriptions.latest(held)

@@ -7,13 +7,12 @@ from hashlib import sha256
 from perennial import catalog, subscriptions
 from perennial.base.money import Money, from_milliunits
 from perennial.base.time import to_ms
-from perennial.providers import simulated
 from perennial.providers.apple.countries import ALPHA_2
 from perennial.providers.google.payload import WireMoney
 from perennial.providers.google.payload import money as google_money
 from perennial.providers.paddle.read import amount as paddle_amount
 from perennial.providers.roku.payload import money as roku_money
-from perennial.providers.simulated import play_store
+from perennial.providers.simulated import app_store, play_store
 from perennial.providers.simulated import stripe as web
 from perennial.providers.stripe.money import money as stripe_money
 from tests import google_messages as wire
@@ -57,7 +56,7 @@ async def test_case_35_a_trial_is_what_the_store_calls_one_and_not_what_costs_no
 async def test_case_36_who_left_in_the_trial_and_comes_back_converts_it(market: Market, apple: Stall) -> None:
     line = await apple.buy("pro_monthly", offer="free_trial")
     await market.later(days=2)
-    await apple.do(simulated.cancel, line)
+    await apple.do(app_store.cancel, line)
     await market.later(days=30)
     assert not await market.has_access()
     await apple.resubscribe(line, "pro_monthly")
@@ -73,11 +72,11 @@ async def test_case_37_a_higher_price_nobody_agreed_to_ends_it_and_one_that_was_
     market: Market, apple: Stall, google: PlayStall, fake: wire.FakeGoogle
 ) -> None:
     silent, agreed, noticed = [await apple.buy("pro_monthly") for _ in range(3)]
-    await apple.do(simulated.raise_price, silent, usd(1299), needs_consent=True)
-    await apple.do(simulated.raise_price, agreed, usd(1299), needs_consent=True)
-    await apple.do(simulated.raise_price, noticed, usd(1299), needs_consent=False)
+    await apple.do(app_store.raise_price, silent, usd(1299), needs_consent=True)
+    await apple.do(app_store.raise_price, agreed, usd(1299), needs_consent=True)
+    await apple.do(app_store.raise_price, noticed, usd(1299), needs_consent=False)
     await market.later(days=1)
-    await apple.do(simulated.consent, agreed)
+    await apple.do(app_store.consent, agreed)
     consents = [(await apple.line(line)).renewals[-1].price_consent for line in (silent, agreed, noticed)]
     assert consents == ["pending", "accepted", "accepted"]
     assert (await apple.told(), await market.has_access()) == (["INITIAL_PURCHASE"] * 3, True)
@@ -112,10 +111,10 @@ async def test_case_38_minds_changed_about_a_downgrade_end_where_they_end(market
     line = await apple.buy("plus_monthly")
     told = ["INITIAL_PURCHASE"]
     for verb, arguments, more in (
-        (simulated.downgrade, ("pro_monthly",), ["PRODUCT_CHANGE"]),
-        (simulated.cancel, (), ["CANCELLATION UNSUBSCRIBE"]),
-        (simulated.downgrade, ("pro_monthly",), ["UNCANCELLATION"]),  # Apple turns auto-renew on again and does not say so
-        (simulated.revert_downgrade, (), []),
+        (app_store.downgrade, ("pro_monthly",), ["PRODUCT_CHANGE"]),
+        (app_store.cancel, (), ["CANCELLATION UNSUBSCRIBE"]),
+        (app_store.downgrade, ("pro_monthly",), ["UNCANCELLATION"]),  # Apple turns auto-renew on again and does not say so
+        (app_store.revert_downgrade, (), []),
     ):
         await market.later(days=1)
         await apple.do(verb, line, *arguments)
@@ -149,8 +148,8 @@ async def test_case_39_a_change_deferred_at_google_leaves_the_old_product_until_
 async def test_case_40_a_crossgrade_counts_at_once_or_with_the_next_period_by_its_length(market: Market, apple: Stall) -> None:
     line = await apple.buy("pro_monthly")
     await market.later(days=3)
-    await apple.do(simulated.upgrade, line, "plus_monthly")  # as long: at once
-    await apple.do(simulated.downgrade, line, "pro_annual")  # of another length: with the next period
+    await apple.do(app_store.upgrade, line, "plus_monthly")  # as long: at once
+    await apple.do(app_store.downgrade, line, "pro_annual")  # of another length: with the next period
     assert await apple.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL", "PRODUCT_CHANGE"]
     assert [body["new_product_id"] for body in await market.bodies("PRODUCT_CHANGE")] == ["plus_monthly", "pro_annual"]
     held = (await apple.line(line)).held

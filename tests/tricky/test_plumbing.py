@@ -7,7 +7,7 @@ import pytest
 from perennial import customers
 from perennial.base.time import wall_clock
 from perennial.intake.model import RETRY_AFTER
-from perennial.providers import simulated
+from perennial.providers.simulated import app_store
 from perennial.providers.simulated import stripe as web
 from perennial.providers.stripe import signature as stripe_signature
 from tests import google_messages as wire
@@ -128,7 +128,7 @@ async def test_case_55_a_deleted_customer_is_not_brought_back_by_their_store(mar
     assert deleted.status_code == 200
     await market.later(days=29)
     await stripe.do(web.refund, subscription)
-    await apple.do(simulated.refund, line)
+    await apple.do(app_store.refund, line)
     async with market.transaction() as tx:
         assert await customers.find(tx, [market.ada]) == {}
         assert await tx.fetch_value("SELECT count(*) FROM customer") == 1

@@ -6,8 +6,7 @@ from perennial import intake, subscriptions
 from perennial.base.ids import AppId, new_uuid
 from perennial.base.money import Money
 from perennial.base.time import to_ms
-from perennial.providers import simulated
-from perennial.providers.simulated import play_store
+from perennial.providers.simulated import app_store, play_store
 from perennial.providers.simulated import stripe as web
 from perennial.subscriptions.model import Revocation
 from tests.tricky.market import DAY, Desk, Market, PlayStall, Stall, at
@@ -23,7 +22,7 @@ async def test_case_12_a_refund_of_an_earlier_period_is_money_and_nothing_else(m
     await market.later(days=40)
     async with market.transaction() as tx:
         first_order = (await play_store.lives(tx, play.app_id))[0].orders[0].order_id
-    await apple.do(simulated.refund, line, line)  # the first transaction has the line's number
+    await apple.do(app_store.refund, line, line)  # the first transaction has the line's number
     await play.do(play_store.refund, token, first_order, revoke=True)
     await stripe.do(web.refund, invoice, invoice=1)
     for stall, key in ((apple, line), (play, token), (stripe, invoice)):
@@ -40,11 +39,11 @@ async def test_case_13_a_refund_of_the_present_period_ends_access_when_it_was_ma
     line = await apple.buy("pro_monthly")
     await market.until("2026-02-05T12:00:00")
     await apple.loses(lost=True)
-    await apple.do(simulated.refund, line)
+    await apple.do(app_store.refund, line)
     await market.until("2026-02-08T12:00:00")
     assert await market.has_access(), "nobody told us yet"
     async with market.transaction() as tx:
-        await simulated.resend_lost(tx, apple.app_id)
+        await app_store.resend_lost(tx, apple.app_id)
     await apple.loses(lost=False)
     await market.settle()
     held = await apple.line(line)
@@ -64,7 +63,7 @@ async def test_case_14_a_prorated_refund_gives_back_its_share_rounded_once_and_h
     odd, even = await apple.buy("pro_monthly"), await apple.buy("pro_monthly", price=usd(1001))
     await market.later(days=10)
     for line in (odd, even):
-        await apple.do(simulated.refund, line, share_ppm=500_000)
+        await apple.do(app_store.refund, line, share_ppm=500_000)
         assert (await apple.status(line), subscriptions.access_until(await apple.line(line))) == ("revoked", at("2026-02-10T12:00:00"))
     assert await apple.refunds() == [500, 500]  # 499.5 and 500.5
     assert [body["price"] for body in await market.bodies("CANCELLATION")] == [-5.0, -5.0]
@@ -73,13 +72,13 @@ async def test_case_14_a_prorated_refund_gives_back_its_share_rounded_once_and_h
 
 async def test_case_15_a_refund_reversed_restores_what_is_not_past_and_adds_the_money_again(market: Market, apple: Stall) -> None:
     running, past = await apple.buy("pro_monthly"), await apple.buy("pro_monthly")
-    await apple.do(simulated.cancel, past)
+    await apple.do(app_store.cancel, past)
     await market.until("2026-02-05T12:00:00")
     for line in (running, past):
-        await apple.do(simulated.refund, line)
+        await apple.do(app_store.refund, line)
     await market.until("2026-02-15T12:00:00")
     assert not await market.has_access()
-    await apple.do(simulated.reverse_refund, running)
+    await apple.do(app_store.reverse_refund, running)
     held = (await apple.line(running)).held
     assert (await apple.status(running), [one.purchase.expires_at for one in held]) == ("active", [at("2026-02-28T12:00:00")])
     assert await market.has_access()
@@ -87,7 +86,7 @@ async def test_case_15_a_refund_reversed_restores_what_is_not_past_and_adds_the_
     await market.until("2026-03-15T12:00:00")
     before = await apple.told()
     assert before[-1] == "RENEWAL"
-    await apple.do(simulated.reverse_refund, past)
+    await apple.do(app_store.reverse_refund, past)
     assert (await apple.told())[len(before) :] == ["REFUND_REVERSED"]
     assert not subscriptions.is_entitled(await apple.line(past), await market.now())
     await market.later(days=3)
@@ -181,8 +180,8 @@ async def test_case_21_a_familys_access_taken_back_is_no_money_and_each_member_h
     await market.world.customer(bob)
     buyers, member = await apple.buy("pro_monthly"), await apple.buy("pro_monthly", app_account_token=bob, family_shared=True)
     await market.later(days=3)
-    await apple.do(simulated.refund, buyers)
-    await apple.do(simulated.revoke_family, member)  # what the purchaser's refund brings each of the family
+    await apple.do(app_store.refund, buyers)
+    await apple.do(app_store.revoke_family, member)  # what the purchaser's refund brings each of the family
     assert await market.told(who=market.ada) == ["INITIAL_PURCHASE", "CANCELLATION CUSTOMER_SUPPORT", "EXPIRATION CUSTOMER_SUPPORT"]
     assert await market.told(who=bob) == ["INITIAL_PURCHASE", "EXPIRATION CUSTOMER_SUPPORT"]
     assert (await market.has_access(), await market.has_access(bob)) == (False, False)

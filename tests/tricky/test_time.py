@@ -6,13 +6,12 @@ from perennial import ledger, subscriptions
 from perennial.base.time import from_ms, iso, to_ms, wall_clock
 from perennial.base.value import replace
 from perennial.intake.model import Posted
-from perennial.providers import simulated
 from perennial.providers.amazon import read as amazon_read
 from perennial.providers.amazon.payload import Receipt
 from perennial.providers.google import payload as google_payload
 from perennial.providers.paddle import payload as paddle_payload
 from perennial.providers.roku import payload as roku_payload
-from perennial.providers.simulated import play_store
+from perennial.providers.simulated import app_store, play_store
 from perennial.providers.stripe import accounts as stripe_accounts
 from perennial.subscriptions.model import Line
 from tests import other_stores as others
@@ -102,7 +101,7 @@ async def test_case_24_a_renewal_told_a_day_ahead_leaves_no_gap_and_counts_from_
 
 async def test_case_25_recovered_within_grace_the_anchor_stays_and_no_day_counts_twice(market: Market, apple: Stall, play: PlayStall) -> None:
     line, token = await apple.buy("pro_monthly"), await play.buy("pro:monthly")
-    await apple.do(simulated.fail_next_renewal, line, grace_days=16, recover_after_days=5)
+    await apple.do(app_store.fail_next_renewal, line, grace_days=16, recover_after_days=5)
     await play.do(play_store.fail_next_renewal, token, grace_days=7, recover_after_days=5)
     await market.until("2026-03-03T12:00:00")
     assert (await apple.status(line), await play.status(token), await market.has_access()) == ("in_grace_period", "in_grace_period", True)
@@ -117,7 +116,7 @@ async def test_case_25_recovered_within_grace_the_anchor_stays_and_no_day_counts
 
 async def test_case_26_recovered_later_the_gap_stays_in_history(market: Market, apple: Stall, play: PlayStall) -> None:
     line, token = await apple.buy("pro_monthly"), await play.buy("pro:monthly")
-    await apple.do(simulated.fail_next_renewal, line, grace_days=6, recover_after_days=20)
+    await apple.do(app_store.fail_next_renewal, line, grace_days=6, recover_after_days=20)
     await play.do(play_store.fail_next_renewal, token, grace_days=7, recover_after_days=20)
     await market.until("2026-03-06T11:59:59")
     assert await market.has_access()
@@ -151,7 +150,7 @@ async def test_case_27_grace_that_nothing_follows_ends_once_and_at_its_end(marke
 
 async def test_case_28_back_on_the_fifty_ninth_day_it_is_the_same_subscription(market: Market, apple: Stall, play: PlayStall) -> None:
     line, token = await apple.buy("pro_monthly"), await play.buy("pro:monthly")
-    await apple.do(simulated.fail_next_renewal, line, recover_after_days=59)
+    await apple.do(app_store.fail_next_renewal, line, recover_after_days=59)
     await play.do(play_store.fail_next_renewal, token, grace_days=3, recover_after_days=59)
     await market.until("2026-04-28T11:00:00")
     assert not await market.has_access()
@@ -226,7 +225,7 @@ def test_case_32_every_stores_moments_are_one_instant() -> None:
 
 async def test_case_33_a_date_moved_on_costs_nothing_and_is_no_renewal(market: Market, apple: Stall, play: PlayStall) -> None:
     line, token = await apple.buy("pro_monthly"), await play.buy("pro:monthly")
-    await apple.do(simulated.extend, line, 10)
+    await apple.do(app_store.extend, line, 10)
     await play.do(play_store.defer, token, timedelta(days=10))
     for stall, key in ((apple, line), (play, token)):
         assert await stall.told() == ["INITIAL_PURCHASE", "SUBSCRIPTION_EXTENDED"], stall.store

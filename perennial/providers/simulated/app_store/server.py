@@ -25,9 +25,9 @@ from perennial.base.secrets import Vault
 from perennial.base.time import EPOCH, to_ms
 from perennial.base.value import value
 from perennial.intake.model import StoreApp
-from perennial.providers.simulated import actions, db, payloads, rules
-from perennial.providers.simulated.actions import Pen
-from perennial.providers.simulated.model import Credentials, Payload, Sent, Subscription
+from perennial.providers.simulated.app_store import actions, db, payloads, rules
+from perennial.providers.simulated.app_store.actions import Pen
+from perennial.providers.simulated.app_store.model import Credentials, Payload, Sent, Subscription
 
 PAGE = 20
 MOST_BODY = 64 * 1024
@@ -79,7 +79,7 @@ class Counter:
 # The application --------------------------------------------------------------------------------------------------------------
 
 
-class StoreApi:
+class AppStoreServer:
     """The ASGI application."""
 
     def __init__(self, database: Database, vault: Vault) -> None:

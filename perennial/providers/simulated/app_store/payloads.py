@@ -11,7 +11,7 @@ from perennial.base.money import Money
 from perennial.base.time import to_ms
 from perennial.intake.model import StoreApp
 from perennial.providers.apple import SigningAuthority
-from perennial.providers.simulated.model import Charge, Draft, Offer, Payload, Subscription
+from perennial.providers.simulated.app_store.model import Charge, Draft, Offer, Payload, Subscription
 
 ENVIRONMENT = "Sandbox"
 GROUP = "20000000"  # all subscriptions of an app are in one group

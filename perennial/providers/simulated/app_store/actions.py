@@ -24,9 +24,10 @@ from perennial.base.value import replace, value
 from perennial.catalog.model import Product
 from perennial.intake.model import Message, StoreApp
 from perennial.providers.apple import SigningAuthority
-from perennial.providers.simulated import db, payloads, rules
-from perennial.providers.simulated.db import Kept
-from perennial.providers.simulated.model import (
+from perennial.providers.simulated import db as stores
+from perennial.providers.simulated.app_store import db, payloads, rules
+from perennial.providers.simulated.app_store.db import Kept
+from perennial.providers.simulated.app_store.model import (
     DESK,
     Bought,
     Credentials,
@@ -41,6 +42,7 @@ from perennial.providers.simulated.model import (
     Subscription,
 )
 
+PATH = "/simulated/app_store"  # where `server.AppStoreServer` is mounted
 PEN = "simulated_store.pen"  # what the vault binds the pen to
 STORES = ("app_store", "mac_app_store")
 _TRY_AGAIN = timedelta(hours=1)
@@ -74,11 +76,11 @@ async def opt_in(tx: Tx, vault: Vault, app_id: str) -> bytes:
         raise Conflict("only sandbox projects may trust a simulated store; create one with is_sandbox")
     if app.store not in STORES:
         raise Conflict(f"the simulated store stands in for the App Store; {app.name!r} is an app of {app.store}")
-    found = await db.stores(tx, [app_id])
+    found = await stores.stores(tx, [app_id])
     if app_id not in found:
         authority = SigningAuthority.create(tx.now)
-        await db.insert_store(tx, app_id, pen=vault.seal(_dump(authority), PEN), root=authority.root_der)
-        found = await db.stores(tx, [app_id])
+        await stores.insert_store(tx, app_id, pen=vault.seal(_dump(authority), PEN), root=authority.root_der)
+        found = await stores.stores(tx, [app_id])
     return bytes(found[app_id]["root"])
 
 
@@ -95,7 +97,7 @@ def _load(dumped: bytes) -> Pen:
 
 
 async def pens(tx: Tx, vault: Vault, app_ids: Sequence[str]) -> dict[str, Pen]:
-    return {app_id: _load(vault.unseal(row["pen"], PEN)) for app_id, row in (await db.stores(tx, app_ids)).items()}
+    return {app_id: _load(vault.unseal(row["pen"], PEN)) for app_id, row in (await stores.stores(tx, app_ids)).items()}
 
 
 async def require_pen(tx: Tx, vault: Vault, app_id: str) -> Pen:
