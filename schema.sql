@@ -492,7 +492,7 @@ CREATE TABLE public.store_act (
     done_at timestamp with time zone,
     last_error text,
     CONSTRAINT store_act_environment_check CHECK ((environment = ANY (ARRAY['production'::text, 'sandbox'::text]))),
-    CONSTRAINT store_act_kind_check CHECK ((kind = ANY (ARRAY['acknowledge'::text, 'cancel'::text, 'refund'::text, 'revoke'::text, 'extend'::text, 'defer'::text])))
+    CONSTRAINT store_act_kind_check CHECK ((kind = ANY (ARRAY['acknowledge'::text, 'cancel'::text, 'refund'::text, 'revoke'::text, 'extend'::text, 'defer'::text, 'change'::text])))
 );
 
 --

@@ -35,7 +35,14 @@ STORE_KINDS: dict[str, StoreKind] = {
         secrets=("shared_secret", "app_store_connect_api_key"),
         hook="app_store",
     ),
-    "mac_app_store": StoreKind(key_prefix="mac_", identifier="bundle_id", needs_identifier=True, secrets=("shared_secret",), hook="app_store"),
+    "mac_app_store": StoreKind(
+        key_prefix="mac_",
+        identifier="bundle_id",
+        needs_identifier=True,
+        settings=("app_store_connect_api_key_id", "app_store_connect_api_key_issuer"),
+        secrets=("shared_secret", "app_store_connect_api_key"),
+        hook="app_store",
+    ),
     "play_store": StoreKind(
         key_prefix="goog_",
         identifier="package_name",
@@ -77,6 +84,7 @@ STORE_KINDS: dict[str, StoreKind] = {
     "external": StoreKind(key_prefix="ext_"),  # another system of the project's own
 }
 SOLD_BY_US = ("test_store", "rc_billing")  # their prices and periods are said here; of other stores they are the store's to say
+PRICED_HERE = (*SOLD_BY_US, "stripe", "paddle")  # what web pages show: their SDK has no store on the device to ask what it costs
 
 NO_APP = AppId("")  # where a product is of no app: what is granted by hand
 SECRET_PREFIX = "sk_"  # noqa: S105  what secrets begin with

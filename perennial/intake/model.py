@@ -9,7 +9,7 @@ from perennial.base.errors import Invalid, StoreRefused
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
 from perennial.base.value import value
-from perennial.catalog.model import Product
+from perennial.catalog.model import Product, ProductType
 from perennial.customers.model import Download
 from perennial.subscriptions.model import Environment, Line, Statement, Store
 
@@ -75,7 +75,7 @@ class Question:
     hint: str = ""
 
 
-ActKind = Literal["acknowledge", "cancel", "refund", "revoke", "extend", "defer"]
+ActKind = Literal["acknowledge", "cancel", "refund", "revoke", "extend", "defer", "change"]
 
 
 @value
@@ -84,6 +84,7 @@ class Act:
 
     `details` by kind. cancel: none (at the period's end). refund: `transaction`, and `amount` in minor units where it is partial. revoke:
     `transaction`; access ends now and the last payment is given back. extend: `days`, `reason_code` (0-3, Apple's). defer: `expires_at_ms`.
+    change: `product`, its price as `amount` in minor units and `currency`, and `when`: `immediate`, or `deferred` to the period's end.
     """
 
     act_id: str
@@ -174,6 +175,27 @@ class Provider(Protocol):
     async def act(self, app: StoreApp, act: Act, posted: Posted, now: datetime) -> Reading:
         """Do something at the store; twice does no harm. Raises `CannotAct` for good, `Unavailable` for now. The reading says what to ask next."""
         ...
+
+
+@value
+class NewProduct:
+    """Something to sell, to be made known to a store. `period` is how long it lasts, in the store's words; a group is of subscriptions."""
+
+    identifier: str
+    name: str
+    type: ProductType
+    period: str | None = None
+    group_name: str | None = None
+    group_id: str | None = None  # the store's; it counts before the name
+
+
+@value
+class StoreProduct:
+    """A product as its store has it."""
+
+    store_id: str  # the store's own id of it, where its `identifier` is what apps ask for
+    identifier: str
+    name: str | None = None
 
 
 @value

@@ -88,6 +88,8 @@ class TestStore:
                 return Reading(statements=(_extend(line, act, now),))
             case "acknowledge":
                 return Reading(note="the Test Store needs no acknowledgement")
+            case "change":
+                raise CannotAct("the Test Store has no plans to change between: buy the other one")
 
 
 def cancel(line: Line, now: datetime) -> Statement:

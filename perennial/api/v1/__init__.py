@@ -7,6 +7,7 @@ from perennial.api.bodies import check_depth
 from perennial.api.documented import documented
 from perennial.api.v1 import (
     catalog,
+    checkout,
     customer_center,
     eligibility,
     external,
@@ -29,6 +30,7 @@ router = Router(
             *identity.HANDLERS,
             *purchases.HANDLERS,
             *external.HANDLERS,
+            *checkout.HANDLERS,
             *server.HANDLERS,
             *eligibility.HANDLERS,
             *redemption.HANDLERS,

@@ -45,6 +45,22 @@ class PostReceipt(msgspec.Struct):
         return tuple(self.product_ids or ([self.product_id] if self.product_id else []))[:100]
 
 
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern="^[^\\x00]*$")]
+
+
+class ProductChange(msgspec.Struct):
+    """Which subscription is meant, where the customer has several: by its id (ours or the store's), or by its product."""
+
+    subscription_id: _Name | None = None
+    from_product_id: _Name | None = None
+
+
+class StartCheckout(msgspec.Struct):
+    app_user_id: str
+    product_id: _Name
+    product_change: ProductChange | None = None
+
+
 class Grant(msgspec.Struct):
     """Until `end_time_ms`, or for a `duration` counted from `start_time_ms` or now."""
 

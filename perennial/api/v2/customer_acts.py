@@ -2,7 +2,7 @@
 
 from litestar.params import JSONBody
 
-from perennial import catalog, customers, subscriptions
+from perennial import catalog, checkout, customers, subscriptions
 from perennial.api.auth import HttpRequest
 from perennial.api.deletion import block_customer, delete_customer
 from perennial.api.v2 import wire
@@ -95,6 +95,24 @@ async def revoke_granted_entitlement(
 
 
 @post(
+    CUSTOMER + "/actions/authenticate",
+    permission=_WRITE,
+    operation_id="authenticate-customer",
+    summary="Vouch for a customer",
+    tags=TAGS,
+    status_code=200,
+)
+async def authenticate(request: HttpRequest, project_id: PathId, customer_id: PathId) -> wire.CustomerAuthentication:
+    """A token, good for an hour, for the page of a customer whom your backend knows to be signed in. The web SDK sends it as `X-RC-Subscriber-Token`
+    where only the customer themselves may act: to change their plan."""
+    async with entered(request, project_id) as entry:
+        customer = await customers.get(entry.tx, customer_id)
+        token, expires_at = checkout.mint(entry.app.vault, entry.project_id, customer.customer_id, entry.tx.now)
+        await entry.audit("customer.authenticate", customer_id)
+    return wire.CustomerAuthentication(token=token, expires_at=to_ms(expires_at))
+
+
+@post(
     CUSTOMER + "/actions/assign_offering",
     permission=("project_configuration:offerings:read", _WRITE),
     operation_id="assign-customer-offering",
@@ -145,6 +163,7 @@ async def unblock(request: HttpRequest, project_id: PathId, customer_id: PathId)
 
 
 HANDLERS = [
+    authenticate,
     list_blocked,
     block,
     unblock,

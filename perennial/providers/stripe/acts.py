@@ -1,4 +1,4 @@
-"""Doing something at Stripe: cancel, refund, revoke, move the renewal. Our act's id is the idempotency key, so twice does no harm."""
+"""Acting at Stripe: cancel, refund, revoke, move the renewal, change the plan. Our act's id is the idempotency key, so twice does no harm."""
 
 from datetime import datetime, timedelta
 
@@ -7,6 +7,7 @@ from perennial.base.money import Money
 from perennial.base.time import EPOCH, from_ms
 from perennial.intake.model import Act, CannotAct, Question, Reading, StoreApp
 from perennial.providers.stripe.api import Fields, Refused, StripeApi, path_of
+from perennial.providers.stripe.changing import change
 from perennial.providers.stripe.money import money, to_stripe
 from perennial.providers.stripe.payload import Identified, Invoice, InvoicePayment, Page, PaymentIntent, Subscription, id_of
 
@@ -25,6 +26,8 @@ async def act(api: StripeApi, app: StoreApp, wanted: Act, now: datetime) -> Read
                 await _revoke(api, app, wanted)
             case "extend" | "defer":
                 await _move_renewal(api, app, wanted, now)
+            case "change":
+                await change(api, app, wanted)
             case "acknowledge":
                 raise CannotAct("nothing needs to be acknowledged at Stripe")
     except Refused as error:

@@ -20,6 +20,12 @@ class Transfer(Struct):
     target_customer: Customer
 
 
+class CustomerAuthentication(Struct):
+    token: str
+    expires_at: Milliseconds
+    object: Literal["customer_authentication"] = "customer_authentication"
+
+
 class EntitlementGrant(Struct):
     entitlement_id: Id
     expires_at: Milliseconds

@@ -91,7 +91,7 @@ async def buy(
     `is_told_by_session`: who buys stands in the checkout's reference alone. `is_silent`: its webhooks are lost on the way.
     """
     store = await require_store(tx, vault, app_id)
-    sold = await _require_product(tx, app_id, product)
+    sold = await require_product(tx, app_id, product)
     if not 1 <= quantity <= 1_000_000:
         raise Invalid("a quantity is a whole number from 1", param="quantity")
     life = rules.buy(
@@ -112,7 +112,7 @@ async def buy(
     return Bought(session=f"cs_test_{life.code}", subscription=f"sub_{life.code}" if life.mode == "subscription" else None, payment=paid_once)
 
 
-async def _require_product(tx: Tx, app_id: str, product: str) -> Product:
+async def require_product(tx: Tx, app_id: str, product: str) -> Product:
     found = (await catalog.find_products(tx, [(app_id, product)])).get((app_id, product))
     if found is None:
         raise NotFound(f"the app's catalog has no product {product!r}", param="product")
@@ -224,7 +224,7 @@ async def set_silent(tx: Tx, app_id: str, subject: str, *, is_silent: bool) -> L
 
 
 async def _plan_for(tx: Tx, app_id: str, product: str, price: Money | None) -> Plan:
-    plan = plan_of(await _require_product(tx, app_id, product), price)
+    plan = plan_of(await require_product(tx, app_id, product), price)
     if plan.duration is None:
         raise Conflict(f"{product!r} is no subscription")
     return plan

@@ -16,6 +16,7 @@ Object = dict[str, Any]
 FEE_PPM = 29_000  # 2.9 %
 FEE_FIXED = 30  # Stripe's minor units
 DISPUTE_FEE = 1500  # Stripe's minor units; it stays whoever wins
+_PRICE = "price_"
 _INTERVALS = {"P1D": ("day", 1), "P1W": ("week", 1), "P1M": ("month", 1), "P3M": ("month", 3), "P6M": ("month", 6), "P1Y": ("year", 1)}
 
 
@@ -58,7 +59,7 @@ def price(plan: Plan) -> Object:
 
 def subscription(life: Life, expand: Collection[str] = ()) -> Object:
     item = {
-        "id": f"si_{life.code}",
+        "id": item_id(life),
         "object": "subscription_item",
         "created": seconds(life.created_at),
         "price": price(life.plan),
@@ -301,7 +302,7 @@ def charge_id(life: Life, one: Invoice) -> str:
 
 
 def _line(life: Life, one: Invoice, place: int, charged: Charged) -> Object:
-    details = {"proration": charged.is_proration, "subscription": f"sub_{life.code}", "subscription_item": f"si_{life.code}"}
+    details = {"proration": charged.is_proration, "subscription": f"sub_{life.code}", "subscription_item": item_id(life)}
     return {
         "id": f"il_{life.code}_{one.number}_{place}",
         "object": "line_item",
@@ -319,7 +320,16 @@ def _metadata(life: Life) -> dict[str, str]:
 
 
 def _price_id(product: str) -> str:
-    return f"price_{product}"
+    return f"{_PRICE}{product}"
+
+
+def product_of(price: str) -> str:
+    """The product a price's id is of; what is no such id is no product."""
+    return price.removeprefix(_PRICE) if price.startswith(_PRICE) else ""
+
+
+def item_id(life: Life) -> str:
+    return f"si_{life.code}"
 
 
 def _amount(life: Life, amount: int) -> int:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from html import escape
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -22,9 +22,10 @@ from perennial.base.ids import AppId
 from perennial.base.secrets import Vault
 from perennial.base.time import EPOCH
 from perennial.base.value import value
+from perennial.catalog.model import Product
 from perennial.intake.model import StoreApp
 from perennial.providers.simulated.stripe import actions, db, payloads, portal, rules
-from perennial.providers.simulated.stripe.model import Back, Invoice, Life
+from perennial.providers.simulated.stripe.model import Back, Invoice, Life, Plan
 from perennial.providers.simulated.stripe.payloads import Object
 from perennial.providers.stripe.money import money
 
@@ -357,9 +358,31 @@ async def _list_events(counter: Counter, request: Request, _: str) -> Object:
     return _paged(request, [event for _, _, event in newest_first if _is_within(request, event["created"])])
 
 
+async def _list_prices(counter: Counter, request: Request, _: str) -> Object:
+    """Those the catalog has of one product, in one currency."""
+    product = request.fields.get("product", "")
+    found = (await catalog.find_products(counter.tx, [(counter.app_id, product)])).get((counter.app_id, product))
+    currency = request.fields.get("currency", "").upper()
+    prices = [price for price in found.prices if price.currency == currency] if found is not None and found.archived_at is None else []
+    return _paged(request, [payloads.price(actions.plan_of(found, price)) for price in prices if found is not None])
+
+
+async def _product(counter: Counter, price: str) -> Product:
+    return await actions.require_product(counter.tx, counter.app_id, payloads.product_of(price))
+
+
+def _plan(product: Product, life: Life) -> Plan:
+    """At the product's price in the currency the subscription is paid in."""
+    price = next((one for one in product.prices if one.currency == life.plan.price.currency), None)
+    if price is None or product.type != "subscription":
+        raise Refused(400, f"No such price: {product.store_identifier} has no recurring one in {life.plan.price.currency}", code="resource_missing")
+    return actions.plan_of(product, price)
+
+
 async def _change_subscription(counter: Counter, request: Request, subject: str) -> Object:
-    """Canceling at the period's end, taking that back, and moving the renewal by a trial."""
+    """Canceling at the period's end, taking that back, moving the renewal by a trial, and another price at once."""
     now, wanted = counter.tx.now, request.fields
+    product = await _product(counter, wanted["items[0][price]"]) if "items[0][price]" in wanted else None
 
     def change(life: Life) -> Life:
         if wanted.get("cancel_at_period_end") == "true":
@@ -368,10 +391,33 @@ async def _change_subscription(counter: Counter, request: Request, subject: str)
             return rules.uncancel(life, now) if life.cancel_at_period_end else life
         if "trial_end" in wanted and wanted.get("proration_behavior") == "none":
             return rules.move_renewal(life, EPOCH + timedelta(seconds=_whole(wanted["trial_end"], "trial_end")), now)
-        raise Refused(400, "the simulated Stripe changes cancel_at_period_end, or trial_end with proration_behavior none")
+        if product is not None:
+            if wanted.get("items[0][id]") != payloads.item_id(life):
+                raise Refused(400, f"No such subscription item: {wanted.get('items[0][id]')}", code="resource_missing")
+            invoiced: Literal["now", "later"] = "now" if wanted.get("proration_behavior") == "always_invoice" else "later"
+            return rules.upgrade(life, _plan(product, life), now, invoiced=invoiced)
+        raise Refused(400, "the simulated Stripe changes cancel_at_period_end, trial_end with proration_behavior none, or the item's price")
 
     life = await actions.act(counter.tx, counter.app_id, subject, lambda life: rules.once(life, request.key, change))
     return payloads.subscription(life)
+
+
+async def _make_schedule(counter: Counter, request: Request, _: str) -> Object:
+    """From a subscription: so far it says nothing but what is so."""
+    return payloads.schedule(await _life(counter, request.fields.get("from_subscription", "")))
+
+
+async def _change_schedule(counter: Counter, request: Request, subject: str) -> Object:
+    """Two phases: the period that runs, and another price from its end on."""
+    wanted = request.fields
+    product = await _product(counter, wanted.get("phases[1][items][0][price]", ""))
+
+    def change(life: Life) -> Life:
+        if _whole(wanted.get("phases[0][end_date]", ""), "phases[0][end_date]") != payloads.seconds(life.period_end):
+            raise Refused(400, "the simulated Stripe changes a plan at the end of the period that runs, and nowhere else")
+        return rules.downgrade(life, _plan(product, life), counter.tx.now)
+
+    return payloads.schedule(await actions.act(counter.tx, counter.app_id, subject, lambda life: rules.once(life, request.key, change)))
 
 
 async def _end_subscription(counter: Counter, request: Request, subject: str) -> Object:
@@ -419,6 +465,9 @@ _CALLS: dict[tuple[str, str], Call] = {
     ("POST", "subscriptions/"): _change_subscription,
     ("DELETE", "subscriptions/"): _end_subscription,
     ("GET", "subscription_schedules/"): _get_schedule,
+    ("POST", "subscription_schedules"): _make_schedule,
+    ("POST", "subscription_schedules/"): _change_schedule,
+    ("GET", "prices"): _list_prices,
     ("GET", "customers/"): _get_customer,
     ("GET", "invoices/"): _get_invoice,
     ("GET", "invoices"): _list_invoices,
