@@ -3,6 +3,7 @@
 from perennial.intake.actions.acting import perform, perform_due
 from perennial.intake.actions.asking import Providers, ask_about, ask_due
 from perennial.intake.actions.catching_up import catch_up, report
+from perennial.intake.actions.creating import create_in_store
 from perennial.intake.actions.external import ExternalPayment, record_external
 from perennial.intake.actions.inbox import digest, receive
 from perennial.intake.actions.managing import management_url
@@ -25,6 +26,7 @@ __all__ = [
     "ask_about",
     "ask_due",
     "catch_up",
+    "create_in_store",
     "digest",
     "inquire",
     "management_url",

@@ -1,7 +1,7 @@
 """Who may do what, operation by operation, as our own OpenAPI lists them: an operation that is new, or declares no permission, is here at once."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import pytest
 from perennial import catalog
 from perennial.access.model import PERMISSIONS
 from perennial.server import make_framework
+from tests.connect import SECRETS, SETTINGS, AppStoreConnect
 from tests.contract.v2_caller import Caller
 from tests.contract.v2_operations import BODIES, OPERATIONS, QUERIES, filled, ids_of
-from tests.world import World, make_world
+from tests.world import BUNDLE, World, make_world
 
 GARBAGE = b'{"name": '
 V1_NEEDS = ("customer_information:customers:read", "customer_information:customers:read_write")
@@ -45,6 +46,7 @@ class Matrix:
     ids: dict[str, str]
     v1: list[Operation]
     v2: list[Operation]
+    connect: AppStoreConnect
 
     async def key(self, permissions: list[str] | None) -> dict[str, str]:
         async with self.world.app.database.transaction(self.world.project_id) as tx:
@@ -78,11 +80,13 @@ async def rows_of(world: World) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def matrix(world: World) -> Matrix:
+async def matrix(world: World) -> AsyncIterator[Matrix]:
+    connect = AppStoreConnect()
     document = make_framework(world.app).openapi_schema.to_schema()
     v2 = list(operations_in(document, "/v2/"))
     assert len(v2) > 80
-    return Matrix(world=world, ids=await ids_of(world), v1=list(operations_in(document, "/v1/")), v2=v2)
+    yield Matrix(world=world, ids=await ids_of(world), v1=list(operations_in(document, "/v1/")), v2=v2, connect=connect)
+    connect.close()
 
 
 async def test_every_operation_of_v2_declares_a_permission_that_exists(matrix: Matrix) -> None:
@@ -112,7 +116,7 @@ async def test_keys_of_apps_manage_nothing(matrix: Matrix) -> None:
 
 async def test_a_key_of_another_project_finds_nothing_and_changes_nothing(matrix: Matrix) -> None:
     stranger = await make_world(matrix.world.app, matrix.world.http)
-    nowhere = Matrix(world=matrix.world, ids={**matrix.ids, "project_id": "proj_nowhere"}, v1=[], v2=[])
+    nowhere = Matrix(world=matrix.world, ids={**matrix.ids, "project_id": "proj_nowhere"}, v1=[], v2=[], connect=matrix.connect)
     before = await matrix.rows()
     for operation in matrix.v2:
         if "{project_id}" in operation.path:
@@ -221,6 +225,8 @@ async def prepare(matrix: Matrix, name: str) -> None:
         case "delete-product":
             spare = {"store_identifier": "spare", "app_id": matrix.ids["app_id"], "type": "consumable"}
             matrix.ids["product_id"] = (await v2.post("/products", spare))["id"]
+        case "create-product-in-store":
+            matrix.ids["product_id"] = await app_store_product(matrix.world, matrix.connect.address)
         case "delete-app":
             matrix.ids["app_id"] = (await v2.post("/apps", {"name": "Spare", "type": "test_store"}))["id"]
         case "unblock-customer":
@@ -232,6 +238,15 @@ async def prepare(matrix: Matrix, name: str) -> None:
         case "refund-subscription-transaction":
             listed = await v2.get(f"/subscriptions/{matrix.ids['subscription_id']}/transactions")
             matrix.ids["transaction_id"] = listed["items"][0]["id"]
+
+
+async def app_store_product(world: World, address: str) -> str:
+    async with world.app.database.transaction(world.project_id) as tx:
+        app, _ = await catalog.create_app(
+            tx, world.app.vault, name="iOS", store="app_store", bundle_id=BUNDLE, settings=SETTINGS, secrets=SECRETS, api_base_url=address
+        )
+        product = await catalog.create_product(tx, app_id=app.app_id, store_identifier="in_store", type="subscription")
+    return product.product_id
 
 
 async def audited(world: World) -> int:

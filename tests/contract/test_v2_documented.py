@@ -26,6 +26,7 @@ POST   /projects/{project_id}/products                                          
 GET    /projects/{project_id}/products/{product_id}                                products:read                200 +app
 POST   /projects/{project_id}/products/{product_id}                                products:read_write          200
 DELETE /projects/{project_id}/products/{product_id}                                products:read_write          200
+POST   /projects/{project_id}/products/{product_id}/create_in_store                products:read_write          201
 POST   /projects/{project_id}/products/{product_id}/actions/archive                products:read_write          200
 POST   /projects/{project_id}/products/{product_id}/actions/unarchive              products:read_write          200
 GET    /projects/{project_id}/products/{product_id}/prices                         products:read                200

@@ -58,6 +58,7 @@ BODIES |= {
     "revoke-customer-granted-entitlement": {"entitlement_id": "{entitlement_id}"},
     "assign-customer-offering": {"offering_id": "{offering_id}"},
 }
+BODIES["create-product-in-store"] = {"store_information": {"duration": "ONE_MONTH", "subscription_group_name": "Pro"}}
 QUERIES: dict[str, dict[str, Any]] = {
     "search-subscriptions": {"store_subscription_identifier": "test_monthly"},
     "search-purchases": {"store_purchase_identifier": "test_for_good"},

@@ -6,7 +6,7 @@ from typing import Annotated
 from litestar.params import JSONBody, QueryParameter
 from msgspec import UNSET
 
-from perennial import catalog, subscriptions
+from perennial import catalog, intake, subscriptions
 from perennial.api.auth import HttpRequest
 from perennial.api.v2 import wire
 from perennial.api.v2.apps import show_app
@@ -15,15 +15,18 @@ from perennial.api.v2.pages import AskedPage, Expand, expanded_by
 from perennial.api.v2.routes import PathId, delete, get, patch, post
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
+from perennial.base.ids import ProjectId
 from perennial.base.money import Money, from_micros, to_micros
 from perennial.base.time import to_ms
-from perennial.catalog.model import SOLD_BY_US, App, Missing, Product
+from perennial.catalog.model import PRICED_HERE, SOLD_BY_US, App, Missing, Product
+from perennial.intake.model import NewProduct
 
 _TAGS = ["Products"]
 _PATH = "/projects/{project_id:str}/products"
 _ONE = _PATH + "/{product_id:str}"
 _READ, _WRITE = "project_configuration:products:read", "project_configuration:products:read_write"
 _APPS = "project_configuration:apps:read"
+_WITH_PRODUCTS = ("app_store", "mac_app_store")  # stores that take new products
 
 
 @get(_PATH, permission=_READ, operation_id="list-products", summary="List products", tags=_TAGS)
@@ -122,20 +125,69 @@ async def unarchive_product(request: HttpRequest, project_id: PathId, product_id
     return show_product(product)
 
 
-# Prices of what we sell ourselves ---------------------------------------------------------------------------------------------------
+@post(
+    _ONE + "/create_in_store",
+    permission=_WRITE,
+    goes_outside=True,
+    operation_id="create-product-in-store",
+    summary="Create a product in its store",
+    tags=_TAGS,
+)
+async def create_in_store(
+    request: HttpRequest, project_id: PathId, product_id: PathId, data: JSONBody[wire.ProductCreateInStore]
+) -> wire.ProductInStore:
+    """In App Store Connect, with the app's key of its API. It is named as it is here; prices, texts and review remain to be done there.
+
+    One of its identifier that is there already is a 409. Of other stores it is refused (422), and what Apple refuses is a `store_error` in its words.
+    """
+    async with entered(request, project_id) as entry:
+        product = await catalog.require_product(entry.tx, product_id)
+        wanted = _new_product(product, data.store_information or wire.StoreInformation())
+        app, known = entry.app, await catalog.require_app(entry.tx, product.app_id)
+        if known.store in _WITH_PRODUCTS:
+            _check_complete(product, wanted)
+        await entry.audit("product.create_in_store", product_id, {"store_identifier": product.store_identifier, "app_id": product.app_id})
+    made = await intake.create_in_store(app.database, app.vault, app.providers, ProjectId(project_id), known.app_id, wanted)
+    shown = wire.StoreProduct(id=made.store_id, name=made.name, product_identifier=made.identifier)
+    return wire.ProductInStore(created_product=shown)
+
+
+def _new_product(product: Product, information: wire.StoreInformation) -> NewProduct:
+    return NewProduct(
+        identifier=product.store_identifier,
+        name=product.display_name or product.store_identifier,
+        type=product.type,
+        period=information.duration,
+        group_name=information.subscription_group_name,
+        group_id=information.subscription_group_id,
+    )
+
+
+def _check_complete(product: Product, wanted: NewProduct) -> None:
+    given = {"duration": wanted.period, "subscription_group_name": wanted.group_name, "subscription_group_id": wanted.group_id}
+    if product.type == "subscription":
+        for name in ("duration", "subscription_group_name"):
+            if given[name] is None and not (name == "subscription_group_name" and wanted.group_id):
+                raise Invalid(f"store_information.{name} is missing: App Store Connect asks for it", param=f"store_information.{name}")
+    elif misplaced := [name for name, said in given.items() if said is not None]:
+        param = f"store_information.{misplaced[0]}"
+        raise Invalid(f"{param} is of subscriptions, and the product is a {product.type}", param=param)
+
+
+# Prices of what we sell ourselves, and of what web pages show --------------------------------------------------------------------
 
 
 @get(_ONE + "/prices", permission=_READ, operation_id="list-prices", summary="List a product's prices", tags=_TAGS)
 async def list_prices(request: HttpRequest, project_id: PathId, product_id: PathId) -> wire.ProductPrices:
-    """Of products of real stores there are none: they are the store's to say."""
+    """Of products of the devices' stores there are none: they are the store's to say."""
     async with entered(request, project_id) as entry:
         return _show_prices(await catalog.require_product(entry.tx, product_id))
 
 
 @post(_ONE + "/prices", permission=_WRITE, operation_id="create-prices", summary="Add prices to a product", tags=_TAGS)
 async def create_prices(request: HttpRequest, project_id: PathId, product_id: PathId, data: JSONBody[wire.PricesAdd]) -> wire.ProductPrices:
-    """In currencies it has no price in yet (409 else)."""
-    return await _add_prices(request, project_id, product_id, data, SOLD_BY_US)
+    """In currencies it has no price in yet (409 else). Of Stripe's and Paddle's products they are what web pages show: as the store has them."""
+    return await _add_prices(request, project_id, product_id, data, PRICED_HERE)
 
 
 @post(_ONE + "/test_store_prices", permission=_WRITE, operation_id="create-product-prices", summary="Add prices to a Test Store product", tags=_TAGS)
@@ -160,7 +212,7 @@ async def update_price(
 ) -> wire.ProductPrices:
     """For those who buy from now on: running periods keep what they cost."""
     async with entered(request, project_id) as entry:
-        product = await _require_priced(entry, product_id, SOLD_BY_US)
+        product = await _require_priced(entry, product_id, PRICED_HERE)
         if currency not in {price.currency for price in product.prices}:
             raise Missing(f"the product has no price in {currency[:80]!r}; add one first", param="currency")
         changed = await catalog.change_price(entry.tx, product_id, money_of(wire.Price(currency=currency, amount_micros=data.amount_micros)))
@@ -238,4 +290,5 @@ HANDLERS = [
     create_prices,
     create_test_store_prices,
     update_price,
+    create_in_store,
 ]

@@ -1,7 +1,7 @@
 """The App Store: what it signs, what it answers, and a pen for the store that stands in for it.
 
-`jws` and `receipt` verify, `payload` is Apple's wire format, `read` turns it into statements, `server_api` asks, `signer` signs for the
-simulated store. Revocation of Apple's certificates (OCSP) is not asked; `jws` says why.
+`jws` and `receipt` verify, `payload` is Apple's wire format, `read` turns it into statements, `server_api` asks, `connect_api` makes products in
+App Store Connect, `signer` signs for the simulated store. Revocation of Apple's certificates (OCSP) is not asked; `jws` says why.
 """
 
 import asyncio
@@ -12,8 +12,9 @@ from perennial.base.errors import Invalid, NotFound
 from perennial.base.time import from_ms
 from perennial.base.value import replace
 from perennial.customers.model import Download
-from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
+from perennial.intake.model import Act, CannotAct, Caught, Envelope, NewProduct, Posted, Question, Reading, StoreApp, StoreProduct
 from perennial.providers.apple import read
+from perennial.providers.apple.connect_api import ConnectApi, check_credentials
 from perennial.providers.apple.payload import StatusAnswer
 from perennial.providers.apple.receipt import read_app_receipt
 from perennial.providers.apple.server_api import ServerApi, StoreUnavailable, TransactionNotFound
@@ -30,9 +31,11 @@ class AppStore:
 
     def __init__(self) -> None:
         self._api = ServerApi()
+        self._connect = ConnectApi()
 
     async def close(self) -> None:
         await self._api.close()
+        await self._connect.close()
 
     async def prepare(self, headers: Mapping[str, str], body: bytes) -> None:
         """Apple's messages bring their certificates along."""
@@ -111,6 +114,16 @@ class AppStore:
         except (Invalid, NotFound) as error:
             raise CannotAct(error.message, param=error.param) from error
         return Reading(questions=(Question(environment=act.environment, subject=act.subject),))
+
+    def check_creation(self, app: StoreApp) -> None:
+        """Whether the app has all App Store Connect asks for: `Conflict` names what is missing."""
+        check_credentials(app)
+
+    async def create(self, app: StoreApp, wanted: NewProduct, now: datetime) -> StoreProduct:
+        """A subscription in its group, or a one-time purchase. Price and texts are still to be entered, and Apple reviews it."""
+        if wanted.type == "subscription":
+            return await self._connect.create_subscription(app, wanted, now)
+        return await self._connect.create_purchase(app, wanted, now)
 
     async def request_test_notification(self, app: StoreApp, environment: Environment, now: datetime) -> str:
         """Have Apple post a TEST notification; gives Apple's token for it."""

@@ -191,19 +191,20 @@ def _retry_at(header: str | None, now: datetime) -> datetime | None:
 def _token(app: StoreApp, now: datetime) -> str:
     """The JWT Apple asks for: signed with the app's in-app purchase key, valid for minutes."""
     key_id, issuer, bundle_id = _set(app.api_key_id, "api_key_id"), _set(app.api_issuer, "api_issuer"), _set(app.bundle_id, "bundle_id")
-    key = _private_key(_set(app.api_private_key, "api_private_key"))
+    key = private_key(_set(app.api_private_key, "api_private_key"), param="api_private_key")
     issued, expires = (to_ms(instant) // 1000 for instant in (now - _CLOCK_LEEWAY, now + _TOKEN_LIFE))
     claims = {"iss": issuer, "iat": issued, "exp": expires, "aud": "appstoreconnect-v1", "bid": bundle_id}
     return jws.sign({"alg": "ES256", "kid": key_id, "typ": "JWT"}, claims, key)
 
 
-def _private_key(pem: str) -> EllipticCurvePrivateKey:
+def private_key(pem: str, *, param: str) -> EllipticCurvePrivateKey:
+    """Of a .p8 file; `param` is the setting it stands in."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
-        raise Invalid("the in-app purchase key is not one: paste the whole .p8 file App Store Connect gave you", param="api_private_key")
+        raise Invalid(f"`{param}` is not a key of Apple's: paste the whole .p8 file App Store Connect gave you", param=param)
     return key
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from perennial.api.v2.wire.apps import App
-from perennial.api.v2.wire.common import DisplayName, Duration, Id, LookupKey, ProductType, State
+from perennial.api.v2.wire.common import DisplayName, Duration, Id, LookupKey, Name, ProductType, State
 
 Micros = Annotated[int, Meta(ge=0, le=10**15, description="Millionths of the currency's major unit")]
 
@@ -83,3 +83,28 @@ class PricesAdd(Struct):
 
 class PriceUpdate(Struct):
     amount_micros: Micros
+
+
+class StoreInformation(Struct):
+    """The first two of a subscription, and then needed; a one-time purchase needs nothing. A group's id counts before its name."""
+
+    duration: Literal["ONE_WEEK", "ONE_MONTH", "TWO_MONTHS", "THREE_MONTHS", "SIX_MONTHS", "ONE_YEAR"] | None = None
+    subscription_group_name: Name | None = None
+    subscription_group_id: Id | None = None
+
+
+class ProductCreateInStore(Struct):
+    store_information: StoreInformation | None = None
+
+
+class StoreProduct(Struct):
+    """`id` is the store's own (App Store Connect's), `product_identifier` what apps ask for."""
+
+    id: str
+    name: str | None
+    product_identifier: str
+    object: Literal["store_product"] = "store_product"
+
+
+class ProductInStore(Struct):
+    created_product: StoreProduct
