@@ -1,5 +1,7 @@
 """The web SDK changes the plan of a customer's Stripe subscription: its own page asks, our checkout does it at the (simulated) Stripe."""
 
+import asyncio
+
 import pytest
 
 from perennial import agenda, catalog
@@ -73,11 +75,22 @@ async def test_a_downgrade_is_scheduled(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("product", "token", "code", "backend"),
-    [("prod_pro", None, "ProductAlreadyPurchasedError", 7772), ("prod_max", "x" * 90, "InvalidCredentialsError", 7224)],
+    ("product", "token", "shown", "button", "name"),
+    [
+        ("prod_pro", None, "You already subscribed to prod_pro", "Go to web", "ProductAlreadyPurchasedError"),
+        ("prod_max", "x" * 90, "error code: 7224", "Try again", "StoreProblemError"),
+    ],
 )
-async def test_what_is_refused_is_told_by_the_sdk_s_own_name_of_it(shop: Shop, product: str, token: str | None, code: str, backend: int) -> None:
+async def test_what_is_refused_is_shown_for_what_it_is(shop: Shop, product: str, token: str | None, shown: str, button: str, name: str) -> None:
+    """The page has the app's name from our branding, and says why by our error number."""
     valid = await open_as_subscriber(shop)
-    with pytest.raises(SdkError) as raised:
-        await shop.click_through(_CHANGE, {"product": product, "token": token or valid}, button="Try again")
-    assert (raised.value.error["name"], raised.value.error["backendCode"]) == (code, backend)
+
+    async def leave() -> None:
+        await shop.page.get_by_text(shown).wait_for()
+        await shop.page.get_by_role("button", name=button, exact=True).click()
+
+    outcomes = await asyncio.gather(shop.call(_CHANGE, {"product": product, "token": token or valid}), leave(), return_exceptions=True)
+    (refused,) = [one for one in outcomes if one is not None]
+    assert isinstance(refused, SdkError)
+    assert refused.error["name"] == name
+    assert await shop.world.told("ada") == ["INITIAL_PURCHASE"]
