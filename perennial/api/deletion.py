@@ -1,12 +1,13 @@
 """Deleting a customer: every context forgets what it knows of the person, in one transaction."""
 
-from perennial import customer_center, customers, redemption, telemetry
+from perennial import customer_center, customers, redemption, subscriptions, telemetry
 from perennial.base.db import Tx
 
 
 async def delete_customer(tx: Tx, app_user_id: str) -> str:
     """Returns the made-up id that what is left goes by. `docs/decisions/deletion.md` says what that is, and why."""
     gone = await customers.forget(tx, app_user_id)
+    await subscriptions.forget_person(tx, gone.customer_ids)
     await telemetry.forget_person(tx, gone.aliases, gone.customer_ids)
     await redemption.forget_person(tx, gone.customer_ids)
     await customer_center.forget_person(tx, gone.customer_ids)

@@ -10,7 +10,7 @@ from perennial.intake.actions.managing import management_url
 from perennial.intake.actions.pulling import pull
 from perennial.intake.actions.receipts import Receipt, read_receipt, record_receipt
 from perennial.intake.db import inquire, store_apps, wake_act, wake_inquiry, wake_message
-from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription
+from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription, OfferType
 from perennial.intake.model import CatchUp, Report
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "ExternalPurchase",
     "ExternalStatus",
     "ExternalSubscription",
+    "OfferType",
     "Providers",
     "Receipt",
     "Report",

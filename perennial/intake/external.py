@@ -5,7 +5,7 @@ began. Grace and retries are no periods of their own: they belong to the last on
 the vendor's External Purchases API.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Literal
@@ -15,9 +15,24 @@ from perennial.base.money import Money
 from perennial.base.time import to_ms
 from perennial.base.value import replace, value
 from perennial.subscriptions import newer
-from perennial.subscriptions.model import EndReason, Environment, Kind, Line, Purchase, Refund, Renewal, Revocation, Statement
+from perennial.subscriptions.model import (
+    EndReason,
+    Environment,
+    Kind,
+    Line,
+    Noted,
+    Offer,
+    PeriodType,
+    Purchase,
+    Refund,
+    Renewal,
+    Revocation,
+    Statement,
+)
 
+Metadata = Mapping[str, str | int | float | bool | None]
 ExternalStatus = Literal["trialing", "active", "expired", "in_grace_period", "in_billing_retry", "paused", "unknown"]
+OfferType = Literal["free_trial", "introductory_offer", "offer_code", "win_back_offer", "promotional_offer", "unspecified_offer"]
 AutoRenewal = Literal[
     "will_renew", "will_not_renew", "will_change_product", "will_pause", "requires_price_increase_consent", "has_already_renewed", "unknown"
 ]
@@ -27,6 +42,15 @@ _WILL_RENEW: dict[str, bool] = {
     "will_change_product": True,
     "will_pause": True,
     "will_not_renew": False,
+}
+# What a free trial or an introductory price makes of a period is its type; the other offers are of regular periods.
+_OFFERS: dict[OfferType, tuple[str, PeriodType | None]] = {
+    "free_trial": ("introductory", "trial"),
+    "introductory_offer": ("introductory", "intro"),
+    "offer_code": ("offer_code", None),
+    "win_back_offer": ("win_back", None),
+    "promotional_offer": ("promotional", None),
+    "unspecified_offer": ("unspecified", None),
 }
 _A_MOMENT = timedelta(microseconds=1)
 
@@ -51,6 +75,7 @@ class ExternalSubscription:
     gives_access: bool
     status: ExternalStatus = "unknown"
     auto_renewal: AutoRenewal = "unknown"
+    metadata: Metadata | None = None  # None: nothing is said of it, and what was said before stays
 
 
 @value
@@ -63,6 +88,7 @@ class ExternalPurchase:
     environment: Environment
     as_of: datetime
     is_refunded: bool = False
+    metadata: Metadata | None = None
 
 
 @value
@@ -76,6 +102,8 @@ class Payment:
     tax: Money
     commission: Money
     country: str | None = None
+    offer_type: OfferType | None = None
+    offer: str | None = None  # its identifier
 
 
 # Subscriptions ----------------------------------------------------------------------------------------------------------------
@@ -190,8 +218,17 @@ def _end_reason(known: Line | None, said: ExternalSubscription, auto_renew: bool
 
 def _statement(known: Line | None, said: ExternalSubscription, purchases: tuple[Purchase, ...], renewal: Renewal | None) -> Statement:
     return Statement(
-        store="external", environment=said.environment, line=said.line, purchases=purchases, renewals=(renewal,) if renewal is not None else ()
+        store="external",
+        environment=said.environment,
+        line=said.line,
+        purchases=purchases,
+        renewals=(renewal,) if renewal is not None else (),
+        noted=_noted(said),
     )
+
+
+def _noted(said: ExternalSubscription | ExternalPurchase) -> Noted | None:
+    return None if said.metadata is None else Noted(as_of=said.as_of, words=said.metadata)
 
 
 # One-time purchases -----------------------------------------------------------------------------------------------------------
@@ -211,7 +248,7 @@ def purchase_statement(known: Line | None, said: ExternalPurchase, payments: Seq
         is_renewal=False,
         revocation=_taken_back(before, said.as_of) if said.is_refunded else None,
     )
-    return Statement(store="external", environment=said.environment, line=said.line, purchases=(purchase,))
+    return Statement(store="external", environment=said.environment, line=said.line, purchases=(purchase,), noted=_noted(said))
 
 
 def _taken_back(before: Purchase | None, moment: datetime) -> Revocation:
@@ -251,14 +288,27 @@ def _paid(purchase: Purchase, payments: Sequence[Payment]) -> Purchase:
     charges = [payment for payment in payments if payment.gross.amount >= 0]
     refunds = [payment for payment in payments if payment.gross.amount < 0]
     country = next((payment.country for payment in payments if payment.country), None)
+    period_type, offer = _offer(purchase, charges)
     return replace(
         purchase,
+        period_type=period_type,
+        offer=offer,
         price=_sum([payment.gross for payment in charges]) or purchase.price,
         tax=_sum([payment.tax for payment in charges]) or purchase.tax,
         commission=_sum([payment.commission for payment in charges]) or purchase.commission,
         country=purchase.country or country,
         refunds=purchase.refunds if purchase.revocation else _refunds(refunds),
     )
+
+
+def _offer(purchase: Purchase, charges: Sequence[Payment]) -> tuple[PeriodType, Offer | None]:
+    """Under which offer the purchase was paid, by the last payment that names one, and what it makes of the period."""
+    named = [payment for payment in charges if payment.offer_type is not None]
+    if not named or named[-1].offer_type is None:
+        return purchase.period_type, purchase.offer
+    kind, period_type = _OFFERS[named[-1].offer_type]
+    is_period = purchase.kind == "subscription" and period_type is not None
+    return (period_type if is_period and period_type else purchase.period_type), Offer(kind=kind, identifier=named[-1].offer)
 
 
 def _sum(amounts: Sequence[Money]) -> Money | None:

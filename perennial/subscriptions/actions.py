@@ -175,6 +175,11 @@ async def revoke_grants(tx: Tx, customer_id: CustomerId, lookup_key: str) -> Non
     await record(tx, [Said(app_id=None, statement=grants.revoked(line, tx.now)) for line in running])
 
 
+async def forget_person(tx: Tx, customer_ids: Sequence[CustomerId]) -> None:
+    """What the project's own system noted about what someone bought. The purchases stay."""
+    await db.forget_words(tx, customer_ids)
+
+
 # Whose line it is -------------------------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ A store's word is a `Statement`: purchases and renewal snapshots of one line, ea
 merging statements is set union: commutative, associative, idempotent. Late, doubled and out-of-order messages are not special cases.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -105,6 +106,14 @@ class Renewal:
 
 
 @value
+class Noted:
+    """Free words of the project's own system about what was bought with it. The later ones count, whole; none (`{}`) take the earlier away."""
+
+    as_of: datetime
+    words: Mapping[str, str | int | float | bool | None]
+
+
+@value
 class Statement:
     """One line of one store, as one message tells it.
 
@@ -125,6 +134,7 @@ class Statement:
     also: tuple[str, ...] = ()
     customer_hint: str | None = None
     app_user_id: str | None = None
+    noted: Noted | None = None
 
 
 @value
@@ -189,6 +199,7 @@ class Line:
     wake_at: datetime | None = None
     store_user: bytes | None = None  # sealed: who the buyer is to the store, where it must be asked about a user
     newest_key: str | None = None  # where the store has given the line another key since `store_line`
+    noted: Noted | None = None
 
     @property
     def subject(self) -> str:

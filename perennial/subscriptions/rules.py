@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import replace
-from perennial.subscriptions.model import EndReason, Held, Line, Purchase, Refund, Renewal, Statement, Status, Store
+from perennial.subscriptions.model import EndReason, Held, Line, Noted, Purchase, Refund, Renewal, Statement, Status, Store
 
 # A period that should have renewed: stores announce late, so we ask the store soon and give up a day later.
 ASK_AFTER = timedelta(minutes=5)
@@ -32,9 +32,15 @@ def merge(line: Line, statement: Statement, heard_at: datetime) -> Line:
     if line.store in SNAPSHOT_STORES:
         renewals = _first_and_last_of_each_run(renewals)
     newest_key = _newest_key(line, statement)
-    if held == line.held and renewals == line.renewals and newest_key == line.newest_key:
+    noted = _later_words(line.noted, statement.noted)
+    if (held, renewals, newest_key, noted) == (line.held, line.renewals, line.newest_key, line.noted):
         return line
-    return replace(line, held=held, renewals=renewals, newest_key=newest_key, heard_at=max(line.heard_at, heard_at))
+    return replace(line, held=held, renewals=renewals, newest_key=newest_key, noted=noted, heard_at=max(line.heard_at, heard_at))
+
+
+def _later_words(known: Noted | None, said: Noted | None) -> Noted | None:
+    spoken = [words for words in (known, said) if words is not None]
+    return max(spoken, key=lambda words: (words.as_of, repr(sorted(words.words.items()))), default=None)
 
 
 def _newest_key(line: Line, statement: Statement) -> str | None:

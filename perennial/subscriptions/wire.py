@@ -37,6 +37,7 @@ def event_body(
         **_price_fields(telling),
         "entitlement_id": None,
         "entitlement_ids": list(product.entitlements) if product is not None and product.entitlements else None,
+        **({"metadata": dict(line.noted.words)} if line.noted is not None and line.noted.words else {}),
         "perennial": {"sequence": sequence, "happened_at_ms": to_ms(telling.happened_at)},
     }
     match telling.type:

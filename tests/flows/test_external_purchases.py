@@ -1,5 +1,6 @@
 """What another system of the project's own tells of: subscriptions and purchases made there, paid, renewed, refunded, ended."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -287,3 +288,112 @@ async def test_only_a_secret_key_and_only_for_an_app_that_is_there(world: World)
     assert (await tell(world, said)).status_code == 400
     assert (await tell(world, said, app_id=app_id)).status_code == 200
     assert (await tell(world, said, app_id=world.app_ids["test_store"])).status_code == 400
+
+
+# What is said beside it
+
+
+async def test_metadata_is_kept_and_told_as_it_was_said(world: World):
+    await open_shop(world)
+    words = {"seat": "A7", "plan": 3, "share": 0.5, "is_gift": True, "voucher": None}
+    await tell(world, subscription("2026-01-20", "2026-02-20", metadata=words))
+    shown = (await world.customer("ada"))["subscriptions"][PRO]
+    assert shown["metadata"] == {"seat": "A7", "plan": "3", "share": "0.5", "is_gift": "true"}, "the SDKs read texts"
+    assert [one["metadata"] for one in await world.bodies("ada")] == [words]
+    await tell(world, purchase(metadata={"basket": "b1"}))
+    told = (await world.bodies("ada"))[-1]
+    assert (told["type"], told["metadata"]) == ("NON_RENEWING_PURCHASE", {"basket": "b1"})
+
+
+async def test_of_metadata_the_later_word_counts_whatever_came_first(world: World):
+    await open_shop(world)
+    await until(world, "2026-02-10")
+    period = ("2026-01-20", "2026-02-20")
+
+    async def kept() -> object:
+        return (await world.customer("ada"))["subscriptions"][PRO].get("metadata")
+
+    await tell(world, subscription(*period, at="2026-01-25", metadata={"seat": "B"}))
+    await tell(world, subscription(*period, at="2026-01-22", metadata={"seat": "A"}))
+    assert await kept() == {"seat": "B"}
+    await tell(world, subscription(*period, at="2026-01-26", auto_renewal_status="will_not_renew"))
+    assert await kept() == {"seat": "B"}, "where nothing is said of it, what was said stays"
+    assert [(one["type"], one["metadata"]) for one in await world.bodies("ada")] == [
+        ("INITIAL_PURCHASE", {"seat": "B"}),
+        ("CANCELLATION", {"seat": "B"}),
+    ]
+    await tell(world, subscription(*period, at="2026-01-27", auto_renewal_status="will_not_renew", metadata={}))
+    assert await kept() is None
+    await until(world, "2026-02-20")
+    await tell(world, subscription("2026-02-20", "2026-03-01", status="in_grace_period", metadata={"dunning": "1"}))
+    assert await kept() == {"dunning": "1"}, "also with what begins no period"
+
+
+@pytest.mark.parametrize(
+    ("offer", "name", "period_type", "kind", "code"),
+    [
+        ("free_trial", "first_month", "TRIAL", "introductory", None),
+        ("introductory_offer", "half_price", "INTRO", "introductory", None),
+        ("offer_code", "SPRING", "NORMAL", "offer_code", "SPRING"),
+        ("win_back_offer", "come_back", "NORMAL", "win_back", None),
+        ("promotional_offer", None, "NORMAL", "promotional", None),
+        ("unspecified_offer", None, "NORMAL", "unspecified", None),
+        (None, "something", "NORMAL", "unspecified", None),
+    ],
+)
+async def test_the_offer_a_payment_was_made_under_is_its_periods(
+    world: World, offer: str | None, name: str | None, period_type: str, kind: str, code: str | None
+):
+    await open_shop(world)
+    paid = {**payment("pay_1", "2026-01-20", 0 if offer == "free_trial" else 4.99), "active_offer_type": offer, "active_offer": name}
+    for _ in range(2):
+        assert (await tell(world, subscription("2026-01-20", "2026-02-20"), paid)).status_code == 200
+    (told,) = await world.bodies("ada")
+    assert (told["type"], told["period_type"], told["offer_code"]) == ("INITIAL_PURCHASE", period_type, code)
+    (line,) = await world.lines("ada")
+    held = line.held[0].purchase.offer
+    assert held is not None and (held.kind, held.identifier) == (kind, name)
+    assert (await world.customer("ada"))["subscriptions"][PRO]["period_type"] == period_type.lower()
+    await until(world, "2026-02-20")
+    await tell(world, subscription("2026-02-20", "2026-03-20"), payment("pay_2", "2026-02-20"))
+    renewal = (await world.bodies("ada"))[-1]
+    assert (renewal["type"], renewal["period_type"], renewal["offer_code"]) == ("RENEWAL", "NORMAL", None)
+    assert renewal["is_trial_conversion"] is (offer == "free_trial")
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"note": "a\x00b"},
+        {"a\x00b": "note"},
+        {"": "note"},
+        {"number": 2**53 + 1},
+        {"note": "x" * 2001},
+        {"nested": {}},
+        {str(number): "x" for number in range(101)},
+        ["note"],
+    ],
+)
+async def test_metadata_that_cannot_be_kept_is_refused(world: World, metadata: Any):
+    await open_shop(world)
+    answer = await tell(world, subscription("2026-01-20", "2026-02-20", metadata=metadata))
+    assert answer.status_code == 400 and answer.json()["code"] == 7226, answer.text
+    assert await world.told("ada") == []
+
+
+async def test_half_a_character_in_metadata_is_refused(world: World):
+    await open_shop(world)
+    body = json.dumps({"purchase": subscription("2026-01-20", "2026-02-20", metadata={"note": "\ud800"}), "payment": None})
+    answer = await world.http.post(
+        "/v1/receipts/external", headers={**world.secret, "Content-Type": "application/json"}, content=body.encode("ascii")
+    )
+    assert answer.status_code == 400, answer.text
+
+
+async def test_what_was_noted_about_a_person_goes_with_them(world: World):
+    await open_shop(world)
+    await tell(world, subscription("2026-01-20", "2026-02-20", metadata={"seat": "window-seat-of-ada"}))
+    await world.http.delete("/v1/subscribers/ada", headers=world.secret)
+    async with world.app.database.transaction(world.project_id) as tx:
+        kept = await tx.fetch("SELECT (l.*)::text AS row FROM line l UNION ALL SELECT (e.*)::text FROM event e")
+    assert kept and not any("window-seat" in row["row"] for row in kept)

@@ -114,7 +114,14 @@ def _subscription(line: Line, held: Held, end: datetime, product: Product | None
         "ownership_type": purchase.ownership.upper(),
         "product_plan_identifier": _identifiers(line, held)[1],
         "management_url": MANAGEMENT_URLS.get(line.store),
+        **({"metadata": words} if (words := _metadata(line)) else {}),
     }
+
+
+def _metadata(line: Line) -> dict[str, str]:
+    """As texts, which is all that the SDKs read here; webhooks tell them as they were said."""
+    said = line.noted.words if line.noted is not None else {}
+    return {name: word if isinstance(word, str) else msgspec.json.encode(word).decode() for name, word in said.items() if word is not None}
 
 
 def _identifiers(line: Line, held: Held) -> tuple[str, str | None]:

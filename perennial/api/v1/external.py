@@ -25,14 +25,15 @@ from perennial.intake import ExternalPayment, ExternalPurchase, ExternalStatus, 
 from perennial.subscriptions.model import Kind
 
 _LARGEST = Decimal(10) ** 12  # of an amount, in major units
+_LARGEST_WHOLE = 2**53  # of metadata
 _KINDS: dict[str, Kind] = {"consumable": "consumable", "non_renewing_subscription": "non_renewing"}
 
 Instant = str | int
 Amount = int | float | str
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Environment = Literal["sandbox", "production"]
-Metadata = dict[str, str | int | float | bool | None]  # taken as documented, and not kept: nothing here tells it again
-OfferType = Literal["free_trial", "introductory_offer", "offer_code", "win_back_offer", "promotional_offer", "unspecified_offer"]
+Word = Annotated[str, msgspec.Meta(max_length=2000)]
+Metadata = Annotated[dict[Name, Word | int | float | bool | None], msgspec.Meta(max_length=100)]
 
 
 class SubscriptionIn(msgspec.Struct, tag_field="object", tag="external_subscription", forbid_unknown_fields=True):
@@ -81,8 +82,8 @@ class SubscriptionPaymentIn(msgspec.Struct, tag_field="object", tag="external_su
     country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")] | None = None
     amount_in_local_currency: AmountInLocalCurrency | None = None
     amount_in_usd: AmountInUsd | None = None
-    active_offer_type: OfferType | None = None  # like metadata
-    active_offer: str | None = None
+    active_offer_type: intake.OfferType | None = None
+    active_offer: Name | None = None
 
     @property
     def line(self) -> str:
@@ -96,8 +97,8 @@ class PurchasePaymentIn(msgspec.Struct, tag_field="object", tag="external_purcha
     processed_at: Instant | None = None
     country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")] | None = None
     amount_in_usd: AmountInUsd | None = None
-    active_offer_type: OfferType | None = None  # like metadata
-    active_offer: str | None = None
+    active_offer_type: intake.OfferType | None = None
+    active_offer: Name | None = None
 
     @property
     def line(self) -> str:
@@ -163,6 +164,7 @@ async def _said(tx: Tx, app_id: AppId, posted: SubscriptionIn | PurchaseIn | Non
                 gives_access=posted.gives_access,
                 status=posted.status or "unknown",
                 auto_renewal=posted.auto_renewal_status or "unknown",
+                metadata=_metadata(posted.metadata),
             )
         case PurchaseIn():
             key = (app_id, posted.source_product_identifier)
@@ -174,6 +176,7 @@ async def _said(tx: Tx, app_id: AppId, posted: SubscriptionIn | PurchaseIn | Non
                 environment=posted.environment or "production",
                 as_of=min(_instant(posted.updated_at, "updated_at"), tx.now),
                 is_refunded=posted.status == "refunded",
+                metadata=_metadata(posted.metadata),
             )
         case None:
             return None
@@ -195,7 +198,21 @@ def _paid(posted: SubscriptionPaymentIn | PurchasePaymentIn | None, now: datetim
         commission=_money(amount.commission or 0, currency, "commission"),
         paid_at=min(_instant(posted.processed_at, "processed_at"), now) if posted.processed_at else None,
         country=posted.country,
+        offer_type=posted.active_offer_type or ("unspecified_offer" if posted.active_offer else None),
+        offer=posted.active_offer,
     )
+
+
+def _metadata(posted: dict[str, str | int | float | bool | None] | None) -> dict[str, str | int | float | bool | None] | None:
+    """Whole numbers past what every JSON reader keeps exactly would come back as others."""
+    for name, word in (posted or {}).items():
+        if "\x00" in name or (isinstance(word, str) and "\x00" in word):
+            raise Invalid("metadata has a NUL character in it, which cannot be kept", param="purchase.metadata", code=7226)
+        if isinstance(word, int) and abs(word) > _LARGEST_WHOLE:
+            raise Invalid(
+                f"metadata: {name[:40]!r} is a number too large to be kept exactly; send it as a text", param="purchase.metadata", code=7226
+            )
+    return posted
 
 
 def _money(amount: Amount, currency: str, param: str) -> Money:

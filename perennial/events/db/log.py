@@ -181,7 +181,7 @@ async def forget(tx: Tx, customer_ids: Sequence[CustomerId], aliases: Sequence[s
     """What was told of these customers, and of them in telling of others, speaks of a made-up id from now on."""
     await tx.execute(
         """
-        UPDATE event SET body = body || jsonb_build_object(
+        UPDATE event SET body = (body - 'metadata') || jsonb_build_object(
           'app_user_id', %(pseudonym)s::text, 'original_app_user_id', %(pseudonym)s::text, 'aliases', jsonb_build_array(%(pseudonym)s::text),
           'subscriber_attributes', '{}'::jsonb)
         WHERE customer_id = ANY (%(customers)s::text[]) AND body ? 'app_user_id'

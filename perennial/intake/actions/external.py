@@ -10,7 +10,7 @@ from perennial.base.ids import AppId, CustomerId, LineId
 from perennial.base.money import Money
 from perennial.base.value import value
 from perennial.intake import db, external
-from perennial.intake.external import ExternalPurchase, ExternalSubscription, Payment
+from perennial.intake.external import ExternalPurchase, ExternalSubscription, OfferType, Payment
 from perennial.intake.model import ENVIRONMENTS
 from perennial.subscriptions import Said
 from perennial.subscriptions.model import Environment, Line, Statement
@@ -27,6 +27,8 @@ class ExternalPayment:
     commission: Money
     paid_at: datetime | None = None
     country: str | None = None
+    offer_type: OfferType | None = None
+    offer: str | None = None
 
 
 class ExternalMissing(NotFound):
@@ -78,6 +80,8 @@ def _payment(paid: ExternalPayment, transaction: str, now: datetime) -> Payment:
         tax=paid.tax,
         commission=paid.commission,
         country=paid.country,
+        offer_type=paid.offer_type,
+        offer=paid.offer,
     )
 
 

@@ -12,9 +12,10 @@ async def keep_payment(tx: Tx, app_id: AppId, environment: Environment, store_li
     count = await tx.execute(
         """
         INSERT INTO external_payment
-          (project_id, app_id, environment, store_line, payment, transaction, gross, tax, commission, currency, country, paid_at)
+          (project_id, app_id, environment, store_line, payment, transaction, gross, tax, commission, currency, country, paid_at,
+           offer_type, offer)
         VALUES (%(project_id)s, %(app_id)s, %(environment)s, %(store_line)s, %(payment)s, %(transaction)s, %(gross)s, %(tax)s, %(commission)s,
-          %(currency)s, %(country)s, %(paid_at)s)
+          %(currency)s, %(country)s, %(paid_at)s, %(offer_type)s, %(offer)s)
         ON CONFLICT DO NOTHING
         """,
         project_id=tx.project_id,
@@ -29,6 +30,8 @@ async def keep_payment(tx: Tx, app_id: AppId, environment: Environment, store_li
         currency=payment.gross.currency,
         country=payment.country,
         paid_at=payment.paid_at,
+        offer_type=payment.offer_type,
+        offer=payment.offer,
     )
     return count == 1
 
@@ -37,7 +40,7 @@ async def payments_of(tx: Tx, app_id: AppId, environment: Environment, store_lin
     """Of one purchase, in the order they were made."""
     rows = await tx.fetch(
         """
-        SELECT payment, transaction, gross, tax, commission, currency, country, paid_at FROM external_payment
+        SELECT payment, transaction, gross, tax, commission, currency, country, paid_at, offer_type, offer FROM external_payment
         WHERE app_id = %(app_id)s AND environment = %(environment)s AND store_line = %(store_line)s AND transaction = %(transaction)s
         ORDER BY paid_at, payment
         """,
@@ -55,6 +58,8 @@ async def payments_of(tx: Tx, app_id: AppId, environment: Environment, store_lin
             tax=Money(amount=row["tax"], currency=row["currency"]),
             commission=Money(amount=row["commission"], currency=row["currency"]),
             country=row["country"],
+            offer_type=row["offer_type"],
+            offer=row["offer"],
         )
         for row in rows
     ]

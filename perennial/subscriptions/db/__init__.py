@@ -1,6 +1,6 @@
 """SQL of what customers hold, by its nouns."""
 
-from perennial.subscriptions.db.lines import due, load, load_by_ids, load_of_customers, save, was_sold
+from perennial.subscriptions.db.lines import due, forget_words, load, load_by_ids, load_of_customers, save, was_sold
 from perennial.subscriptions.db.places import Key, Place, find_places, hold, insert_places, join_lines, move
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Place",
     "due",
     "find_places",
+    "forget_words",
     "hold",
     "insert_places",
     "join_lines",

@@ -143,13 +143,18 @@ def _said(line: Line | None) -> tuple[Renewal, ...]:
     return line.renewals if line else ()
 
 
+async def forget_words(tx: Tx, customer_ids: Sequence[CustomerId]) -> None:
+    await tx.execute("UPDATE line SET noted = NULL, noted_at = NULL WHERE customer_id = ANY (%(ids)s::text[])", ids=list(customer_ids))
+
+
 async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
     await tx.execute(
         """
         INSERT INTO line SELECT * FROM jsonb_populate_recordset(NULL::public.line, %(rows)s)
         ON CONFLICT (project_id, customer_id, line_id) DO UPDATE SET told_auto_renew = excluded.told_auto_renew,
           told_next_product = excluded.told_next_product, told_paused = excluded.told_paused,
-          heard_at = excluded.heard_at, wake_at = excluded.wake_at, newest_key = excluded.newest_key, store_user = excluded.store_user
+          heard_at = excluded.heard_at, wake_at = excluded.wake_at, newest_key = excluded.newest_key, store_user = excluded.store_user,
+          noted = excluded.noted, noted_at = excluded.noted_at
         """,
         rows=[line_row(line, tx) for line in lines],
     )

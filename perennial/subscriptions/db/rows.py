@@ -5,7 +5,7 @@ from typing import Any
 
 from perennial.base.db import Row, Tx
 from perennial.base.money import Money
-from perennial.subscriptions.model import Booked, Held, Line, Offer, Purchase, Refund, Renewal, Revocation, Told, ToldLine
+from perennial.subscriptions.model import Booked, Held, Line, Noted, Offer, Purchase, Refund, Renewal, Revocation, Told, ToldLine
 
 
 def line_of(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
@@ -22,6 +22,7 @@ def line_of(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
         wake_at=row["wake_at"],
         newest_key=row["newest_key"],
         store_user=row["store_user"],
+        noted=None if row["noted"] is None else Noted(as_of=row["noted_at"], words=row["noted"]),
         told=ToldLine(auto_renew=row["told_auto_renew"], next_product=row["told_next_product"], paused=row["told_paused"]),
     )
 
@@ -121,6 +122,8 @@ def line_row(line: Line, tx: Tx) -> dict[str, Any]:
         "heard_at": line.heard_at,
         "wake_at": line.wake_at,
         "newest_key": line.newest_key,
+        "noted": None if line.noted is None else dict(line.noted.words),
+        "noted_at": None if line.noted is None else line.noted.as_of,
         "store_user": None if line.store_user is None else "\\x" + line.store_user.hex(),
     }
 
