@@ -83,8 +83,8 @@ HANDLERS: dict[str, dict[str, Handler]] = {
     "simulation": {"simulated_subscription": _play, "simulated_stripe": _play_stripe, "simulated_play_store": _play_play_store},
     "money": {
         "notification": _digest,
+        "inquiry": _ask_stores,  # before lines: what a store is about to say is not silence
         "line": _wake_lines,
-        "inquiry": _ask_stores,
         "store_act": _act_at_stores,
         "currency_grant": _expire_currencies,
     },

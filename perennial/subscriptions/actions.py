@@ -72,12 +72,19 @@ async def record(tx: Tx, said: Sequence[Said], *, quiet: bool = False) -> list[L
 
 
 async def wake(tx: Tx, limit: int) -> tuple[int, list[Line]]:
-    """Tells what time alone has made true of lines that are due. Returns how many, and those still waiting for their store: ask it."""
+    """Tells what time alone has made true of lines that are due. Returns how many, and those still waiting for their store: ask it.
+
+    One that is first looked at so late that silence would already mean its end is only asked about: after an outage of ours the silence was ours.
+    """
     due = await db.due(tx, limit)
     free = await customers.lock_free(tx, [place.customer_id for place in due])
     loaded = await db.load(tx, [place for place in due if place.customer_id in free])
     before = {line_id: line for line_id, line in loaded.items() if line.wake_at is not None and line.wake_at <= tx.now}
-    woken = await _tell_and_save(tx, list(before.values()), before)
+    unasked = [replace(line, wake_at=again) for line in before.values() if (again := rules.give_time_to_answer(line, tx.now)) is not None]
+    asked = [line for line in before.values() if rules.give_time_to_answer(line, tx.now) is None]
+    woken = [*await _tell_and_save(tx, asked, before), *unasked]
+    if unasked:
+        await db.save(tx, unasked, before)
     return len(woken), [line for line in woken if (at := rules.ask_at(line)) is not None and at <= tx.now]
 
 

@@ -270,6 +270,14 @@ def ask_at(line: Line) -> datetime | None:
     return end + ASK_AFTER
 
 
+def give_time_to_answer(line: Line, now: datetime) -> datetime | None:
+    """Until when a store that was not asked in time may answer before its silence means the end; None for a line that was, or that is not over yet."""
+    held, asked_at = latest(line), ask_at(line)
+    if held is None or asked_at is None or line.wake_at is None or line.wake_at > asked_at or over_at(line, held) > now:
+        return None
+    return now + (over_at(line, held) - asked_at)
+
+
 def wake_at(line: Line, now: datetime) -> datetime | None:
     """The next moment at which time alone gives this line something to say or ask. Late or twice does no harm: `tell` compares."""
     held = latest(line)
