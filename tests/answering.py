@@ -49,7 +49,7 @@ class Answering:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_POST = do_GET
+            do_POST = do_DELETE = do_GET
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

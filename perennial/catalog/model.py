@@ -78,7 +78,7 @@ STORE_KINDS: dict[str, StoreKind] = {
         secrets=("api_key", "notification_secret"),
         hook="paddle",
     ),
-    "microsoft": StoreKind(key_prefix="ms_", settings=("tenant_id", "client_id", "sandbox"), secrets=("client_secret",)),
+    "microsoft": StoreKind(key_prefix="ms_", settings=("tenant_id", "client_id", "sandbox", "clawback"), secrets=("client_secret",)),
     "rc_billing": StoreKind(key_prefix="rcb_", settings=("stripe_account_id", "app_name", "support_email", "default_currency")),
     "test_store": StoreKind(key_prefix="test_"),
     "external": StoreKind(key_prefix="ext_"),  # another system of the project's own

@@ -7,17 +7,18 @@ holds is of our sandbox). Secrets: `client_secret`. What an app posts as its tok
 (User Purchase ID). The key is asked for again and again: `Posted.store_user_id` holds the one last posted when a line is asked about. Keys run
 out; a line whose key did is not asked about until the app posts a new one. An `Act`'s details may carry one as `store_id_key`.
 
-A line's key is the recurrence's id, and so is a question's subject. Refunds a user gets from Microsoft come over an Azure queue
-(Clawback), which is not read.
+A line's key is the recurrence's id, and so is a question's subject. Refunds a user gets from Microsoft come over its Clawback queue: it is fetched
+where the setting `clawback` is `on`, as it should be once Microsoft has set up a queue for the client id (`clawback` says how). One queue is of one
+client id: of several apps with the same one, let a single one fetch.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from perennial.base.errors import Invalid
 from perennial.base.http import Http
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
-from perennial.providers.microsoft import api, read
+from perennial.providers.microsoft import api, clawback, read
 from perennial.providers.microsoft.payload import Recurrence
 from perennial.subscriptions.model import Environment
 
@@ -36,18 +37,25 @@ class MicrosoftStore:
     def __init__(self) -> None:
         self._http = Http("Microsoft")
         self._service = api.PurchaseService(self._http)
+        self._queues = Http("the Clawback queue")
 
     async def close(self) -> None:
         await self._http.close()
+        await self._queues.close()
 
     async def prepare(self, headers: Mapping[str, str], body: bytes) -> None:
-        """Nothing to fetch: nothing comes."""
+        """Nothing to fetch: nothing is posted."""
 
     def open(self, app: StoreApp, body: bytes, headers: Mapping[str, str], now: datetime) -> Envelope:
         raise Invalid("the Microsoft Store sends no notifications")
 
     def read(self, app: StoreApp, body: bytes, now: datetime) -> Reading:
-        raise Invalid("the Microsoft Store sends no notifications")
+        """An event of the Clawback queue, from which alone we have any."""
+        return clawback.read(body, read.environment(app))
+
+    async def pull(self, app: StoreApp, keep: Callable[[Sequence[Caught]], Awaitable[None]], now: datetime) -> int:
+        """Takes what waits in the Clawback queue, has it kept, and deletes it there."""
+        return await clawback.pull(self._service, self._queues, app, keep)
 
     async def read_receipt(self, app: StoreApp, posted: Posted, now: datetime) -> Reading:
         """A Store ID key: every subscription of its user."""
@@ -61,7 +69,15 @@ class MicrosoftStore:
         return api.has_credentials(app)
 
     async def ask(self, app: StoreApp, question: Question, posted: Posted, now: datetime) -> Reading:
-        """The present state of a recurrence, with the key its user's app last posted."""
+        """The present state of a recurrence, with the key its user's app last posted; and what was taken back of it, where that made us ask."""
+        taken = clawback.taken_in(question.hint)
+        if not taken:
+            return await self._present(app, question, posted, now)
+        if posted.line is None:
+            return Reading(note="taken back, and nobody here holds it")
+        return clawback.answer(posted.line, taken)
+
+    async def _present(self, app: StoreApp, question: Question, posted: Posted, now: datetime) -> Reading:
         key = posted.store_user_id
         if not key:
             return Reading(note="no Store ID key of this user is known; the app posts one when it starts")

@@ -11,7 +11,7 @@ from perennial.base.errors import Invalid, Unavailable
 from perennial.base.http import Answer, Http
 from perennial.base.time import perf_counter
 from perennial.intake.model import CannotAct, StoreApp
-from perennial.providers.microsoft.payload import Recurrence, Recurrences, Token
+from perennial.providers.microsoft.payload import QueueKey, Recurrence, Recurrences, Token
 
 ADDRESS = "https://purchase.mp.microsoft.com"
 SIGN_IN = "https://login.microsoftonline.com"
@@ -54,6 +54,18 @@ class PurchaseService:
             raise _trouble(answer)
         if not answer.is_success:
             raise CannotAct(f"Microsoft refuses: {answer.status} {answer.content[:300].decode('utf-8', 'replace')}")
+
+    async def clawback_queue(self, app: StoreApp) -> str:
+        """An address that opens the app's Clawback queue, for some hours. Raises `Unavailable`."""
+        address = (app.api_base_url or ADDRESS).rstrip("/") + "/v8.0/b2b/clawback/sastoken"
+        answer = await self._http.call("GET", address, headers={"Authorization": f"Bearer {await self._token(app)}"})
+        if answer.status == 401:
+            self._tokens.pop(_credentials(app), None)
+        if not answer.is_success:
+            raise Unavailable(
+                f"the Microsoft Store opens no Clawback queue for this app: it answered {answer.status}. Is one set up for its client id?"
+            )
+        return answer.decode(QueueKey).uri
 
     async def _post(self, app: StoreApp, path: str, body: Mapping[str, str]) -> Answer:
         if not 0 < len(body["b2bKey"]) <= LONGEST_KEY:

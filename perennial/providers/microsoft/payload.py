@@ -30,3 +30,9 @@ class Recurrence(msgspec.Struct, frozen=True, rename="camel"):
 class Recurrences(msgspec.Struct, frozen=True, rename="camel"):
     items: list[Recurrence] = []
     continuation_token: str | None = None
+
+
+class QueueKey(msgspec.Struct, frozen=True):
+    """The Clawback queue's address, with what opens it: a secret."""
+
+    uri: str

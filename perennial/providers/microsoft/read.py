@@ -73,6 +73,7 @@ def _period(recurrence: Recurrence, held: Sequence[Purchase], products: Sequence
         period_type="trial" if recurrence.is_trial else "normal",
         price=None if recurrence.is_trial else _price(products, recurrence.product_id),
         country=_country(recurrence.market),
+        revocation=known.revocation if known is not None else None,  # the Clawback queue alone tells of it, and takes it back
     )
 
 
