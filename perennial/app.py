@@ -8,6 +8,7 @@ from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.events.model import Carrier, Sender
 from perennial.intake.model import Provider
+from perennial.providers.admob import AdMob
 from perennial.providers.amazon import AmazonAppstore
 from perennial.providers.apple import AppStore
 from perennial.providers.google import PlayStore
@@ -29,6 +30,7 @@ class App:
     providers: dict[str, Provider]  # by store
     sender: Sender
     carrier: Carrier
+    ads: AdMob
 
 
 @asynccontextmanager
@@ -39,6 +41,7 @@ async def open_app(settings: Settings, *, application: str = "perennial", connec
     app_store = AppStore()
     amazon, roku, paddle, microsoft = AmazonAppstore(), RokuPay(), PaddleBilling(), MicrosoftStore()
     stripe, play_store = StripeBilling(), PlayStore()
+    ads = AdMob()
     try:
         yield App(
             settings=settings,
@@ -57,11 +60,13 @@ async def open_app(settings: Settings, *, application: str = "perennial", connec
             },
             sender=sender,
             carrier=carrier,
+            ads=ads,
         )
     finally:
         await app_store.close()
         for store in (play_store, amazon, roku, paddle, microsoft, stripe):
             await store.close()
+        await ads.close()
         await sender.close()
         await carrier.close()
         await database.close()

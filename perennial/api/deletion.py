@@ -1,6 +1,6 @@
 """Deleting a customer: every context forgets what it knows of the person, in one transaction."""
 
-from perennial import customer_center, customers, redemption, subscriptions, telemetry
+from perennial import customer_center, customers, redemption, rewards, subscriptions, telemetry
 from perennial.base.db import Tx
 
 
@@ -11,6 +11,7 @@ async def delete_customer(tx: Tx, app_user_id: str) -> str:
     await telemetry.forget_person(tx, gone.aliases, gone.customer_ids)
     await redemption.forget_person(tx, gone.customer_ids)
     await customer_center.forget_person(tx, gone.customer_ids)
+    await rewards.forget_person(tx, gone.customer_ids)
     return gone.pseudonym
 
 

@@ -31,7 +31,7 @@ STORE_KINDS: dict[str, StoreKind] = {
         key_prefix="appl_",
         identifier="bundle_id",
         needs_identifier=True,
-        settings=("app_store_connect_api_key_id", "app_store_connect_api_key_issuer", "app_store_connect_vendor_number"),
+        settings=("app_store_connect_api_key_id", "app_store_connect_api_key_issuer", "app_store_connect_vendor_number", "admob_ad_units"),
         secrets=("shared_secret", "app_store_connect_api_key"),
         hook="app_store",
     ),
@@ -47,7 +47,7 @@ STORE_KINDS: dict[str, StoreKind] = {
         key_prefix="goog_",
         identifier="package_name",
         needs_identifier=True,
-        settings=("pubsub_audience", "pubsub_service_account", "pubsub_subscription", "license_key"),
+        settings=("pubsub_audience", "pubsub_service_account", "pubsub_subscription", "license_key", "admob_ad_units"),
         secrets=("service_account",),
         hook="play_store",
     ),
@@ -55,7 +55,7 @@ STORE_KINDS: dict[str, StoreKind] = {
         key_prefix="amzn_",
         identifier="package_name",
         needs_identifier=True,
-        settings=("sns_topic_arn", "rvs_sandbox"),
+        settings=("sns_topic_arn", "rvs_sandbox", "admob_ad_units"),
         secrets=("shared_secret",),
         hook="amazon",
     ),
@@ -80,7 +80,7 @@ STORE_KINDS: dict[str, StoreKind] = {
     ),
     "microsoft": StoreKind(key_prefix="ms_", settings=("tenant_id", "client_id", "sandbox", "clawback"), secrets=("client_secret",)),
     "rc_billing": StoreKind(key_prefix="rcb_", settings=("stripe_account_id", "app_name", "support_email", "default_currency")),
-    "test_store": StoreKind(key_prefix="test_"),
+    "test_store": StoreKind(key_prefix="test_", settings=("admob_ad_units",)),
     "external": StoreKind(key_prefix="ext_"),  # another system of the project's own
 }
 SOLD_BY_US = ("test_store", "rc_billing")  # their prices and periods are said here; of other stores they are the store's to say

@@ -17,6 +17,7 @@ from perennial.cli import (
     integrations,
     processes,
     projects,
+    rewards,
     simulate,
     simulate_play_store,
     simulate_stripe,
@@ -61,6 +62,7 @@ app.add_typer(apps.commands, name="apps", rich_help_panel="Set up")
 app.add_typer(access.collaborators, name="collaborators", rich_help_panel="Set up")
 app.add_typer(access.oauth, name="oauth", rich_help_panel="Set up")
 app.add_typer(catalog_commands.commands, name="catalog", rich_help_panel="Set up")
+app.add_typer(rewards.commands, name="ad-rewards", rich_help_panel="Set up")
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel="Set up")
 app.add_typer(integrations.commands, name="integrations", rich_help_panel="Set up")
 app.add_typer(customers.commands, name="customer", rich_help_panel="Look and try")

@@ -7,7 +7,7 @@ from perennial import catalog, currencies, customers, events, ledger
 from perennial.base.db import Tx
 from perennial.base.errors import Conflict
 from perennial.base.ids import AppId, CustomerId, LineId, anonymous_app_user_id, told_id
-from perennial.base.time import EPOCH
+from perennial.base.time import EPOCH, Duration
 from perennial.base.value import replace, value
 from perennial.catalog.model import RestoreBehavior
 from perennial.customers.model import is_anonymous, is_sha256
@@ -173,6 +173,19 @@ async def grant(tx: Tx, customer_id: CustomerId, lookup_key: str, *, until: date
         return
     statement = grants.new_grant(tx.new_id("grant"), catalog.grant_name(lookup_key, preset), until, tx.now)
     await record(tx, [Said(app_id=None, statement=statement, buyer=customer_id)])
+
+
+async def grant_more(tx: Tx, customer_id: CustomerId, lookup_key: str, lasts: Duration, *, grant_id: str) -> datetime:
+    """Gives a customer an entitlement for a while longer, and returns until when: from now, or from the end of what was given so before.
+
+    The same `grant_id` again is the same grant. It stands beside what was granted by hand otherwise, however near their ends are.
+    """
+    await customers.lock(tx, [customer_id])
+    running = grants.active_grants(await db.load_of_customers(tx, [customer_id]), lookup_key, tx.now)
+    until = grants.lengthened(running, grant_id.partition("_")[0], lasts, tx.now)
+    statement = grants.new_grant(grant_id, catalog.grant_name(lookup_key, None), until, tx.now)
+    await record(tx, [Said(app_id=None, statement=statement, buyer=customer_id)])
+    return until
 
 
 async def revoke_grants(tx: Tx, customer_id: CustomerId, lookup_key: str) -> None:

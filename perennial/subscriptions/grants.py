@@ -7,6 +7,7 @@ and ends by itself. Durations, the name of its product and what counts as the sa
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from perennial.base.time import FOREVER, Duration, add
 from perennial.base.value import replace
 from perennial.catalog import granted_entitlement
 from perennial.subscriptions.model import Line, Purchase, Revocation, Statement
@@ -45,6 +46,15 @@ def active_grants(lines: Sequence[Line], lookup_key: str, now: datetime) -> list
 
 def entitlement_of(line: Line) -> str | None:
     return granted_entitlement(line.held[-1].purchase.product)
+
+
+def lengthened(running: Sequence[Line], kind: str, lasts: Duration, now: datetime) -> datetime:
+    """The end of one more grant of a kind, which is what their ids begin with: it begins where what runs of them ends."""
+    ends = [line.held[-1].purchase.expires_at for line in running if line.store_line.startswith(f"{kind}_")]
+    try:
+        return add(max([now, *(end for end in ends if end is not None)]), lasts)
+    except OverflowError:
+        return FOREVER
 
 
 def is_the_same(line: Line, until: datetime) -> bool:

@@ -59,6 +59,7 @@ BODIES |= {
     "assign-customer-offering": {"offering_id": "{offering_id}"},
 }
 BODIES["create-product-in-store"] = {"store_information": {"duration": "ONE_MONTH", "subscription_group_name": "Pro"}}
+BODIES["put-ad-rewards"] = {"rewards": [{"reward_item": "coins", "currency_code": "{virtual_currency_code}", "amount": 5}]}
 QUERIES: dict[str, dict[str, Any]] = {
     "search-subscriptions": {"store_subscription_identifier": "test_monthly"},
     "search-purchases": {"store_purchase_identifier": "test_for_good"},

@@ -16,6 +16,7 @@ from perennial.base.ids import ProjectId, new_id, new_uuid
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
 from perennial.base.time import wall_clock
+from perennial.providers.admob import AdMob
 from perennial.providers.apple import AppStore
 from perennial.providers.integrations import Integrations
 from perennial.providers.simulated import app_store
@@ -111,12 +112,13 @@ class Town:
 async def app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[App]:
     database = await Database.open(database_url, connections=5)
     store, sender = AppStore(), WebhookSender(allow_internal=False)
-    carrier = Integrations(allow_internal=False, files_folder=None)
+    carrier, ads = Integrations(allow_internal=False, files_folder=None), AdMob()
     providers = {"app_store": store, "mac_app_store": store, "test_store": TestStore()}
-    yield App(settings=Settings.read(), database=database, vault=VAULT, providers=providers, sender=sender, carrier=carrier)
+    yield App(settings=Settings.read(), database=database, vault=VAULT, providers=providers, sender=sender, carrier=carrier, ads=ads)
     await store.close()
     await sender.close()
     await carrier.close()
+    await ads.close()
     await database.close()
 
 

@@ -10,6 +10,7 @@ from perennial.catalog.model import STORE_KINDS
 
 PROVIDERS = {"play_store": "google", "amazon": "amazon", "stripe": "stripe", "roku": "roku", "paddle": "paddle", "microsoft": "microsoft"}
 TELLS = {"account_id", "channel_name"}  # shown to people, and read by no provider
+TELLS |= {"admob_ad_units"}  # read by the ad network's, whatever store the app is of
 READ = re.compile(r"\bapp\.(settings|secrets)(?:\.get\(|\[)\s*['\"](\w+)['\"]")
 
 

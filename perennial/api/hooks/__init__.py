@@ -14,6 +14,7 @@ from litestar.params import FromPath
 from perennial import catalog, intake
 from perennial.api.auth import HttpRequest, app_of
 from perennial.api.documented import documented
+from perennial.api.hooks.admob import ad_watched
 from perennial.api.observe import OBSERVED
 from perennial.api.v1.answers import to_json
 from perennial.app import App
@@ -110,4 +111,4 @@ async def store_notification(request: HttpRequest, store: FromPath[str], app_id:
     return Response(content=envelope.reply.body, status_code=200, media_type=envelope.reply.media_type, headers=dict(envelope.reply.headers))
 
 
-router = Router(path="/", route_handlers=documented([store_notification], {}), tags=["hooks"])
+router = Router(path="/", route_handlers=documented([store_notification, ad_watched], {}), tags=["hooks"])

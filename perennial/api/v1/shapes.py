@@ -43,6 +43,7 @@ class SubscriptionInfo(PurchaseInfo):
     ownership_type: Literal["PURCHASED", "FAMILY_SHARED"]
     product_plan_identifier: str | None
     management_url: str | None
+    metadata: dict[str, str] | UnsetType = UNSET
 
 
 class OneTimeInfo(PurchaseInfo):
@@ -86,11 +87,32 @@ class Tracked(Struct):
     payment: str | UnsetType = UNSET
 
 
+class Reward(Struct):
+    """A `virtual_currency` has `code` and `amount`, an `entitlement` `identifier` and `expires_at`."""
+
+    type: Literal["virtual_currency", "entitlement"]
+    code: str | UnsetType = UNSET
+    amount: int | UnsetType = UNSET
+    identifier: str | UnsetType = UNSET
+    expires_at: Date | UnsetType = UNSET
+
+
+class RewardVerification(Struct):
+    """`reward` where it is verified, with all else it gave; `failure_reason` where it failed."""
+
+    status: Literal["pending", "verified", "failed"]
+    reward: Reward | UnsetType = UNSET
+    more_rewards: list[Reward] | UnsetType = UNSET
+    failure_reason: str | UnsetType = UNSET
+    message: str | UnsetType = UNSET
+
+
 _FOUND, _MADE = spec(CustomerInfo, "The customer"), spec(CustomerInfo, "The customer, who is new or was given something")
 ANSWERS = {
     "get_customer": {200: _FOUND, 201: _MADE},
     "identify": {200: _FOUND, 201: _MADE},
     "track_external_purchase": {200: spec(Tracked, "The ids of what was recorded")},
+    "get_reward_verification": {200: spec(RewardVerification, "What became of it")},
     "delete_subscriber": {200: spec(Deleted, "They are gone")},
     **{name: {201: _MADE} for name in ("grant_entitlement", "override_offering", "delete_offering_override")},
     **{name: {200: _FOUND} for name in ("alias", "post_receipt", "redeem_purchase", "revoke_granted_entitlements", "revoke_subscription")},

@@ -5,6 +5,7 @@ from litestar.di import Provide
 from litestar.exceptions import ValidationException
 
 from perennial.api.v2 import (
+    ad_rewards,
     apps,
     collaborators,
     customer_acts,
@@ -34,6 +35,7 @@ router = Router(
         *keys.HANDLERS,
         *collaborators.HANDLERS,
         *apps.HANDLERS,
+        *ad_rewards.HANDLERS,
         *products.HANDLERS,
         *entitlements.HANDLERS,
         *offerings.HANDLERS,
