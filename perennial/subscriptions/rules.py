@@ -57,11 +57,11 @@ def _merge_purchases(held: Sequence[Held], said: Sequence[Purchase]) -> tuple[He
 
 
 def newer(left: Purchase, right: Purchase) -> Purchase:
-    """The later word of the two, a full one before a summary.
+    """The later word of the two, a full one before a summary; of two words of one moment, the one that tells more.
 
     What it leaves open (old payloads have no price) is filled from the other: such facts do not change.
     """
-    first, last = sorted((left, right), key=lambda purchase: (not purchase.is_summary, purchase.as_of, repr(purchase)))
+    first, last = sorted((left, right), key=lambda purchase: (not purchase.is_summary, purchase.as_of, _tells(purchase), repr(purchase)))
     return replace(
         last,
         price=last.price or first.price,
@@ -71,6 +71,12 @@ def newer(left: Purchase, right: Purchase) -> Purchase:
         country=last.country or first.country,
         refunds=_merge_refunds(first.refunds, last.refunds),
     )
+
+
+def _tells(purchase: Purchase) -> tuple[int, int, int]:
+    """What only grows: money given back, money that stayed after all, and what the store kept, of which a lost dispute takes more."""
+    is_reversed = sum(refund.is_reversed for refund in purchase.refunds)
+    return len(purchase.refunds), is_reversed, purchase.commission.amount if purchase.commission is not None else -1
 
 
 def _merge_refunds(first: Sequence[Refund], last: Sequence[Refund]) -> tuple[Refund, ...]:
@@ -271,7 +277,7 @@ def ask_at(line: Line) -> datetime | None:
 
 
 def give_time_to_answer(line: Line, now: datetime) -> datetime | None:
-    """Until when a store that was not asked in time may answer before its silence means the end; None for a line that was, or that is not over yet."""
+    """Until when a store that was not asked in time may answer before its silence means the end; None where it was, or where nothing is over yet."""
     held, asked_at = latest(line), ask_at(line)
     if held is None or asked_at is None or line.wake_at is None or line.wake_at > asked_at or over_at(line, held) > now:
         return None

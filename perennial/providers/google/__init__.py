@@ -17,7 +17,7 @@ and the secret `service_account`: the JSON key of the service account invited in
 may sign push tokens in the place of Google, and nothing else.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import httpx
@@ -29,7 +29,7 @@ from perennial.base.time import from_ms
 from perennial.base.value import replace
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
 from perennial.providers.google import one_time, pull, push, read, receipt, subscription
-from perennial.providers.google.api import NoLongerKept, NotKnown, NotUnderstood, PlayUnavailable, PublisherApi, Refused
+from perennial.providers.google.api import PAUSES, NoLongerKept, NotKnown, NotUnderstood, PlayUnavailable, PublisherApi, Refused
 from perennial.providers.google.one_time import ProductAnswer
 from perennial.providers.google.orders import voided_hint
 from perennial.providers.google.payload import Order, ProductPurchase, Subscription, millis, moment, second_version
@@ -47,12 +47,12 @@ log = structlog.get_logger("perennial.google")
 
 
 class PlayStore:
-    """Google Play as `intake.model.Provider`. One serves all apps of a process; close it at the end."""
+    """Google Play as `intake.model.Provider`. One serves all apps of a process; close it at the end. `pauses`: between tries, in seconds."""
 
-    def __init__(self, *, certificates: str = push.CERTIFICATES, pubsub: str = pull.ADDRESS) -> None:
+    def __init__(self, *, certificates: str = push.CERTIFICATES, pubsub: str = pull.ADDRESS, pauses: Sequence[float] = PAUSES) -> None:
         self._http = httpx.AsyncClient(verify=tls(), timeout=httpx.Timeout(20, connect=5), headers={"User-Agent": "perennial"})
         self._keys = push.Keys(self._http, certificates)
-        self._api = PublisherApi(self._http)
+        self._api = PublisherApi(self._http, pauses=pauses)
         self._pubsub = pubsub
 
     async def close(self) -> None:
@@ -169,7 +169,7 @@ class PlayStore:
     ) -> dict[str, Order]:
         """Those surely known apart from those that may never have been, which would spoil the batch."""
         tokens = [found, *(link.subscription for link in earlier if link.subscription is not None)]
-        known = [order_id for one in tokens for order_id in read.known_orders(one, line, hint)]
+        known = [order_id for one in tokens for order_id in read.known_orders(one, line, hint, now)]
         missed = [order_id for one in tokens for order_id in read.missed_orders(one, line)]
         return await self._api.orders(app, missed, now) | await self._api.orders(app, known, now)
 
@@ -222,13 +222,15 @@ class PlayStore:
             case "refund":
                 if "amount" in act.details:
                     raise CannotAct("Google Play gives back whole orders; give back a part of one in the Play Console")
-                await self._refund(app, str(act.details["transaction"]), now, revoke=False)
+                await self._refund(app, _order_of(act), now, revoke=False)
             case "revoke":
                 await self._revoke(app, act, posted, now)
             case "extend":
                 await self._defer(app, act, _extended(act, posted), now)
             case "defer":
                 await self._defer(app, act, from_ms(int(act.details["expires_at_ms"])), now)
+            case "change":
+                raise CannotAct("Google Play lets nobody but the customer change a plan: they do so in the app or in Play")
 
     async def _acknowledge(self, app: StoreApp, act: Act, now: datetime) -> None:
         """`consume` in the details uses a consumable up at once, for apps that do not do so themselves."""
@@ -246,7 +248,7 @@ class PlayStore:
 
     async def _revoke(self, app: StoreApp, act: Act, posted: Posted, now: datetime) -> None:
         if posted.line is not None and any(held.purchase.kind != "subscription" for held in posted.line.held):
-            await self._refund(app, str(act.details["transaction"]), now, revoke=True)
+            await self._refund(app, _order_of(act), now, revoke=True)
         elif (await self._api.subscription(app, act.subject, now)).subscription_state != EXPIRED:
             await self._api.revoke(app, act.subject, now)
 
@@ -268,6 +270,14 @@ def _is_likely_one_time(posted: Posted, hint: str) -> bool:
     if hint:
         return any(line.startswith(read.PRODUCT) for line in hint.split("\n"))
     return bool(posted.products) and all(product.type != "subscription" for product in posted.products)
+
+
+def _order_of(act: Act) -> str:
+    """The order an act gives back. Google gives back no purchase as a whole: each of its orders by its id."""
+    order_id = act.details.get("transaction")
+    if not isinstance(order_id, str) or not order_id:
+        raise CannotAct("to give money back, name the order in `transaction` (GPA....): a purchase token does not say which", param="transaction")
+    return order_id
 
 
 def _forgotten(token: str, line: Line | None) -> Reading:

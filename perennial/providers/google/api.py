@@ -46,12 +46,14 @@ from perennial.providers.google.payload import (
 ADDRESS = "https://androidpublisher.googleapis.com"
 TOKEN_ADDRESS = "https://oauth2.googleapis.com/token"  # noqa: S105  an address
 PUBLISHER_SCOPE = "https://www.googleapis.com/auth/androidpublisher"
-MOST_ORDERS = 100  # of one batch; Google takes 1000
+MOST_ORDERS = 100  # of one batch; Google takes 1000, in an address that grows with them
+MOST_BATCHES = 3  # of one question: three years of weekly orders, and what is beside them
 MOST_VOIDED_PAGES = 1000  # of 1000 purchases
 VOIDED_KEPT = timedelta(days=30)
 
+PAUSES = (0.3, 1.0)  # seconds before the second and the third attempt
+
 _ATTEMPTS = 3
-_PAUSES = (0.3, 1.0)  # seconds before the second and the third attempt
 _LARGEST_ANSWER = 16 * 1024 * 1024
 _TIMEOUT = httpx.Timeout(20, connect=5)
 _GRANT_LIFE = timedelta(hours=1)
@@ -110,7 +112,7 @@ class _Kept:
 class PublisherApi:
     """One pool of connections to Google, shared by every app. Close it when the process ends."""
 
-    def __init__(self, http: httpx.AsyncClient, *, pauses: Sequence[float] = _PAUSES) -> None:
+    def __init__(self, http: httpx.AsyncClient, *, pauses: Sequence[float] = PAUSES) -> None:
         self._http = http
         self._pauses = pauses
         self._tokens: OrderedDict[tuple[str, ...], _Kept] = OrderedDict()
@@ -133,15 +135,18 @@ class PublisherApi:
         return await self._call(app, now, "GET", f"/orders/{_quoted(order_id)}", Order)
 
     async def orders(self, app: StoreApp, order_ids: Sequence[str], now: datetime) -> dict[str, Order]:
-        """Those of at most `MOST_ORDERS` orders that Google knows. One unknown id makes the whole batch fail: then they are asked one by one."""
-        wanted = list(dict.fromkeys(order_ids))[:MOST_ORDERS]
-        if not wanted:
-            return {}
-        try:
-            found = (await self._call(app, now, "GET", "/orders:batchGet", Orders, query={"orderIds": wanted})).orders
-        except (NotUnderstood, NotFound):
-            found = [order for order_id in wanted if (order := await self._order_or_none(app, order_id, now)) is not None]
+        """Those of the first `MOST_BATCHES` times `MOST_ORDERS` orders that Google knows."""
+        wanted = list(dict.fromkeys(order_ids))[: MOST_BATCHES * MOST_ORDERS]
+        batches = [wanted[start : start + MOST_ORDERS] for start in range(0, len(wanted), MOST_ORDERS)]
+        found = [order for batch in batches for order in await self._batch(app, batch, now)]
         return {order.order_id: order for order in found if order.order_id}
+
+    async def _batch(self, app: StoreApp, order_ids: Sequence[str], now: datetime) -> Sequence[Order]:
+        """One unknown id makes the whole batch fail: then they are asked one by one."""
+        try:
+            return (await self._call(app, now, "GET", "/orders:batchGet", Orders, query={"orderIds": list(order_ids)})).orders
+        except (NotUnderstood, NotFound):
+            return [order for order_id in order_ids if (order := await self._order_or_none(app, order_id, now)) is not None]
 
     async def _order_or_none(self, app: StoreApp, order_id: str, now: datetime) -> Order | None:
         try:
@@ -234,12 +239,14 @@ class PublisherApi:
         body: Mapping[str, object] | None = None,
     ) -> Answer:
         """One call in the service account's name, tried again where the trouble may pass at once. Raises what `_refuse` raises."""
+        was_forgotten = False
         for attempt in range(_ATTEMPTS):
             try:
                 response, content = await self._send(method, url, await self._token(app, scope, now), query, body)
-                if response.status_code == 401 and attempt == 0:
+                if response.status_code == 401 and not was_forgotten:
                     self._forget(app, scope)  # it may have been withdrawn, or a sandbox's clock has moved past it
-                    continue
+                    was_forgotten = True
+                    response, content = await self._send(method, url, await self._token(app, scope, now), query, body)
                 if not response.is_success:
                     _refuse(response, content, method, now)
                 return _decode(content, answer)
@@ -247,7 +254,7 @@ class PublisherApi:
                 if attempt + 1 == _ATTEMPTS:
                     raise
                 await asyncio.sleep(self._pauses[attempt])
-        raise PlayUnavailable("Google did not accept our access token twice in a row")
+        raise AssertionError("the last try returns or raises")
 
     async def _send(
         self, method: str, url: str, token: str, query: Mapping[str, str | list[str]] | None, body: Mapping[str, object] | None

@@ -18,7 +18,8 @@ from perennial.subscriptions.model import Environment, Line
 
 PRODUCT = "product"  # begins the hint of a question about a one-time purchase
 MOST_ORDERS_BEFORE = 12  # of a line first seen late, or that missed renewals
-MOST_ORDERS_AGAIN = 12  # of those we hold, looked at again for what was given back since
+MOST_ORDERS_AGAIN = 12  # of those we hold, looked at again for what was given back since, when a notification made us ask
+REFUNDABLE = timedelta(days=3 * 366)  # Google gives back no order older than three years
 
 _PENDING_ACKNOWLEDGEMENT = "ACKNOWLEDGEMENT_STATE_PENDING"
 
@@ -86,11 +87,16 @@ def said_at(line: Line | None, now: datetime) -> datetime:
 # What to ask besides ----------------------------------------------------------------------------------------------------------
 
 
-def known_orders(subscription: Subscription, line: Line | None, hint: str) -> list[str]:
-    """Orders Google surely has: those it just named, the newest we hold, the one it voided."""
+def known_orders(subscription: Subscription, line: Line | None, hint: str, now: datetime) -> list[str]:
+    """Orders Google surely has: those it just named, the one it voided, and of those we hold the newest.
+
+    Where no notification made us ask, it is to make up for what was not told (catching up, a silent end): then of those we hold all that could have
+    been given back, as Google tells nobody of a refund that takes nothing.
+    """
     named = [item.latest_successful_order_id for item in subscription.line_items if item.latest_successful_order_id]
-    held = [one.purchase.transaction for one in line.held[-MOST_ORDERS_AGAIN:]] if line is not None else []
-    return list(dict.fromkeys([*named, *held, *voided_of(hint)]))
+    held = [one.purchase for one in line.held] if line is not None else []
+    again = held[-MOST_ORDERS_AGAIN:] if hint else [one for one in held if one.purchased_at > now - REFUNDABLE]
+    return list(dict.fromkeys([*named, *voided_of(hint), *(one.transaction for one in reversed(again))]))
 
 
 def missed_orders(subscription: Subscription, line: Line | None) -> list[str]:

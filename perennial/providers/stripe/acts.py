@@ -77,12 +77,15 @@ async def _move_renewal(api: StripeApi, app: StoreApp, wanted: Act, now: datetim
 
 async def _refund(api: StripeApi, app: StoreApp, wanted: Act) -> None:
     """Payment by payment, as much as is wanted; without an amount, all of each that was not given back yet."""
-    payments = await _payments(api, app, str(wanted.details["transaction"]))
+    transaction = wanted.details.get("transaction")
+    if not isinstance(transaction, str) or not transaction:
+        raise CannotAct("to give money back, name the invoice or payment in `transaction` (in_... or pi_...)", param="transaction")
+    payments = await _payments(api, app, transaction)
     amount = wanted.details.get("amount")
     if not payments and wanted.kind == "refund":
-        raise CannotAct(f"{wanted.details['transaction']} was not paid with anything Stripe could give back")
+        raise CannotAct(f"{transaction} was not paid with anything Stripe could give back")
     if amount is not None and int(amount) > sum(paid.amount for _, _, paid in payments):
-        raise CannotAct(f"{amount} is more than was paid for {wanted.details['transaction']}")
+        raise CannotAct(f"{amount} is more than was paid for {transaction}")
     left = int(amount) if amount is not None else None
     for number, (field, payment, paid) in enumerate(payments):
         part = None if left is None else Money(amount=min(left, paid.amount), currency=paid.currency)

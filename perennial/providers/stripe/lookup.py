@@ -36,7 +36,11 @@ _CHARGES: Fields = (("expand[]", "data.balance_transaction"), ("expand[]", "data
 
 
 async def about(api: StripeApi, app: StoreApp, subject: str, held: Line | None, products: Sequence[Product], now: datetime) -> Reading:
-    """What Stripe holds about a subject: a subscription, a further item of one (`sub_1#si_2`), or anything that leads to one or to a payment."""
+    """What Stripe holds about a subject: a subscription, a further item of one (`sub_1#si_2`), a payment, or a checkout.
+
+    What only leads to one of these becomes a question about it, so that what we hold of its line is beside the answer: without it, on a clock that
+    stands still, an answer could pass for older than what it is newer than.
+    """
     subject, now = subject.partition("#")[0], _newer(held, now)
     match subject.partition("_")[0]:
         case "sub" if subject.startswith("sub_sched_"):
@@ -47,11 +51,18 @@ async def about(api: StripeApi, app: StoreApp, subject: str, held: Line | None, 
         case "cs":
             return await _about_session(api, app, await session(api, app, subject), held, products, now)
         case "in":
-            invoice = await api.get(app, path_of("invoices", subject), Invoice)
-            return await _about_subscription(api, app, invoice.subscription_id, held, now)
+            return await _leading_on(api, app, subject)
         case "cus":
             return await _about_customer(api, app, subject)
-    return await _about_payment(api, app, await _payment_intent(api, app, subject), held, products, now)
+    return await _about_payment(api, app, subject, await _payment_intent(api, app, subject), held, products, now)
+
+
+async def _leading_on(api: StripeApi, app: StoreApp, invoice: str) -> Reading:
+    """From an invoice to its subscription."""
+    found = await api.get(app, path_of("invoices", invoice), Invoice)
+    if found.subscription_id is None:
+        return Reading(note="not about a subscription")
+    return Reading(questions=(Question(environment=environment_of(live=found.livemode), subject=found.subscription_id, hint=invoice),))
 
 
 def _newer(held: Line | None, now: datetime) -> datetime:
@@ -123,7 +134,7 @@ async def _about_customer(api: StripeApi, app: StoreApp, customer: str) -> Readi
 
 
 async def _about_payment(
-    api: StripeApi, app: StoreApp, payment: str | None, held: Line | None, products: Sequence[Product], now: datetime
+    api: StripeApi, app: StoreApp, subject: str, payment: str | None, held: Line | None, products: Sequence[Product], now: datetime
 ) -> Reading:
     """A payment is of an invoice, of a checkout, or of nothing we sell."""
     if payment is None:
@@ -131,10 +142,12 @@ async def _about_payment(
     query = (("payment[type]", "payment_intent"), ("payment[payment_intent]", payment))
     paid = await api.get(app, "/v1/invoice_payments", Page[InvoicePayment], query)
     if (invoice := next((id_of(one.invoice) for one in paid.data), None)) is not None:
-        return await about(api, app, invoice, held, products, now)
+        return await _leading_on(api, app, invoice)
     sessions = await api.get(app, "/v1/checkout/sessions", Page[Session], (("payment_intent", payment), ("limit", 1)))
     if not sessions.data:
         return Reading(note=f"{payment} paid for no subscription and no checkout")
+    if subject != payment:
+        return Reading(questions=(Question(environment=environment_of(live=sessions.data[0].livemode), subject=payment, hint=subject),))
     return await _about_session(api, app, await session(api, app, sessions.data[0].id), held, products, now)
 
 

@@ -17,7 +17,7 @@ Where Stripe leaves a choice, this is ours:
 - **A change of price that is not invoiced at once** (its proration waits for the next invoice) is a purchase for nothing: the new product counts from
   now, the money comes with the next invoice.
 - **`pause_collection`**: `void` stops the service after the paid period, a pause; `keep_as_draft` and `mark_uncollectible` give it away: the
-  period's invoice counts as paid with nothing.
+  period's invoice counts as paid with nothing, and goes on to when the pause is over or the subscription ended, as far as we heard of it meanwhile.
 - **Invoices for usage over a threshold**, and what is sold beside on an invoice of its own, make no period and are not told.
 - **What was paid** is `amount_paid`: cash. A period paid from the customer's balance cost nothing now; that money came in before.
 """
@@ -85,7 +85,7 @@ def _purchases(found: Found, slots: Sequence[Slot], slot: Slot, held: Line | Non
     purchases: list[Purchase] = []
     for invoice in in_order(found.invoices):
         main = _main_line(found, slot, invoice)
-        if main is None or not _serves(found.subscription, invoice):
+        if main is None or not (_serves(found.subscription, invoice) or _was_given(held, _transaction(slot, invoice))):
             continue
         account = invoice_accounts(found, slots, invoice)[slot.suffix]
         purchase = _purchase(found, slot, invoice, main, account, held, as_of, is_first=not purchases)
@@ -108,6 +108,15 @@ def _serves(subscription: Subscription, invoice: Invoice) -> bool:
     return is_waived and subscription.status in ("active", "trialing")
 
 
+def _was_given(held: Line | None, transaction: str) -> bool:
+    """Given away while collection was paused. Stripe keeps no record of that once collection goes on or the subscription ends, so we do."""
+    return held is not None and any(one.purchase.transaction == transaction for one in held.held)
+
+
+def _transaction(slot: Slot, invoice: Invoice) -> str:
+    return invoice.id + (f":{slot.suffix}" if slot.suffix else "")
+
+
 def _main_line(found: Found, slot: Slot, invoice: Invoice) -> InvoiceLine | None:
     """The line that says what is given, and until when: the period's own, or what a change of product added."""
     lines = [line for line in lines_of(found, slot, invoice) if line.period is not None and line.amount >= 0]
@@ -120,7 +129,7 @@ def _purchase(
     found: Found, slot: Slot, invoice: Invoice, main: InvoiceLine, account: Account, held: Line | None, as_of: datetime, *, is_first: bool
 ) -> Purchase:
     assert main.period is not None, "a main line has a period"
-    transaction = invoice.id + (f":{slot.suffix}" if slot.suffix else "")
+    transaction = _transaction(slot, invoice)
     is_trial = _is_trial(found, invoice, main, held, transaction)
     product = main.product or (slot.item.product if slot.item is not None else None)
     if not product:
