@@ -1,13 +1,12 @@
-"""Moving in and out: a scheduled export imported, and exported again."""
+"""Moving in and out: a scheduled export imported, and exported again; and how much memory that takes, from its beginning to its end."""
 
 import csv
 import gzip
-import resource
-import sys
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
 from rich.progress import Progress
 
 from bench.house import Connection, House, Shop, make_shop
@@ -17,25 +16,32 @@ from perennial.base.time import perf_counter, wall_clock
 from perennial.exports import COLUMNS
 
 PERIODS = 3
-_SHARE = 50  # of the customers asked for, one in so many: 20,000 of a million
-_BATCH = 500
+_BATCH = 1_000
+_COPIED = 20_000  # customers whose rows are written once more for the ceiling: they are held in memory
 # What an import writes, in the order the references ask for.
 _TABLES = ("customer", "alias", "line_directory", "line", "purchase", "renewal", "transfer")
 
 
-async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
-    people = max(customers // _SHARE, 100)
+async def run(house: House, progress: Progress, people: int) -> list[Figure]:
     shop, bare = await make_shop(house.app), await make_shop(house.app)
     task = progress.add_task(f"{people * PERIODS:,} rows of {people:,} customers", total=people * PERIODS)
     with tempfile.TemporaryDirectory(dir=house.home) as folder:
         path = _write(Path(folder) / "export.csv.gz", people, wall_clock())
-        imported = await _import(house, shop, path, Path(folder), progress)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+        memory = Memory(people * PERIODS)
+        with imports.unhurried_collector():
+            imported, room = await _import(house, shop, path, Path(folder), progress, memory)
     copied = await _copy_bare(await house.connect(), shop, bare)
-    began = perf_counter()
     async with house.app.database.transaction(shop.project_id) as tx:
         plan = await exports.create(tx, name="Bench", target=str(house.home / "exported"), format="parquet", mode="full")
-    done = await exports.run(house.app.database, shop.project_id, plan)
+    out = Memory(people * PERIODS)
+    progress.reset(task)
+    began = perf_counter()
+
+    def watch(rows: int) -> None:
+        out.note(rows)
+        progress.update(task, completed=rows)
+
+    done = await exports.run(house.app.database, shop.project_id, plan, watch=watch)
     exported = done.rows / (perf_counter() - began)
     assert done.rows == people * PERIODS, done.rows
     progress.remove_task(task)
@@ -47,10 +53,26 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
             ceiling="bare COPY of the rows this writes, in as many commits",
             ceiling_value=copied,
             target="> 2,000 a second",
-            note=f"{people:,} customers with {PERIODS} periods each, sorted, merged and booked; at most {peak:,.0f} MB in this process",
+            note=f"{people:,} customers with {PERIODS} periods each, sorted ({room:,.0f} MB on disk), merged and booked; {memory}",
         ),
-        Figure(name="export.rows", value=exported, unit="purchases/s", note="to Parquet, in a folder"),
+        Figure(name="export.rows", value=exported, unit="purchases/s", note=f"to Parquet, in a folder; {out}"),
     ]
+
+
+class Memory:
+    """How much this process had in memory, at a tenth, at half, and at the end of so many rows."""
+
+    def __init__(self, total: int) -> None:
+        self._marks = {round(total * share): f"{share:.0%}" for share in (0.1, 0.5, 1)}
+        self._seen: dict[str, float] = {}
+
+    def note(self, rows: int) -> None:
+        for mark, name in self._marks.items():
+            if rows >= mark and name not in self._seen:
+                self._seen[name] = psutil.Process().memory_info().rss / (1 << 20)
+
+    def __str__(self) -> str:
+        return f"this process had {', '.join(f'{size:,.0f} MB at {name}' for name, size in self._seen.items())}"
 
 
 def _write(path: Path, people: int, now: datetime) -> Path:
@@ -87,29 +109,34 @@ def _write(path: Path, people: int, now: datetime) -> Path:
     return path
 
 
-async def _import(house: House, shop: Shop, path: Path, folder: Path, progress: Progress) -> float:
-    """From the file to the last commit, sorting included."""
+async def _import(house: House, shop: Shop, path: Path, folder: Path, progress: Progress, memory: Memory) -> tuple[float, float]:
+    """From the file to the last commit, sorting included: rows a second, and the megabytes that what was sorted took."""
     app = house.app
     began = perf_counter()
     *_, found = imports.sort_files("export", [path], folder)
     assert isinstance(found, imports.Sorted)
+    room = sum(run.stat().st_size for run in found.runs) / (1 << 20)
     desk = imports.House(database=app.database, vault=app.vault, providers=app.providers, project_id=shop.project_id)
     shelf = await imports.load_shelf(desk, as_of=imports.age_of(found))
     state = await imports.open_import(desk, "export", path.name, imports.fingerprint([path]))
     rows = 0
     async for _, outcome in imports.run(desk, shelf, imports.file_batches("export", found, shelf, state.reached), state):
         rows += outcome.rows
+        memory.note(rows)
         progress.update(progress.task_ids[-1], completed=rows)
         assert not outcome.findings, outcome.findings[0]
-    return rows / (perf_counter() - began)
+    return rows / (perf_counter() - began), room
 
 
 async def _copy_bare(connection: Connection, shop: Shop, bare: Shop) -> float:
-    """The same rows once more, under another project, as the owner whom no wall hinders."""
+    """The same rows once more, or those of the first customers, under another project, as the owner whom no wall hinders."""
+    first = await connection.fetch("SELECT customer_id FROM customer WHERE project_id = $1 ORDER BY 1 LIMIT $2", shop.project_id, _COPIED)
     swapped = {shop.project_id: bare.project_id, shop.app_id: bare.app_id}
     tables = {}
     for name in _TABLES:
-        found = await connection.fetch(f"SELECT * FROM {name} WHERE project_id = $1", shop.project_id)
+        condition = "TRUE ORDER BY transfer_id LIMIT $2" if name == "transfer" else "customer_id <= $2"
+        limit = len(first) * PERIODS if name == "transfer" else first[-1]["customer_id"]
+        found = await connection.fetch(f"SELECT * FROM {name} WHERE project_id = $1 AND {condition}", shop.project_id, limit)
         rows = [tuple(swapped.get(cell, cell) if isinstance(cell, str) else cell for cell in row) for row in found]
         tables[name] = (list(found[0].keys()), rows)
     purchases = len(tables["purchase"][1])

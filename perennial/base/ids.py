@@ -19,13 +19,14 @@ EventId = NewType("EventId", str)
 EndpointId = NewType("EndpointId", str)
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [high + low for high in _CROCKFORD for low in _CROCKFORD]  # ten bits each
 _NAMESPACE = uuid.UUID("6f1d3a52-4c1e-5e0b-9b6e-7d1f2a0c9e34")
 
 
 def new_id(prefix: str, now: datetime) -> str:
     """`prefix_` and 26 characters: 48 bits of milliseconds, 80 bits of chance."""
     number = (to_ms(now) & (1 << 48) - 1) << 80 | secrets.randbits(80)
-    return f"{prefix}_" + "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -5, -5))
+    return f"{prefix}_" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -10, -10)])
 
 
 def told_id(*parts: str) -> EventId:

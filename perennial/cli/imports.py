@@ -240,7 +240,8 @@ def _run(
         if before:
             say(f"going on after {before:,} rows")
         try:
-            done_in_all = await _listen(house, shelf, batches(house, shelf, state), state, found, total, before)
+            with imports.unhurried_collector():
+                done_in_all = await _listen(house, shelf, batches(house, shelf, state), state, found, total, before)
         finally:
             found.close()
         _summarise(done_in_all, found, perf_counter() - began, is_dry_run=is_dry_run)

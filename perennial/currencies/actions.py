@@ -42,15 +42,16 @@ async def _wallets(tx: Tx, customer_ids: Iterable[CustomerId]) -> dict[CustomerI
 # Purchases --------------------------------------------------------------------------------------------------------------------
 
 
-async def settle(tx: Tx, earnings: Sequence[Earning], *, quiet: bool = False) -> None:
+async def settle(tx: Tx, earnings: Iterable[Earning], *, quiet: bool = False) -> None:
     """Gives what purchases give, once each, and takes back what refunds ask for. Safe to run at any moment, with anything known again.
     `quiet`: nobody is told of it.
 
     The customers are held by whoever recorded the purchases. One statement where the project has no virtual currencies, and so many in all,
     whatever the number of purchases.
     """
-    if not earnings or not await db.is_any(tx):
+    if not await db.is_any(tx):
         return
+    earnings = list(earnings)
     given = await _given(tx, earnings)
     known = await db.find_grants(tx, [_bought(earning) for earning in earnings])
     unsettled = []

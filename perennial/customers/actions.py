@@ -35,8 +35,15 @@ async def ensure(tx: Tx, app_user_ids: Sequence[str]) -> tuple[dict[str, Custome
         return known, set()
     if blocked := await db.blocked_among(tx, missing):
         raise CustomerBlocked(min(blocked))
-    new = await db.insert(tx, missing)
-    return known | await db.find(tx, missing), new
+    made = await _make(tx, [Newcomer(app_user_id=one) for one in missing])
+    return {**known, **made.customer_ids}, set(made.new)
+
+
+async def _make(tx: Tx, newcomers: Sequence[Newcomer]) -> Arrivals:
+    """Customers for ids that nobody had a moment ago."""
+    new = await db.insert(tx, newcomers)
+    late = [one.app_user_id for one in newcomers if one.app_user_id not in new]
+    return Arrivals(customer_ids=new | (await db.find(tx, late) if late else {}), doubles=(), new=tuple(sorted(new)))
 
 
 async def ensure_named(tx: Tx, named: Mapping[str, datetime]) -> dict[str, CustomerId]:
@@ -49,11 +56,25 @@ async def ensure_named(tx: Tx, named: Mapping[str, datetime]) -> dict[str, Custo
     missing = sorted(set(named) - set(known))
     if not missing:
         return known
-    gone = {one: owner for one, (owner, since) in (await db.pseudonyms(tx, missing)).items() if named[one] <= since}
-    blocked = await db.blocked_among(tx, missing)
-    called = {one: anonymous_app_user_id(f"{tx.project_id}|blocked|{one}") if one in blocked else one for one in missing if one not in gone}
-    ids, _ = await ensure(tx, list(called.values()))
-    return known | gone | {one: ids[called[one]] for one in called}
+    strangers = [Newcomer(app_user_id=one, bought_at=named[one]) for one in missing]
+    return {**known, **(await _welcome(tx, strangers)).customer_ids}
+
+
+async def _welcome(tx: Tx, strangers: Sequence[Newcomer]) -> Arrivals:
+    """Customers for people whose ids nobody has; of those who were deleted or are blocked, who stands for them."""
+    by_id = {one.app_user_id: one for one in strangers}
+    if not by_id:
+        return Arrivals(customer_ids={}, doubles=(), new=())
+    names = sorted(by_id)
+    gone = {one: owner for one, (owner, since) in (await db.pseudonyms(tx, names)).items() if by_id[one].bought_at <= since}
+    blocked = await db.blocked_among(tx, names) - gone.keys()
+    called = {one: anonymous_app_user_id(f"{tx.project_id}|blocked|{one}") for one in blocked}
+    stands_for, _ = await ensure(tx, list(called.values())) if called else ({}, set())
+    free = [one for name, one in by_id.items() if name not in gone and name not in blocked]
+    for one in free:
+        check_app_user_id(one.app_user_id)
+    made = await _make(tx, free) if free else Arrivals(customer_ids={}, doubles=(), new=())
+    return replace(made, customer_ids={**made.customer_ids, **gone, **{one: stands_for[called[one]] for one in blocked}})
 
 
 async def bring_in(tx: Tx, newcomers: Sequence[Newcomer]) -> Arrivals:
@@ -65,19 +86,21 @@ async def bring_in(tx: Tx, newcomers: Sequence[Newcomer]) -> Arrivals:
     named = sorted({name for one in newcomers for name in _ids_of(one)})
     found = await db.find(tx, named)
     known = {one.app_user_id: found[name] for one in newcomers for name in reversed(_ids_of(one)) if name in found}
-    made = await ensure_named(tx, {one.app_user_id: one.bought_at for one in newcomers if one.app_user_id not in known})
-    ids = {**made, **known}
-    await db.lock(tx, list(ids.values()))
-    here = {**found, **(await db.find(tx, sorted(made)) if made else {})}
+    made = await _welcome(tx, [one for one in newcomers if one.app_user_id not in known])
+    ids = {**made.customer_ids, **known}
+    new = {name: ids[name] for name in made.new}
+    await db.lock(tx, sorted(set(ids.values()) - set(new.values())))  # whom we just made, nobody else sees yet
+    met = sorted(set(made.customer_ids) - set(new))
+    here = {**found, **new, **(await db.find(tx, met) if met else {})}
     present = [one for one in newcomers if any(name in here for name in _ids_of(one))]  # who is gone or blocked is only stood for
     await _add_ids(tx, present, ids, here)
-    await db.save_arrivals(tx, {ids[one.app_user_id]: one for one in present})
+    await db.save_arrivals(tx, {ids[one.app_user_id]: one for one in present if one.app_user_id not in new})
     await _add_attributes(tx, present, ids)
     doubles = {(ids[one.app_user_id], found[name]) for one in present for name in _ids_of(one) if name in found}
     return Arrivals(
         customer_ids=ids,
         doubles=tuple(sorted((one, other) for one, other in doubles if one != other)),
-        new=tuple(sorted(name for name in made if name in here)),
+        new=made.new,
     )
 
 

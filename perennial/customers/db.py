@@ -24,19 +24,24 @@ async def find_hashed(tx: Tx, hashes: Sequence[str]) -> dict[str, CustomerId]:
     return {row["hash"]: row["customer_id"] for row in rows}
 
 
-async def insert(tx: Tx, app_user_ids: Sequence[str]) -> set[str]:
-    """New customers, one per app user id; returns the ids that were new. Whoever comes second finds the first one's."""
-    ids = sorted(app_user_ids)
-    customers = [tx.new_id("cus") for _ in ids]
+async def insert(tx: Tx, newcomers: Sequence[Newcomer]) -> dict[str, CustomerId]:
+    """New customers, one per app user id; returns those that were new. Whoever comes second finds the first one's."""
+    people = sorted(newcomers, key=lambda one: one.app_user_id)
+    ids = [one.app_user_id for one in people]
+    customers = sorted(CustomerId(tx.new_id("cus")) for _ in ids)
     await tx.execute(
         """
-        INSERT INTO customer (project_id, customer_id, original_app_user_id, first_seen_at)
-        SELECT %(project_id)s, customer_id, app_user_id, %(now)s FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS new (customer_id, app_user_id)
+        INSERT INTO customer (project_id, customer_id, original_app_user_id, first_seen_at, last_seen_country, changed_at)
+        SELECT %(project_id)s, customer_id, app_user_id, least(first_seen_at, %(now)s), CASE WHEN first_seen_at < %(now)s THEN country END, %(now)s
+        FROM unnest(%(customers)s::text[], %(ids)s::text[], %(first_seen)s::timestamptz[], %(countries)s::text[])
+          AS new (customer_id, app_user_id, first_seen_at, country)
         """,
         project_id=tx.project_id,
         now=tx.now,
         customers=customers,
         ids=ids,
+        first_seen=[one.first_seen_at for one in people],
+        countries=[one.country for one in people],
     )
     rows = await tx.fetch(
         """
@@ -50,9 +55,10 @@ async def insert(tx: Tx, app_user_ids: Sequence[str]) -> set[str]:
         ids=ids,
     )
     new = {row["app_user_id"] for row in rows}
-    if late := [customer for customer, app_user_id in zip(customers, ids, strict=True) if app_user_id not in new]:
+    made = dict(zip(ids, customers, strict=True))
+    if late := [made.pop(app_user_id) for app_user_id in ids if app_user_id not in new]:
         await tx.execute("DELETE FROM customer WHERE customer_id = ANY (%(late)s::text[])", late=late)
-    return new
+    return made
 
 
 async def load(tx: Tx, customer_ids: Sequence[CustomerId]) -> dict[CustomerId, Customer]:

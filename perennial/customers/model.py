@@ -107,7 +107,10 @@ class Newcomer:
 
 @value
 class Arrivals:
-    """Who newcomers are here, by the id they came with; whose ids led to two customers, who may be one; and which are new to us."""
+    """Who newcomers are here, by the id they came with; whose ids led to two customers, who may be one; and which are new to us.
+
+    All of them are held until the transaction ends.
+    """
 
     customer_ids: Mapping[str, CustomerId]
     doubles: tuple[tuple[CustomerId, CustomerId], ...]

@@ -1,6 +1,6 @@
 """Moving in: customers and what they bought, from another system's files, API or receipts; and whether two systems agree."""
 
-from perennial.imports.actions import House, age_of, file_batches, load_shelf, open_import, run, sort_files
+from perennial.imports.actions import House, age_of, file_batches, load_shelf, open_import, run, sort_files, unhurried_collector
 from perennial.imports.comparing import Difference, compare
 from perennial.imports.db import latest, sample
 from perennial.imports.files import Sorted, files_of, fingerprint
@@ -30,4 +30,5 @@ __all__ = [
     "run",
     "sample",
     "sort_files",
+    "unhurried_collector",
 ]

@@ -5,9 +5,10 @@ came before, whole or in part, changes nothing. A dry run does the same and take
 """
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -28,9 +29,10 @@ from perennial.subscriptions.model import Line
 
 log = structlog.get_logger("perennial.imports")
 
-BATCH = 500  # rows in a transaction, or a few more: a customer is not cut in two
+BATCH = 1_000  # rows in a transaction, or a few more: a customer is not cut in two
 _LARGEST = 5_000  # rows, even of one customer
-_AT_ONCE = 2  # one is read while the other is written
+_AT_ONCE = 3  # one is read, or decided on, while others are written
+_LOOKED_FOR_AFTER = 20_000  # new values: then garbage in cycles is looked for
 _ATTEMPTS = 4  # of a batch whose database is busy
 _MOST_PRODUCTS = 100_000
 Key = tuple[str, str, str]  # of a line: store, environment, the store's own
@@ -106,6 +108,17 @@ async def file_batches(source: Source, found: files.Sorted, shelf: Shelf, reache
             refused.append(Refused(place=place, reason=error.message))
     if count or refused:
         yield rules.batch_of(rows, shelf, refused, count=count, reached=str(position))
+
+
+@contextmanager
+def unhurried_collector() -> Iterator[None]:
+    """Around an import that is all a process does: its values hold no cycles, and looking for some after every few hundred costs a fifth."""
+    usual = gc.get_threshold()
+    gc.set_threshold(_LOOKED_FOR_AFTER, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 # Recording --------------------------------------------------------------------------------------------------------------------
@@ -219,12 +232,12 @@ async def _in_transaction(house: House, shelf: Shelf, batch: Batch, *, is_dry_ru
 
 
 async def _record(tx: Tx, house: House, shelf: Shelf, batch: Batch, *, is_dry_run: bool) -> Outcome:
-    before = await subscriptions.find_by_keys(tx, [one.key for one in _said(batch.told, {})])
+    before = await subscriptions.find_by_keys(tx, [one.key for one in batch.told])
     owned = await _owned(tx, batch) if is_dry_run else {}
     arrivals = await customers.bring_in(tx, _newcomers(batch))
     doubles = await _join_doubles(tx, arrivals.doubles)
     said = _said(batch.told, before)
-    line_ids = await subscriptions.record(tx, said, quiet=True)
+    line_ids = await subscriptions.record(tx, said, quiet=True, arrivals=None if arrivals.doubles else arrivals)
     findings = [
         *(Finding(change="refused", subject=str(one.place), detail=one.reason, place=one.place) for one in batch.refused),
         *doubles,
@@ -264,14 +277,11 @@ def _newcomers(batch: Batch) -> list[Newcomer]:
 
 def _said(told: Sequence[Told], known: dict[Key, Line]) -> list[Said]:
     """One for each place a purchase was presented, as that is said of a whole statement; and one for the rest."""
-    said = []
+    said: list[Said] = []
     for one in told:
-        statement = one.statement
-        line = known.get((statement.store, statement.environment, statement.line))
-        news = tuple(renewal for renewal in statement.renewals if not rules.says_nothing_new(line, renewal))
-        for offering in dict.fromkeys(one.offerings.get(purchase.transaction) for purchase in statement.purchases):
-            part = tuple(purchase for purchase in statement.purchases if one.offerings.get(purchase.transaction) == offering)
-            said.append(Said(app_id=one.app_id, statement=replace(statement, purchases=part, renewals=news), presented_offering=offering))
+        statement = rules.news(one.statement, known.get(one.key))
+        apart = rules.by_offering(statement, one.offerings)
+        said += [Said(app_id=one.app_id, statement=part, presented_offering=offering) for offering, part in apart]
     return said
 
 
@@ -307,7 +317,7 @@ async def _follow(tx: Tx, house: House, batch: Batch, line_ids: dict[Key, LineId
         line_ids[key]
         for one in batch.told
         if one.is_open and (end := one.statement.purchases[-1].expires_at) is not None and end <= tx.now
-        for key in [(one.statement.store, one.statement.environment, one.statement.line)]
+        for key in [one.key]
     ]
     if open_lines:
         lines = await subscriptions.load_by_ids(tx, open_lines)
@@ -330,7 +340,7 @@ async def _owned(tx: Tx, batch: Batch) -> dict[str, list[Line]]:
 
 
 async def _differences(tx: Tx, shelf: Shelf, batch: Batch, before: dict[Key, Line], owned: dict[str, list[Line]]) -> list[Finding]:
-    keys = {(one.statement.store, one.statement.environment, one.statement.line): one.place for one in batch.told}
+    keys = {one.key: one.place for one in batch.told}
     after = await subscriptions.find_by_keys(tx, list(keys))
     owned_after = await _owned(tx, batch)
     findings = [finding for key, place in keys.items() if key in after for finding in rules.line_changes(before.get(key), after[key], place)]

@@ -1,31 +1,36 @@
 """Files of rows: CSV, plain or gzip, one or a folder of them; sorted on disk, so that all of a customer stands together, in little memory.
 
 What is read is put in order by customer, line and time in runs of bounded length, each a temporary file, and merged. So every line is recorded
-once and whole, whatever the order of the file, and the order is the same each time: an import that stopped goes on at its n-th row.
+once and whole, whatever the order of the file, and the order is the same each time: an import that stopped goes on at its n-th row. Rows wait as
+bytes, in memory and on disk: their cells alone, as the names of the columns are the same for all rows of a file.
 """
 
 import csv
 import gzip
 import hashlib
 import heapq
-import pickle
+import marshal
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from io import TextIOWrapper
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from perennial.base.errors import Invalid
 from perennial.base.value import value
 from perennial.imports.model import Place
 
-RUN = 50_000  # rows sorted at once in memory
+RUN = 100_000  # rows sorted at once in memory
 _CHUNK = 1 << 20
-_MOST_RUNS = 500  # files open at once: 25 million rows
+_MOST_RUNS = 500  # files open at once: 50 million rows
+TOGETHER = 100  # rows of a run read at once
+_LENGTH = 8  # bytes before what is written together, saying how many they are
 csv.field_size_limit(1 << 20)
 
 Cells = dict[str, str]
+Header = tuple[str, list[str]]  # a file's name, and its columns
+Waiting = tuple[tuple[str, ...], int, int, int, bytes]  # what it is sorted by, which row it is of all, of which file, its line there, its cells
 
 
 @value
@@ -63,20 +68,27 @@ def fingerprint(paths: Sequence[Path], *beside: str) -> str:
 
 def rows_of(path: Path, needed: Sequence[str]) -> Iterator[tuple[Place, Cells | str]]:
     """Each row with its line, by column name; or what is wrong with it. The separator is the header's. Raises `Invalid` for another table."""
+    header: list[str] = []
+    for line, cells in _lines_of(path, needed, header):
+        yield Place(name=path.name, line=line), cells if isinstance(cells, str) else dict(zip(header, cells, strict=True))
+
+
+def _lines_of(path: Path, needed: Sequence[str], header: list[str]) -> Iterator[tuple[int, list[str] | str]]:
+    """The number of each line and its cells, or what is wrong with it. The header is filled in before the first."""
     try:
         with path.open("rb") as raw:
-            yield from _rows(path.name, raw, needed)
+            yield from _lines(path.name, raw, needed, header)
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise Invalid(f"{path.name} cannot be read: {error}") from error
 
 
-def _rows(name: str, raw: BinaryIO, needed: Sequence[str]) -> Iterator[tuple[Place, Cells | str]]:
+def _lines(name: str, raw: BinaryIO, needed: Sequence[str], header: list[str]) -> Iterator[tuple[int, list[str] | str]]:
     is_gzip = raw.read(2) == b"\x1f\x8b"
     raw.seek(0)
     with TextIOWrapper(gzip.GzipFile(fileobj=raw) if is_gzip else raw, encoding="utf-8-sig", newline="") as text:
         first = text.readline()
         separator = ";" if first.count(";") > first.count(",") else ","
-        header = [column.strip() for column in next(csv.reader([first], delimiter=separator), [])]
+        header += [column.strip() for column in next(csv.reader([first], delimiter=separator), [])]
         if missing := [column for column in needed if column not in header]:
             raise Invalid(f"{name} has no column {', '.join(missing)}; it has {', '.join(header[:60]) or 'none'}")
         reader = csv.reader(text, delimiter=separator)
@@ -84,63 +96,81 @@ def _rows(name: str, raw: BinaryIO, needed: Sequence[str]) -> Iterator[tuple[Pla
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                yield Place(name=name, line=reader.line_num + 1), f"this line is not CSV: {error}"
+                yield reader.line_num + 1, f"this line is not CSV: {error}"
                 continue
-            place = Place(name=name, line=reader.line_num + 1)
             if cells is None:
                 return
             if len(cells) == len(header):
-                yield place, dict(zip(header, cells, strict=True))
+                yield reader.line_num + 1, cells
             elif cells:
-                yield place, f"it has {len(cells)} columns, and the header {len(header)}"
+                yield reader.line_num + 1, f"it has {len(cells)} columns, and the header {len(header)}"
 
 
 def sort(paths: Sequence[Path], needed: Sequence[str], by: Sequence[str], folder: Path, *, newest: str | None = None) -> Iterator[int | Sorted]:
     """Writes sorted runs into the folder. Yields how many rows are read after each, and the result at last."""
     runs: list[Path] = []
-    waiting: list[tuple[tuple[str, ...], int, Place, Cells]] = []
+    waiting: list[Waiting] = []
     broken: list[tuple[Place, str]] = []
-    latest: str | None = None
+    headers: list[Header] = []
+    latest = ""
     count = 0
-    for path in paths:
-        for place, cells in rows_of(path, needed):
+    for number, path in enumerate(paths):
+        header: list[str] = []
+        headers.append((path.name, header))
+        key_at: list[int | None] = []
+        for line, cells in _lines_of(path, needed, header):
             if isinstance(cells, str):
-                broken.append((place, cells))
+                broken.append((Place(name=path.name, line=line), cells))
                 continue
             count += 1
-            if newest is not None and (text := cells.get(newest, "")) > (latest or ""):
-                latest = text
-            waiting.append((tuple(cells.get(column, "") for column in by), count, place, cells))
+            if not key_at:
+                newest_at, *key_at = (header.index(column) if column in header else None for column in (newest, *by))
+            if newest_at is not None and cells[newest_at] > latest:
+                latest = cells[newest_at]
+            key = tuple(["" if place is None else cells[place] for place in key_at])
+            waiting.append((key, count, number, line, marshal.dumps(cells)))
             if len(waiting) == RUN:
-                runs.append(_write(waiting, folder))
+                runs.append(_write(waiting, headers, folder))
                 waiting = []
                 yield count
     if waiting:
-        runs.append(_write(waiting, folder))
+        runs.append(_write(waiting, headers, folder))
     if len(runs) > _MOST_RUNS:
         raise Invalid(f"more than {RUN * _MOST_RUNS:,} rows at once; import the files one after another")
-    yield Sorted(runs=tuple(runs), count=count, broken=tuple(broken), newest=latest)
+    yield Sorted(runs=tuple(runs), count=count, broken=tuple(broken), newest=latest or None)
 
 
-def _write(rows: list[tuple[tuple[str, ...], int, Place, Cells]], folder: Path) -> Path:
-    rows.sort(key=lambda row: row[:2])
+def _write(rows: list[Waiting], headers: Sequence[Header], folder: Path) -> Path:
+    """The headers first, then the rows in order, so many together."""
+    rows.sort()
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".run", delete=False) as file:
-        for row in rows:
-            pickle.dump(row, file, protocol=pickle.HIGHEST_PROTOCOL)
+        _put(file, list(headers))
+        for start in range(0, len(rows), TOGETHER):
+            _put(file, rows[start : start + TOGETHER])
         return Path(file.name)
+
+
+def _put(file: IO[bytes], what: Any) -> None:
+    packed = marshal.dumps(what)
+    file.write(len(packed).to_bytes(_LENGTH))
+    file.write(packed)
 
 
 def merged(runs: Sequence[Path]) -> Iterator[tuple[Place, Cells]]:
     """All runs in one order."""
     with ExitStack() as opened:
         files = [opened.enter_context(run.open("rb")) for run in runs]
-        for _, _, place, cells in heapq.merge(*map(_read, files), key=lambda row: row[:2]):
-            yield place, cells
+        headers: list[Header] = max((_take(file) for file in files), key=len, default=[])  # the last run's: it has seen all files
+        for _, _, number, line, cells in heapq.merge(*map(_read, files)):
+            name, header = headers[number]
+            yield Place(name=name, line=line), dict(zip(header, marshal.loads(cells), strict=True))  # noqa: S302  written by this very process
 
 
-def _read(file: BinaryIO) -> Iterator[tuple[tuple[str, ...], int, Place, Cells]]:
-    while True:
-        try:
-            yield pickle.load(file)  # noqa: S301  written by this very process
-        except EOFError:
-            return
+def _read(file: BinaryIO) -> Iterator[Waiting]:
+    while rows := _take(file):
+        yield from rows
+
+
+def _take(file: BinaryIO) -> list[Any]:
+    length = int.from_bytes(file.read(_LENGTH))
+    return marshal.loads(file.read(length)) if length else []  # noqa: S302

@@ -99,6 +99,10 @@ class Told:
     is_open: bool = False  # it ended lately, or its source is old: its store should be asked
     rows: int = 1
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return (self.statement.store, self.statement.environment, self.statement.line)
+
 
 @value
 class Batch:

@@ -255,6 +255,22 @@ def _entitled(lines: Sequence[Line], products: Products, now: datetime) -> set[s
     return {lookup_key for pair in running if pair in products for lookup_key in products[pair].entitlements}
 
 
+def news(statement: Statement, known: Line | None) -> Statement:
+    """Without what only repeats how the line goes on."""
+    renewals = tuple(renewal for renewal in statement.renewals if not says_nothing_new(known, renewal))
+    return statement if len(renewals) == len(statement.renewals) else replace(statement, renewals=renewals)
+
+
+def by_offering(statement: Statement, offerings: Mapping[str, str]) -> list[tuple[str | None, Statement]]:
+    """A statement for each place its purchases were presented; of most lines nobody knows."""
+    if not offerings:
+        return [(None, statement)]
+    parts: dict[str | None, list[Purchase]] = {}
+    for purchase in statement.purchases:
+        parts.setdefault(offerings.get(purchase.transaction), []).append(purchase)
+    return [(offering, replace(statement, purchases=tuple(part))) for offering, part in parts.items()]
+
+
 def says_nothing_new(known: Line | None, renewal: Renewal) -> bool:
     """Whether it only repeats, under a later date, what we know to be so: asking again every day is not a history."""
     if known is None or not known.renewals:

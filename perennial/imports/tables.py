@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, get_args
 
 import msgspec
@@ -21,7 +22,8 @@ from perennial.subscriptions.model import Offer, PeriodType, Store
 
 Cells = Mapping[str, str]
 _STORES: tuple[str, ...] = get_args(Store)
-_TRUE, _FALSE = frozenset({"true", "t", "1", "yes"}), frozenset({"false", "f", "0", "no", ""})
+_TRUTH = {**dict.fromkeys(("true", "t", "1", "yes"), True), **dict.fromkeys(("false", "f", "0", "no"), False)}
+_REMEMBERED = 10_000  # texts whose meaning is kept: prices, and the moments of one period, come again and again
 _LONGEST = 500  # characters of a store's key
 _MOST = Decimal(10) ** 12  # major units: more is a mistake
 
@@ -64,13 +66,15 @@ def export_row(cells: Cells, place: Place) -> Row:
     refunded_at = moment(cells, "refunded_at")
     grace_until = moment(cells, "grace_period_end_time")
     is_sandbox = _yes(cells, "is_sandbox") and cells["store"] != "promotional"  # grants are always of production
+    app_user_id, country = _user(cells, "rc_original_app_user_id"), _country(cells)
+    has_other_name = cells.get("rc_last_seen_app_user_id_alias", "") not in ("", app_user_id)
     return Row(
         place=place,
-        app_user_id=_user(cells, "rc_original_app_user_id"),
-        aliases=tuple(_user(cells, name) for name in ("rc_last_seen_app_user_id_alias",) if cells.get(name)),
+        app_user_id=app_user_id,
+        aliases=(_user(cells, "rc_last_seen_app_user_id_alias"),) if has_other_name else (),
         first_seen_at=moment(cells, "first_seen_time"),
-        country=_country(cells) if cells.get("country_source") != "estimated" else None,
-        seen_country=_country(cells),
+        country=country if cells.get("country_source") != "estimated" else None,
+        seen_country=country,
         attributes={**_attributes(cells, "reserved_subscriber_attributes"), **_attributes(cells, "custom_subscriber_attributes")},
         store=_store(cells),
         environment="sandbox" if is_sandbox else "production",
@@ -156,10 +160,15 @@ def moment(cells: Cells, name: str) -> datetime | None:
     if not text:
         return None
     try:
-        said = datetime.fromisoformat(text.removesuffix(" UTC"))
-        return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+        return _moment(text)
     except (ValueError, OverflowError) as error:
         raise Invalid(f"{name} {text[:40]!r} is not a moment such as 2026-01-31 12:00:00", param=name) from error
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _moment(text: str) -> datetime:
+    said = datetime.fromisoformat(text.removesuffix(" UTC"))
+    return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
 
 
 def _needed(cells: Cells, name: str) -> datetime:
@@ -171,9 +180,11 @@ def _needed(cells: Cells, name: str) -> datetime:
 
 def _yes(cells: Cells, name: str, *, where_empty: bool = False) -> bool:
     text = cells.get(name, "").lower()
-    if text not in _TRUE and text not in _FALSE:
+    if not text:
+        return where_empty
+    if text not in _TRUTH:
         raise Invalid(f"{name} {text[:20]!r} is neither true nor false", param=name)
-    return text in _TRUE if text else where_empty
+    return _TRUTH[text]
 
 
 def _number(cells: Cells, name: str) -> int:
@@ -218,6 +229,11 @@ def _money(cells: Cells, name: str, currency: str) -> Money | None:
         return None
     if len(currency) != 3 or not currency.isascii() or not currency.isalpha():
         raise Invalid(f"{currency[:20]!r} is not a currency such as USD", param=name)
+    return _amount(text, currency, name)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _amount(text: str, currency: str, name: str) -> Money:
     return from_decimal(_decimal(text, name), currency)
 
 
@@ -236,6 +252,11 @@ def _part(cells: Cells, name: str, price: Money | None) -> Money | None:
     text = cells.get(name, "")
     if not text or price is None:
         return None
+    return _share(text, name, price)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _share(text: str, name: str, price: Money) -> Money:
     share = _decimal(text, name)
     if not 0 <= share <= 1:
         raise Invalid(f"{name} {text[:20]!r} is not a share from 0 to 1", param=name)

@@ -1,6 +1,9 @@
 """SQL of transfers and bounded accounts. Sets in, sets out; rows are looked up key by key (`LATERAL`), so that a long ledger is never walked."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
 
 from perennial.base.db import Row, Tx
 from perennial.ledger.model import Posted, Transfer, Unit
@@ -9,31 +12,37 @@ from perennial.ledger.rules import Holding
 
 async def insert(tx: Tx, transfers: Sequence[Transfer]) -> set[str]:
     """Returns the keys that were new."""
+    ids = sorted(tx.new_id("trn") for _ in transfers)
     rows = await tx.fetch(
         """
         INSERT INTO transfer
           (project_id, key, transfer_id, from_account, to_account, amount, unit, currency, kind, reference, happened_at, recorded_at)
         SELECT %(project_id)s, key, transfer_id, from_account, to_account, amount, unit, currency, kind, reference, happened_at, %(now)s
-        FROM unnest(%(keys)s::text[], %(ids)s::text[], %(sources)s::text[], %(targets)s::text[], %(amounts)s::bigint[], %(units)s::text[],
-                    %(currencies)s::text[], %(kinds)s::text[], %(refs)s::text[], %(happened)s::timestamptz[])
-          AS new (key, transfer_id, from_account, to_account, amount, unit, currency, kind, reference, happened_at)
+        FROM json_to_recordset(%(rows)s::text::json) AS new (key text, transfer_id text, from_account text, to_account text, amount bigint,
+          unit text, currency text, kind text, reference text, happened_at timestamptz)
         ON CONFLICT (project_id, key) DO NOTHING
         RETURNING key
         """,
         project_id=tx.project_id,
         now=tx.now,
-        keys=[one.key for one in transfers],
-        ids=sorted(tx.new_id("trn") for _ in transfers),
-        sources=[one.from_account for one in transfers],
-        targets=[one.to_account for one in transfers],
-        amounts=[one.amount for one in transfers],
-        units=[one.unit.kind for one in transfers],
-        currencies=[one.unit.code for one in transfers],
-        kinds=[one.kind for one in transfers],
-        refs=[one.reference for one in transfers],
-        happened=[one.happened_at for one in transfers],
+        rows=msgspec.json.encode([_row(one, transfer_id) for one, transfer_id in zip(transfers, ids, strict=True)]).decode(),
     )
     return {row["key"] for row in rows}
+
+
+def _row(transfer: Transfer, transfer_id: str) -> dict[str, Any]:
+    return {
+        "key": transfer.key,
+        "transfer_id": transfer_id,
+        "from_account": transfer.from_account,
+        "to_account": transfer.to_account,
+        "amount": transfer.amount,
+        "unit": transfer.unit.kind,
+        "currency": transfer.unit.code,
+        "kind": transfer.kind,
+        "reference": transfer.reference,
+        "happened_at": transfer.happened_at,
+    }
 
 
 async def find(tx: Tx, keys: Sequence[str]) -> list[Transfer]:

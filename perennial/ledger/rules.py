@@ -19,7 +19,8 @@ def changes(transfers: Iterable[Transfer]) -> dict[Holding, int]:
 
 def bounded_changes(transfers: Iterable[Transfer]) -> list[tuple[Holding, int]]:
     """Of those with a bound alone, in the one order in which everybody takes them."""
-    bounded = [(holding, amount) for holding, amount in changes(transfers).items() if is_bounded(holding[0])]
+    of_bounded = (one for one in transfers if is_bounded(one.from_account) or is_bounded(one.to_account))
+    bounded = [(holding, amount) for holding, amount in changes(of_bounded).items() if is_bounded(holding[0])]
     return sorted(bounded, key=lambda change: (change[0][0], change[0][1].kind, change[0][1].code))
 
 
@@ -27,7 +28,8 @@ def clash(transfers: Sequence[Transfer]) -> str | None:
     """A key that stands for two different transfers."""
     by_key: dict[str, Transfer] = {}
     for transfer in transfers:
-        if not is_same(by_key.setdefault(transfer.key, transfer), transfer):
+        known = by_key.setdefault(transfer.key, transfer)
+        if known is not transfer and not is_same(known, transfer):
             return transfer.key
     return None
 

@@ -1,6 +1,6 @@
 """The verbs: record what stores say, tell what follows, join and transfer what customers hold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from perennial import catalog, currencies, customers, events, ledger
@@ -10,14 +10,14 @@ from perennial.base.ids import AppId, CustomerId, LineId, anonymous_app_user_id,
 from perennial.base.time import EPOCH, Duration
 from perennial.base.value import replace, value
 from perennial.catalog.model import RestoreBehavior
-from perennial.customers.model import is_anonymous, is_sha256
+from perennial.customers.model import Arrivals, is_anonymous, is_sha256
 from perennial.events.model import NewEvent
 from perennial.subscriptions import db, grants, ownership, rules, wire
 from perennial.subscriptions.booking import book
 from perennial.subscriptions.db import Key, Place
 from perennial.subscriptions.earning import earnings
 from perennial.subscriptions.model import Held, Line, Statement, Telling
-from perennial.subscriptions.telling import hush, tell
+from perennial.subscriptions.telling import tell
 
 
 class ReceiptInUse(Conflict):
@@ -48,27 +48,34 @@ class Said:
         return [self.key, *((self.statement.store, self.statement.environment, also) for also in self.statement.also)]
 
 
-async def record(tx: Tx, said: Sequence[Said], *, quiet: bool = False) -> list[LineId]:
+async def record(tx: Tx, said: Sequence[Said], *, quiet: bool = False, arrivals: Arrivals | None = None) -> list[LineId]:
     """Merges statements into what we know, tells what follows, and returns the lines, one per statement.
 
     Any statement may come twice, late or out of order. Raises `ReceiptInUse` where a buyer may not have what they restore. `quiet` is for
-    history that moves in: what it brings counts as told and nobody is told of it, and it takes nothing from whom it has an owner.
+    history that moves in: what it brings counts as told and nobody is told of it, and it takes nothing from whom it has an owner. `arrivals` are
+    the buyers the statements name, where they were brought in by this very transaction: they need not be looked for again.
     """
     if not said:
         return []
     await db.hold(tx, [key for one in said for key in one.keys])
-    places = await _places(tx, said)
-    places = await _settle_owners(tx, said, places, quiet=quiet)
-    await customers.lock(tx, [place.customer_id for place in places.values()])
-    before = await db.load(tx, places.values())
+    claimed = await _claimed(tx, said, arrivals)
+    places, known = await _places(tx, said, claimed)
+    places = await _settle_owners(tx, said, places, claimed, quiet=quiet)
+    await customers.lock(tx, sorted({place.customer_id for place in places.values()} - _unseen(arrivals)))
+    before = await db.load(tx, {place for place in places.values() if place.line_id in known})
     after: dict[LineId, Line] = {}
     for one in said:
         place = places[one.key]
         line = after.get(place.line_id) or before.get(place.line_id) or _new_line(one, place, tx)
         line = _with_offering(rules.merge(line, one.statement, tx.now), one)
-        after[place.line_id] = replace(line, store_user=one.store_user or line.store_user)
-    await _tell_and_save(tx, list(after.values()), before, quiet=quiet)
+        after[place.line_id] = replace(line, store_user=one.store_user) if one.store_user else line
+    await _tell_and_save(tx, list(after.values()), before, quiet=quiet, unseen=_unseen(arrivals))
     return [places[one.key].line_id for one in said]
+
+
+def _unseen(arrivals: Arrivals | None) -> set[CustomerId]:
+    """Whom this transaction made: nobody else can have read of them, or hold them."""
+    return {arrivals.customer_ids[name] for name in arrivals.new} if arrivals is not None else set()
 
 
 async def wake(tx: Tx, limit: int) -> tuple[int, list[Line]]:
@@ -203,8 +210,8 @@ async def forget_person(tx: Tx, customer_ids: Sequence[CustomerId]) -> None:
 # Whose line it is -------------------------------------------------------------------------------------------------------------
 
 
-async def _places(tx: Tx, said: Sequence[Said]) -> dict[Key, Place]:
-    """Where each line is kept; a new one is given to its buyer, to whom the app's hint names, or to a new anonymous customer.
+async def _places(tx: Tx, said: Sequence[Said], claimed: Mapping[Key, CustomerId]) -> tuple[dict[Key, Place], set[LineId]]:
+    """Where each line is kept, and which of them we know; a new one is given to who claims it, or to a new anonymous customer.
 
     Keys that a statement names together are one line: new keys join a known one, and two known lines that turn out to be one become it.
     """
@@ -213,14 +220,15 @@ async def _places(tx: Tx, said: Sequence[Said]) -> dict[Key, Place]:
     new = [family for family in families if not any(key in known for key in family.keys)]
     places = dict(known)
     if new:
-        owners = await _first_owners(tx, new)
+        owners = await _first_owners(tx, new, claimed)
         for family in new:
             places[family.keys[0]] = Place(customer_id=owners[family.keys[0]], line_id=LineId(tx.new_id("sub")))
     for family in families:
         place = await _one_place(tx, [places[key] for key in family.keys if key in places])
         places |= dict.fromkeys(family.keys, place)
-    await db.insert_places(tx, {key: place for key, place in places.items() if key not in known})
-    return places
+    if added := {key: place for key, place in places.items() if key not in known}:
+        await db.insert_places(tx, added)
+    return places, {place.line_id for place in known.values()}
 
 
 @value
@@ -257,8 +265,7 @@ async def _one_place(tx: Tx, found: Sequence[Place]) -> Place:
     return target
 
 
-async def _first_owners(tx: Tx, families: Sequence[Family]) -> dict[Key, CustomerId]:
-    claimed = await _claimed(tx, [one for family in families for one in family.said])
+async def _first_owners(tx: Tx, families: Sequence[Family], claimed: Mapping[Key, CustomerId]) -> dict[Key, CustomerId]:
     owners: dict[Key, CustomerId] = {}
     nobodys: dict[Key, str] = {}
     for family in families:
@@ -271,10 +278,10 @@ async def _first_owners(tx: Tx, families: Sequence[Family]) -> dict[Key, Custome
     return owners | {key: anonymous[nobody] for key, nobody in nobodys.items()}
 
 
-async def _claimed(tx: Tx, said: Sequence[Said]) -> dict[Key, CustomerId]:
+async def _claimed(tx: Tx, said: Sequence[Said], arrivals: Arrivals | None) -> dict[Key, CustomerId]:
     """Who each line's statements say bought it: who posted it, whom the project's backend named, or whom the app's hint fits."""
     hinted = await _hinted(tx, [one for one in said if one.buyer is None and one.statement.app_user_id is None])
-    ids = await customers.ensure_named(tx, _named(said))
+    ids = arrivals.customer_ids if arrivals is not None else await customers.ensure_named(tx, _named(said))
     claimed = dict(hinted)
     for one in said:
         if one.statement.app_user_id is not None:
@@ -305,9 +312,10 @@ async def _hinted(tx: Tx, said: Sequence[Said]) -> dict[Key, CustomerId]:
     return {key: customer_id for key, customer_id in fitting.items() if customer_id is not None}
 
 
-async def _settle_owners(tx: Tx, said: Sequence[Said], places: dict[Key, Place], *, quiet: bool) -> dict[Key, Place]:
+async def _settle_owners(
+    tx: Tx, said: Sequence[Said], places: dict[Key, Place], claimed: Mapping[Key, CustomerId], *, quiet: bool
+) -> dict[Key, Place]:
     """Applies the restore behavior where somebody else than the owner comes with a purchase."""
-    claimed = await _claimed(tx, said)
     claims = [(one, claimed[one.key]) for one in said if one.key in claimed and claimed[one.key] != places[one.key].customer_id]
     if not claims:
         return places
@@ -386,18 +394,25 @@ def _with_offering(line: Line, one: Said) -> Line:
 # Telling ----------------------------------------------------------------------------------------------------------------------
 
 
-async def _tell_and_save(tx: Tx, lines: Sequence[Line], before: Mapping[LineId, Line], *, quiet: bool = False) -> list[Line]:
-    tell_or_not = (hush(*tell(line, tx.now)) if quiet else tell(line, tx.now) for line in lines)
-    booked = [(*book(line), tellings) for line, tellings in tell_or_not]
+async def _tell_and_save(
+    tx: Tx, lines: Sequence[Line], before: Mapping[LineId, Line], *, quiet: bool = False, unseen: Collection[CustomerId] = ()
+) -> list[Line]:
+    booked = [(*book(line), tellings) for line, tellings in (tell(line, tx.now, quiet=quiet) for line in lines)]
     told = [(line, tellings) for line, _, tellings in booked]
     changed = [line for line, _ in told if line != before.get(line.line_id)]
     if changed:
-        numbers = await customers.bump(tx, _counts(told, changed))
+        numbers = await _bump(tx, _counts(told, changed), unseen)
         await db.save(tx, changed, dict(before))
         await _append(tx, [(telling, line) for line, tellings in told for telling in tellings], numbers)
         await ledger.post(tx, [transfer for _, transfers, _ in booked for transfer in transfers])
-        await currencies.settle(tx, [earning for line in changed for earning in earnings(line)], quiet=quiet)
+        await currencies.settle(tx, (earning for line in changed for earning in earnings(line)), quiet=quiet)
     return [line for line, _ in told]
+
+
+async def _bump(tx: Tx, counts: Mapping[CustomerId, int], unseen: Collection[CustomerId]) -> dict[CustomerId, int]:
+    """Numbers for what is told. Whom nobody has read of yet needs no new version."""
+    read = {customer_id: count for customer_id, count in counts.items() if count or customer_id not in unseen}
+    return await customers.bump(tx, read) if read else {}
 
 
 def _counts(told: Sequence[tuple[Line, list[Telling]]], changed: Sequence[Line]) -> dict[CustomerId, int]:

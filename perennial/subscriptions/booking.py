@@ -38,11 +38,15 @@ def book(line: Line) -> tuple[Line, list[Transfer]]:
 
 
 def _book(line: Line, held: Held) -> tuple[Held, list[Transfer]]:
-    booked, due = held.booked, replace(_due(line, held.purchase), postings=held.booked.postings)
-    if due == booked:
+    due = _due(line, held.purchase, postings=held.booked.postings + 1)
+    if _amounts(due) == _amounts(held.booked):
         return held, []
-    transfers = [_transfer(line, held, part, missing) for part, missing in _missing(booked, due)]
-    return replace(held, booked=replace(due, postings=due.postings + 1)), transfers
+    transfers = [_transfer(line, held, part, missing) for part, missing in _missing(held.booked, due)]
+    return replace(held, booked=due), transfers
+
+
+def _amounts(booked: Booked) -> tuple[int | str | None, ...]:
+    return (booked.gross, booked.tax, booked.commission, booked.refunded, booked.currency)
 
 
 def _missing(booked: Booked, due: Booked) -> Iterator[tuple[Part, Money]]:
@@ -59,18 +63,23 @@ def _missing(booked: Booked, due: Booked) -> Iterator[tuple[Part, Money]]:
 # What is due ------------------------------------------------------------------------------------------------------------------
 
 
-def _due(line: Line, purchase: Purchase) -> Booked:
+def _due(line: Line, purchase: Purchase, *, postings: int) -> Booked:
     price = purchase.price
     if price is None or price.amount <= 0 or not _is_sale(line, purchase):
-        return _NOTHING
+        return Booked(postings=postings)
     refunded = refunded_of(purchase, price)
     return Booked(
         gross=price.amount,
-        tax=purchase.tax.times(1 - Fraction(refunded.amount, price.amount)).amount if purchase.tax else 0,
+        tax=_kept(purchase.tax, refunded, price).amount if purchase.tax else 0,
         commission=purchase.commission.amount if purchase.commission else 0,
         refunded=refunded.amount,
         currency=price.currency,
+        postings=postings,
     )
+
+
+def _kept(tax: Money, refunded: Money, price: Money) -> Money:
+    return tax.times(1 - Fraction(refunded.amount, price.amount)) if refunded.amount else tax
 
 
 def _is_sale(line: Line, purchase: Purchase) -> bool:
@@ -133,7 +142,9 @@ def _happened_at(held: Held, part: Part) -> datetime:
     purchase = held.purchase
     if held.booked == _NOTHING and part != "refunded":
         return purchase.purchased_at
+    if part != "refunded":
+        return purchase.as_of
     given_back = [refund.at for refund in purchase.refunds if not refund.is_reversed]
     if purchase.revocation is not None and purchase.revocation.refunded:
         given_back.append(purchase.revocation.at)
-    return max(given_back, default=purchase.as_of) if part == "refunded" else purchase.as_of
+    return max(given_back, default=purchase.as_of)

@@ -4,9 +4,11 @@
 to be told now. Sources of the stores' rules: Apple's App Store Server Notifications V2 and StoreKit documentation.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
+from itertools import islice
 
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import replace
@@ -130,14 +132,22 @@ def superseded_at(line: Line, held: Held) -> datetime | None:
     None while the successor is not known: until it is, the upgraded purchase speaks for the line.
     """
     purchase = held.purchase
-    later = [one.purchase for one in line.held if one.purchase.purchased_at > purchase.purchased_at]
+    later = bisect_right(line.held, purchase.purchased_at, key=_begun_at)  # where those that began after it stand
+    if later == len(line.held):
+        return None
     end, taken_back = purchase.expires_at, taken_back_at(held)
     if end is not None and taken_back is not None:
         end = min(end, taken_back)  # there was nothing left to take the place of
-    for successor in later:
-        if not successor.is_renewal and end is not None and successor.purchased_at < end:
-            return successor.purchased_at
-    return later[0].purchased_at if purchase.is_superseded and later else None
+    for one in islice(line.held, later, None):
+        if end is None or one.purchase.purchased_at >= end:
+            break
+        if not one.purchase.is_renewal:
+            return one.purchase.purchased_at
+    return line.held[later].purchase.purchased_at if purchase.is_superseded else None
+
+
+def _begun_at(held: Held) -> datetime:
+    return held.purchase.purchased_at
 
 
 def taken_back_at(held: Held) -> datetime | None:
@@ -171,8 +181,7 @@ def access_until(line: Line) -> datetime | None:
 
 def latest(line: Line) -> Held | None:
     """The purchase that speaks for the line: of those not replaced by an upgrade, the one that began last."""
-    standing = [held for held in line.held if superseded_at(line, held) is None]
-    return standing[-1] if standing else None
+    return next((held for held in reversed(line.held) if superseded_at(line, held) is None), None)
 
 
 def present(line: Line) -> Renewal | None:

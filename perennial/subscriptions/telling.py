@@ -47,18 +47,22 @@ _RANK = {
 }
 
 
-def tell(line: Line, now: datetime) -> tuple[Line, list[Telling]]:
-    """What to tell at `now`, in the order it happened, and the line that remembers having told it."""
+def tell(line: Line, now: datetime, *, quiet: bool = False) -> tuple[Line, list[Telling]]:
+    """What to tell at `now`, in the order it happened, and the line that remembers having told it.
+
+    `quiet`: it comes by an import, and what that brought stays untold for good. What the world has heard of goes on being told.
+    """
     tellings = [
-        *_purchases(line),
+        *([] if quiet else _purchases(line)),
         *_standing(line, now),
         *_revocations(line),
         *_refunds(line),
         *_expirations(line, now),
         *_extensions(line),
     ]
-    told = _remember(line, tellings, now)
-    return replace(told, wake_at=wake_at(told, now)), sorted(tellings, key=lambda one: (one.happened_at, _RANK[one.type]))
+    told = _remember(line, tellings, now, quiet=quiet)
+    heard = [one for one in tellings if one.held.told.purchased and not one.held.told.quietly] if quiet else tellings
+    return replace(told, wake_at=wake_at(told, now)), sorted(heard, key=lambda one: (one.happened_at, _RANK[one.type]))
 
 
 # Purchases --------------------------------------------------------------------------------------------------------------------
@@ -99,9 +103,10 @@ def _one_purchase(line: Line, index: int, held: Held) -> list[Telling]:
 
 def _changed_product(line: Line, before: Held, held: Held) -> bool:
     """Into another product without a gap, and not already told when it was scheduled. A late arrival changes nothing."""
-    is_change = held is latest(line) and before.purchase.product != held.purchase.product
+    if before.purchase.product == held.purchase.product or held is not latest(line):
+        return False
     had_gap = access_end(line, before) < held.purchase.purchased_at
-    return is_change and not had_gap and line.told.next_product != held.purchase.product
+    return not had_gap and line.told.next_product != held.purchase.product
 
 
 def _extensions(line: Line) -> list[Telling]:
@@ -266,8 +271,7 @@ def _is_over(line: Line, index: int, held: Held, now: datetime) -> bool:
         return now >= over_at(line, held)
     if was_cut_short(line, held) and (revocation := held.purchase.revocation):
         return _was_latest(line, held, revocation.at) and access_end(line, held) <= now
-    has_gap = access_end(line, held) < line.held[index + 1].purchase.purchased_at
-    return has_gap and ended_reason(line, held) is not None
+    return ended_reason(line, held) is not None and access_end(line, held) < line.held[index + 1].purchase.purchased_at  # a gap
 
 
 def _expiration_reason(line: Line, held: Held) -> EndReason:
@@ -282,7 +286,7 @@ def _expiration_reason(line: Line, held: Held) -> EndReason:
 # Remembering ------------------------------------------------------------------------------------------------------------------
 
 
-def _remember(line: Line, tellings: list[Telling], now: datetime) -> Line:
+def _remember(line: Line, tellings: list[Telling], now: datetime, *, quiet: bool) -> Line:
     expired = {one.held.purchase.transaction for one in tellings if one.type == "EXPIRATION"}
     billing = {one.held.purchase.transaction for one in tellings if one.type == "BILLING_ISSUE"}
     held = tuple(
@@ -296,21 +300,12 @@ def _remember(line: Line, tellings: list[Telling], now: datetime) -> Line:
                 reversals=one.told.reversals + _is_reversed(one),
                 billing_issue=one.told.billing_issue or one.purchase.transaction in billing,
                 refunds=tuple(_refund_told(refund) for refund in one.purchase.refunds),
-                quietly=one.told.quietly,
+                quietly=one.told.quietly or (quiet and not one.told.purchased),
             ),
         )
         for one in line.held
     )
     return replace(line, held=held, told=_remember_standing(line))
-
-
-def hush(line: Line, tellings: list[Telling]) -> tuple[Line, list[Telling]]:
-    """What `tell` returned, where it comes by an import: what that brought stays untold for good. What the world has heard of goes on being told."""
-    brought = {one.held.purchase.transaction for one in tellings if not one.held.told.purchased}
-    into_brought = {fact_key("at", transaction) for transaction in brought}
-    told = [one for one in tellings if one.held.told.purchased and not one.held.told.quietly and one.key not in into_brought]
-    held = tuple(replace(one, told=replace(one.told, quietly=True)) if one.purchase.transaction in brought else one for one in line.held)
-    return replace(line, held=held), told
 
 
 def _refund_told(refund: Refund) -> str:

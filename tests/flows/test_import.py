@@ -1,5 +1,10 @@
 """Moving in: what another system knew is here, once, and nobody is told of it."""
 
+import asyncio
+import os
+import subprocess
+import sys
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 
@@ -298,6 +303,75 @@ async def test_an_interrupted_import_goes_on_where_it_stopped(world: World, tmp_
     assert (done.import_id, done.rows, done.finished_at is not None) == (state.import_id, 8, True)
     assert await world.entitled("fay", store="app_store") == ["pro"]
     assert "finished" in await perennial("import", "list", "--project", world.project_id)
+
+
+def crowd(people: int) -> list[dict[str, str]]:
+    """Two months of each of so many people, in the order of the months."""
+    return [
+        exported(
+            rc_original_app_user_id=f"user-{number}",
+            rc_last_seen_app_user_id_alias=f"user-{number}",
+            original_store_transaction_id=10_000 + number,
+            store_transaction_id=f"{10_000 + number}{month or ''}",
+            renewal_number=month + 1,
+            start_time=MONTHS[month + 1][0],
+            end_time=MONTHS[month + 1][1],
+            effective_end_time=MONTHS[month + 1][1],
+        )
+        for month in (0, 1)
+        for number in range(people)
+    ]
+
+
+async def test_an_import_killed_in_the_middle_is_whole_once_it_was_run_again(world: World, tmp_path: Path) -> None:
+    people = 6_000
+    path = write(tmp_path / "full.csv", crowd(people))
+    command = [sys.executable, "-m", "perennial", "import", "export", str(path), "--project", world.project_id]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    while (reached := await rows_so_far(world)) == 0:
+        assert process.poll() is None, "it ended before it began"
+        await asyncio.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert 0 < await count(world, "purchase") < 2 * people and reached < 2 * people, "it was killed in the middle"
+    assert "going on after" in await import_export(world, path)
+    tables = ("customer", "alias", "line", "line_directory", "purchase", "transfer", "event")
+    assert [await count(world, table) for table in tables] == [people, people, people, people, 2 * people, 6 * people, 0]
+    async with world.app.database.transaction(world.project_id) as tx:
+        assert [(one.rows, one.finished_at is not None) for one in await imports.latest(tx, 10)] == [(2 * people, True)]
+        assert await tx.fetch_value("SELECT sum(amount)::bigint FROM transfer WHERE kind = 'sale'") == 2 * people * 999
+    assert await broken(world) == []
+
+
+async def rows_so_far(world: World) -> int:
+    async with world.app.database.transaction(world.project_id) as tx:
+        return sum(one.rows for one in await imports.latest(tx, 10))
+
+
+async def count(world: World, table: str) -> int:
+    async with world.app.database.transaction(world.project_id) as tx:
+        return await tx.fetch_value(f"SELECT count(*) FROM {table}")  # type: ignore[no-any-return]
+
+
+async def test_memory_does_not_grow_with_the_file(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perennial.imports.files.RUN", 500)
+    monkeypatch.setattr("perennial.imports.files.TOGETHER", 5)
+    monkeypatch.setattr("perennial.imports.actions.BATCH", 100)
+    house = imports.House(database=world.app.database, vault=world.app.vault, providers=world.app.providers, project_id=world.project_id)
+    shelf = await imports.load_shelf(house)
+    peaks = []
+    for people in (500, 4_000):  # the first also fills what is kept of texts and statements
+        path, folder = write(tmp_path / f"{people}.csv.gz", crowd(people)), tmp_path / f"{people}"
+        folder.mkdir()
+        tracemalloc.start()
+        *_, found = imports.sort_files("export", [path], folder)
+        assert isinstance(found, imports.Sorted)
+        read = [batch.rows async for batch in imports.file_batches("export", found, shelf, "")]
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert sum(read) == 2 * people
+    assert peaks[1] < peaks[0] * 1.5, f"eight times the rows took {peaks[1] / peaks[0]:.1f} times the memory"
 
 
 async def test_a_batch_with_one_row_the_database_refuses_is_taken_apart(world: World, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ Rows are looked up key by key (`LATERAL`), so that a table that has grown faster
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from perennial.base.db import Row, Tx
 from perennial.base.ids import CustomerId, LineId
 from perennial.subscriptions.db.places import Place
@@ -16,6 +18,8 @@ from perennial.subscriptions.model import Held, Line, Renewal
 async def load(tx: Tx, places: Iterable[Place]) -> dict[LineId, Line]:
     """Lines with everything known of them, in three queries."""
     wanted = sorted({(place.customer_id, place.line_id) for place in places})
+    if not wanted:
+        return {}
     rows = await tx.fetch(
         """
         SELECT l.* FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS wanted (customer_id, line_id)
@@ -150,13 +154,13 @@ async def forget_words(tx: Tx, customer_ids: Sequence[CustomerId]) -> None:
 async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
     await tx.execute(
         """
-        INSERT INTO line SELECT * FROM jsonb_populate_recordset(NULL::public.line, %(rows)s)
+        INSERT INTO line SELECT * FROM json_populate_recordset(NULL::public.line, %(rows)s::text::json)
         ON CONFLICT (project_id, customer_id, line_id) DO UPDATE SET told_auto_renew = excluded.told_auto_renew,
           told_next_product = excluded.told_next_product, told_paused = excluded.told_paused,
           heard_at = excluded.heard_at, wake_at = excluded.wake_at, newest_key = excluded.newest_key, store_user = excluded.store_user,
           noted = excluded.noted, noted_at = excluded.noted_at
         """,
-        rows=[line_row(line, tx) for line in lines],
+        rows=_json([line_row(line, tx) for line in lines]),
     )
 
 
@@ -180,18 +184,23 @@ async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
           booked_commission = excluded.booked_commission, booked_refunded = excluded.booked_refunded,
           booked_currency = excluded.booked_currency, booked_postings = excluded.booked_postings
         """,
-        rows=rows,
+        rows=_json(rows),
     )
 
 
 async def _upsert_renewals(tx: Tx, rows: list[dict[str, Any]]) -> None:
     await tx.execute(
         """
-        INSERT INTO renewal SELECT * FROM jsonb_populate_recordset(NULL::public.renewal, %(rows)s)
+        INSERT INTO renewal SELECT * FROM json_populate_recordset(NULL::public.renewal, %(rows)s::text::json)
         ON CONFLICT (project_id, customer_id, line_id, as_of) DO UPDATE SET
           transaction = excluded.transaction, auto_renew = excluded.auto_renew, next_product = excluded.next_product,
           off_reason = excluded.off_reason, in_billing_retry = excluded.in_billing_retry, grace_until = excluded.grace_until,
           ended = excluded.ended, price_consent = excluded.price_consent, pause = excluded.pause, resumes_at = excluded.resumes_at
         """,
-        rows=rows,
+        rows=_json(rows),
     )
+
+
+def _json(rows: list[dict[str, Any]]) -> str:
+    """Rows as one text: read once, where `jsonb` would be made of it first, at two thirds more of the database's time."""
+    return msgspec.json.encode(rows).decode()
