@@ -3,24 +3,19 @@
 What an act leads to arrives like a real notification, through the same door, at once by the project's clock.
 """
 
-from collections.abc import Awaitable, Callable
-from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from perennial import catalog, customers, intake
-from perennial.agenda import run_due
+from perennial import customers, intake
 from perennial.app import App
-from perennial.base.db import Database, Tx
-from perennial.base.errors import Invalid, NotFound
+from perennial.base.db import Tx
 from perennial.base.ids import AppId, ProjectId
-from perennial.base.money import Money, from_decimal
 from perennial.base.secrets import Vault
 from perennial.base.time import iso
-from perennial.cli.desk import ProjectOption, choose_project, run
+from perennial.cli.rehearsing import Currency, Price, Project, Stage, money
 from perennial.providers.simulated import app_store
 from perennial.providers.simulated.app_store import Bought, Subscription, payloads
 
@@ -44,58 +39,14 @@ simulate = typer.Typer(
 )
 console = Console(highlight=False)
 
-T = TypeVar("T")
-Act = Callable[[Tx, str], Awaitable[T]]  # in a transaction of the project, on an app
+STAGE = Stage(stores=("app_store", "mac_app_store"), name="App Store")
 
-Project = ProjectOption
 AppOption = Annotated[str | None, typer.Option("--app", help="The app's id; needed where the project has several App Store apps.")]
 Line = Annotated[str, typer.Argument(help="The line: the originalTransactionId that `buy` printed.")]
 Product = Annotated[str, typer.Argument(help="The product's identifier in the store, as in the catalog.")]
 Transaction = Annotated[str | None, typer.Option(help="A transaction of the line; without it, the current one.")]
-Price = Annotated[str | None, typer.Option(help="Such as 9.99; without it, the catalog's.")]
-Currency = Annotated[str, typer.Option(help="ISO 4217, for --price.")]
 
 _STATUSES = {1: "active", 2: "expired", 3: "billing retry", 4: "grace", 5: "revoked"}
-
-
-# What is done, for whoever has a database at hand ---------------------------------------------------------------------------------
-
-
-async def act(database: Database, project_id: ProjectId, app_id: str | None, work: Act[T]) -> T:
-    """One act, in one transaction, on the project's app."""
-    async with database.transaction(project_id) as tx:
-        return await work(tx, await _app_of(tx, app_id))
-
-
-async def _app_of(tx: Tx, app_id: str | None) -> str:
-    if app_id is not None:
-        return app_id
-    found = [app.app_id for app in await catalog.get_apps(tx) if app.store in ("app_store", "mac_app_store")]
-    if not found:
-        raise NotFound("the project has no App Store app; create one first", param="app")
-    if len(found) > 1:
-        raise Invalid(f"the project has several App Store apps; choose one with --app: {', '.join(found)}", param="app")
-    return found[0]
-
-
-# Commands ---------------------------------------------------------------------------------------------------------------------
-
-
-Afterwards = Callable[[App, ProjectId, T], Awaitable[None]]
-
-
-def _do(project: str | None, app: str | None, work: Callable[[Tx, Vault, str], Awaitable[T]], afterwards: Afterwards[T] | None = None) -> T:
-    """Runs one act, what the customer's app does afterwards, and what follows at once: rehearsing should not wait for a worker."""
-
-    async def inside(house: App) -> T:
-        chosen = await choose_project(house, project)
-        result = await act(house.database, chosen.project_id, app, lambda tx, app_id: work(tx, house.vault, app_id))
-        if afterwards is not None:
-            await afterwards(house, chosen.project_id, result)
-        await run_due(house, chosen.project_id, ["simulation", "money"])
-        return result
-
-    return run(inside)
 
 
 async def _post(house: App, project_id: ProjectId, app_id: AppId, bought: Bought, customer: str) -> None:
@@ -105,15 +56,6 @@ async def _post(house: App, project_id: ProjectId, app_id: AppId, bought: Bought
     async with house.database.transaction(project_id) as tx:
         ids, _ = await customers.ensure(tx, [customer])
         await intake.record_receipt(tx, house.vault, house.providers, app_id, receipt, reading, ids[customer])
-
-
-def _money(price: str | None, currency: str) -> Money | None:
-    if price is None:
-        return None
-    try:
-        return from_decimal(Decimal(price), currency.upper())
-    except (ArithmeticError, AssertionError) as error:
-        raise typer.BadParameter("a price looks like 9.99, with --currency USD") from error
 
 
 def _say_bought(bought: Bought) -> None:
@@ -131,7 +73,7 @@ def _say(line: Subscription) -> None:
 @simulate.command("opt-in", rich_help_panel=_PANEL)
 def opt_in(project: Project = None, app: AppOption = None) -> None:
     """Give the app a simulated store whose signatures the project believes."""
-    _do(project, app, app_store.opt_in)
+    STAGE.do(project, app, app_store.opt_in)
     console.print("the app has a simulated App Store; buy something with: perennial simulate buy PRODUCT", soft_wrap=True)
 
 
@@ -150,7 +92,7 @@ def buy(
     show_signed: Annotated[bool, typer.Option("--signed", help="Also print the signed transaction, as a device would post it.")] = False,
 ) -> None:
     """A customer buys a product."""
-    charged = _money(price, currency)
+    charged = money(price, currency)
 
     async def work(tx: Tx, vault: Vault, app_id: str) -> tuple[AppId, Bought]:
         bought = await app_store.buy(
@@ -170,7 +112,7 @@ def buy(
         if customer is not None:
             await _post(house, project_id, *result, customer)
 
-    _, bought = _do(project, app, work, post)
+    _, bought = STAGE.do(project, app, work, post)
     _say_bought(bought)
     if show_signed:
         console.print(bought.signed_transaction, soft_wrap=True)
@@ -179,27 +121,27 @@ def buy(
 @simulate.command(rich_help_panel=_PANEL)
 def cancel(line: Line, project: Project = None, app: AppOption = None) -> None:
     """The customer turns auto-renew off."""
-    _say(_do(project, app, lambda tx, _, app_id: app_store.cancel(tx, app_id, line)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: app_store.cancel(tx, app_id, line)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
 def uncancel(line: Line, project: Project = None, app: AppOption = None) -> None:
     """The customer turns auto-renew on again."""
-    _say(_do(project, app, lambda tx, _, app_id: app_store.uncancel(tx, app_id, line)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: app_store.uncancel(tx, app_id, line)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
 def upgrade(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer switches to a better product, at once."""
-    charged = _money(price, currency)
-    _say(_do(project, app, lambda tx, _, app_id: app_store.upgrade(tx, app_id, line, product, price=charged)))
+    charged = money(price, currency)
+    _say(STAGE.do(project, app, lambda tx, _, app_id: app_store.upgrade(tx, app_id, line, product, price=charged)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
 def downgrade(line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """The customer switches to a lesser product, at the next renewal."""
-    charged = _money(price, currency)
-    _say(_do(project, app, lambda tx, _, app_id: app_store.downgrade(tx, app_id, line, product, price=charged)))
+    charged = money(price, currency)
+    _say(STAGE.do(project, app, lambda tx, _, app_id: app_store.downgrade(tx, app_id, line, product, price=charged)))
 
 
 @simulate.command("fail-next-renewal", rich_help_panel=_PANEL)
@@ -212,7 +154,7 @@ def fail_next_renewal(
 ) -> None:
     """Plan that the next renewal cannot be charged."""
     _say(
-        _do(
+        STAGE.do(
             project,
             app,
             lambda tx, _, app_id: app_store.fail_next_renewal(tx, app_id, line, grace_days=grace_days, recover_after_days=recover_after_days),
@@ -229,19 +171,19 @@ def refund(
     percent: Annotated[int, typer.Option(min=1, max=100, help="How much of the price.")] = 100,
 ) -> None:
     """Apple refunds a transaction."""
-    _say(_do(project, app, lambda tx, _, app_id: app_store.refund(tx, app_id, line, transaction, share_ppm=percent * 10_000)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: app_store.refund(tx, app_id, line, transaction, share_ppm=percent * 10_000)))
 
 
 @simulate.command("reverse-refund", rich_help_panel=_PANEL)
 def reverse_refund(line: Line, project: Project = None, app: AppOption = None, transaction: Transaction = None) -> None:
     """Apple takes a refund back."""
-    _say(_do(project, app, lambda tx, _, app_id: app_store.reverse_refund(tx, app_id, line, transaction)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: app_store.reverse_refund(tx, app_id, line, transaction)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
 def extend(line: Line, days: Annotated[int, typer.Argument(min=1, max=90)], project: Project = None, app: AppOption = None) -> None:
     """Move the renewal date."""
-    _say(_do(project, app, lambda tx, _, app_id: app_store.extend(tx, app_id, line, days)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: app_store.extend(tx, app_id, line, days)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
@@ -249,8 +191,8 @@ def resubscribe(
     line: Line, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD"
 ) -> None:
     """The customer comes back after the end."""
-    charged = _money(price, currency)
-    _say_bought(_do(project, app, lambda tx, vault, app_id: app_store.resubscribe(tx, vault, app_id, line, product, price=charged)))
+    charged = money(price, currency)
+    _say_bought(STAGE.do(project, app, lambda tx, vault, app_id: app_store.resubscribe(tx, vault, app_id, line, product, price=charged)))
 
 
 @simulate.command(rich_help_panel=_PANEL)
@@ -258,7 +200,7 @@ def status(project: Project = None, app: AppOption = None, limit: Annotated[int,
     """What the simulated store holds."""
     line_column, until_column = Column("line", no_wrap=True), Column("until", no_wrap=True)
     table = Table(line_column, "product", "status", until_column, "auto-renew", "next", "transactions", "undelivered")
-    for line in _do(project, app, lambda tx, _, app_id: app_store.lines(tx, app_id, limit=limit)):
+    for line in STAGE.do(project, app, lambda tx, _, app_id: app_store.lines(tx, app_id, limit=limit)):
         charge = payloads.current(line)
         table.add_row(
             line.store_line,
@@ -276,5 +218,5 @@ def status(project: Project = None, app: AppOption = None, limit: Annotated[int,
 @simulate.command("resend-lost", rich_help_panel=_PANEL)
 def resend_lost(project: Project = None, app: AppOption = None) -> None:
     """Send again what never arrived."""
-    count = _do(project, app, lambda tx, _, app_id: app_store.resend_lost(tx, app_id))
+    count = STAGE.do(project, app, lambda tx, _, app_id: app_store.resend_lost(tx, app_id))
     console.print(f"{count} notifications are on their way again")

@@ -3,68 +3,24 @@
 What an act leads to arrives like a real push, and what it asks is answered by this installation's own server: it must run.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from decimal import Decimal
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from perennial import catalog
-from perennial.agenda import run_due
-from perennial.app import App
-from perennial.base.db import Tx
-from perennial.base.errors import Invalid, NotFound
-from perennial.base.money import Money, from_decimal
-from perennial.base.secrets import Vault
 from perennial.base.time import iso
-from perennial.cli.desk import ProjectOption, choose_project, done, group, run, say, show, table
+from perennial.cli.desk import done, group, say, show, table
+from perennial.cli.rehearsing import Address, Currency, Price, Project, Stage, money
 from perennial.providers.simulated import play_store
 from perennial.providers.simulated.play_store import Life
 
 commands = group("A simulated Google Play for sandbox projects: buy, renew, fail, pause, refund.")
 
-T = TypeVar("T")
+STAGE = Stage(stores=("play_store",), name="Play Store")
 
-Project = ProjectOption
 AppOption = Annotated[str | None, typer.Option("--app", help="The app's id; needed where the project has several Play Store apps.")]
 Token = Annotated[str, typer.Argument(help="Any purchase token of what was bought, as `buy` printed it, or one of its orders.")]
 Product = Annotated[str, typer.Argument(help="The product's identifier in the store, as in the catalog: pro:monthly, or coins.")]
-Price = Annotated[str | None, typer.Option(help="Such as 9.99; without it, the catalog's.")]
-Currency = Annotated[str, typer.Option(help="ISO 4217, for --price.")]
-
-
-def _do(project: str | None, app: str | None, work: Callable[[Tx, Vault, str], Awaitable[T]]) -> T:
-    """Runs one act, and what follows at once: rehearsing should not wait for a worker."""
-
-    async def inside(house: App) -> T:
-        chosen = await choose_project(house, project)
-        async with house.database.transaction(chosen.project_id) as tx:
-            result = await work(tx, house.vault, await _app_of(tx, app))
-        await run_due(house, chosen.project_id, ["simulation", "money"])
-        return result
-
-    return run(inside)
-
-
-async def _app_of(tx: Tx, app_id: str | None) -> str:
-    if app_id is not None:
-        return app_id
-    found = [app.app_id for app in await catalog.get_apps(tx, limit=1000) if app.store == "play_store"]
-    if not found:
-        raise NotFound("the project has no Play Store app; create one first: perennial apps create --type play_store", param="app")
-    if len(found) > 1:
-        raise Invalid(f"the project has several Play Store apps; choose one with --app: {', '.join(found)}", param="app")
-    return found[0]
-
-
-def _money(price: str | None, currency: str) -> Money | None:
-    if price is None:
-        return None
-    try:
-        return from_decimal(Decimal(price), currency.upper())
-    except (ArithmeticError, AssertionError) as error:
-        raise typer.BadParameter("a price looks like 9.99, with --currency USD") from error
 
 
 def _say(life: Life) -> None:
@@ -77,18 +33,11 @@ def _say(life: Life) -> None:
 def opt_in(
     project: Project = None,
     app: AppOption = None,
-    address: Annotated[
-        str | None, typer.Option(help="Where this installation's server is reached; without it, http://127.0.0.1 and its port.")
-    ] = None,
+    address: Address = None,
 ) -> None:
     """Give a Play Store app a simulated Google Play: a service account, push tokens the project believes, and an API of this installation's own."""
-
-    async def inside(house: App) -> str:
-        chosen = await choose_project(house, project)
-        async with house.database.transaction(chosen.project_id) as tx:
-            return await play_store.opt_in(tx, house.vault, await _app_of(tx, app), address or f"http://127.0.0.1:{house.settings.port}")
-
-    done(f"the app asks the simulated Google Play at {run(inside)}; buy something with: perennial simulate play-store buy PRODUCT")
+    api = STAGE.opt_in(project, app, address, play_store.opt_in)
+    done(f"the app asks the simulated Google Play at {api}; buy something with: perennial simulate play-store buy PRODUCT")
 
 
 @commands.command()
@@ -104,8 +53,8 @@ def buy(
     region: Annotated[str, typer.Option(help="The customer's country, two letters.")] = "US",
 ) -> None:
     """A customer buys a product. Nobody else acknowledges it than we do: without a running server it is given back after three days."""
-    charged = _money(price, currency)
-    bought = _do(
+    charged = money(price, currency)
+    bought = STAGE.do(
         project,
         app,
         lambda tx, vault, app_id: play_store.buy(
@@ -119,7 +68,7 @@ def buy(
 @commands.command()
 def cancel(token: Token, project: Project = None, app: AppOption = None) -> None:
     """The customer stops the renewals."""
-    _say(_do(project, app, lambda tx, _, app_id: play_store.cancel(tx, app_id, token)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.cancel(tx, app_id, token)))
 
 
 @commands.command()
@@ -131,7 +80,7 @@ def uncancel(
 ) -> None:
     """The customer takes it up again before its end."""
     verb = play_store.restore if in_app else play_store.uncancel
-    _say(_do(project, app, lambda tx, _, app_id: verb(tx, app_id, token)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: verb(tx, app_id, token)))
 
 
 @commands.command()
@@ -139,15 +88,15 @@ def resubscribe(
     token: Token, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD"
 ) -> None:
     """The customer buys anew after the end, in Google's own subscription centre."""
-    charged = _money(price, currency)
-    _say(_do(project, app, lambda tx, _, app_id: play_store.resubscribe(tx, app_id, token, product, price=charged)))
+    charged = money(price, currency)
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.resubscribe(tx, app_id, token, product, price=charged)))
 
 
 @commands.command()
 def upgrade(token: Token, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
     """Another product at once, at its full price."""
-    charged = _money(price, currency)
-    _say(_do(project, app, lambda tx, _, app_id: play_store.upgrade(tx, app_id, token, product, price=charged)))
+    charged = money(price, currency)
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.upgrade(tx, app_id, token, product, price=charged)))
 
 
 @commands.command()
@@ -155,14 +104,14 @@ def downgrade(
     token: Token, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD"
 ) -> None:
     """Another product with the next renewal."""
-    charged = _money(price, currency)
-    _say(_do(project, app, lambda tx, _, app_id: play_store.downgrade(tx, app_id, token, product, price=charged)))
+    charged = money(price, currency)
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.downgrade(tx, app_id, token, product, price=charged)))
 
 
 @commands.command("top-up")
 def top_up(token: Token, project: Project = None, app: AppOption = None) -> None:
     """A prepaid plan gets a period more."""
-    _say(_do(project, app, lambda tx, _, app_id: play_store.top_up(tx, app_id, token)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.top_up(tx, app_id, token)))
 
 
 @commands.command()
@@ -173,13 +122,13 @@ def pause(
     months: Annotated[int, typer.Option(min=1, max=3)] = 1,
 ) -> None:
     """A pause from the period's end on."""
-    _say(_do(project, app, lambda tx, _, app_id: play_store.pause(tx, app_id, token, months)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.pause(tx, app_id, token, months)))
 
 
 @commands.command()
 def resume(token: Token, project: Project = None, app: AppOption = None) -> None:
     """A pause is taken back, or ended."""
-    _say(_do(project, app, lambda tx, _, app_id: play_store.resume(tx, app_id, token)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.resume(tx, app_id, token)))
 
 
 @commands.command("fail-next-renewal")
@@ -192,7 +141,7 @@ def fail_next_renewal(
 ) -> None:
     """Plan that the next renewal cannot be charged."""
     _say(
-        _do(
+        STAGE.do(
             project,
             app,
             lambda tx, _, app_id: play_store.fail_next_renewal(tx, app_id, token, grace_days=grace_days, recover_after_days=recover_after_days),
@@ -209,20 +158,20 @@ def refund(
     revoke: Annotated[bool, typer.Option("--revoke", help="What it paid for is taken back, too. Otherwise Google tells nobody.")] = False,
 ) -> None:
     """An order is given back."""
-    _say(_do(project, app, lambda tx, _, app_id: play_store.refund(tx, app_id, token, order, revoke=revoke)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.refund(tx, app_id, token, order, revoke=revoke)))
 
 
 @commands.command()
 def defer(token: Token, days: Annotated[int, typer.Argument(min=1, max=365)], project: Project = None, app: AppOption = None) -> None:
     """Move the renewal date on."""
-    _say(_do(project, app, lambda tx, _, app_id: play_store.defer(tx, app_id, token, timedelta(days=days))))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.defer(tx, app_id, token, timedelta(days=days))))
 
 
 @commands.command()
 def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
     """What the simulated Google Play holds."""
     made = table("token", "account", "product", "status", "until", "next", "orders")
-    for life in _do(project, app, lambda tx, _, app_id: play_store.lives(tx, app_id, limit=limit)):
+    for life in STAGE.do(project, app, lambda tx, _, app_id: play_store.lives(tx, app_id, limit=limit)):
         token = life.newest
         made.add_row(
             life.token_name(token.number),

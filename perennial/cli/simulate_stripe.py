@@ -3,70 +3,28 @@
 What an act leads to arrives like a real webhook, and what it asks is answered by this installation's own server: it must run.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from decimal import Decimal
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
 import typer
 
-from perennial import catalog
-from perennial.agenda import run_due
-from perennial.app import App
 from perennial.base.db import Tx
-from perennial.base.errors import Invalid, NotFound
-from perennial.base.money import Money, from_decimal
 from perennial.base.secrets import Vault
 from perennial.base.time import iso
-from perennial.cli.desk import ProjectOption, choose_project, done, group, run, say, show, table
+from perennial.cli.desk import done, group, say, show, table
+from perennial.cli.rehearsing import Address, Currency, Price, Project, Stage, money
 from perennial.providers.simulated import stripe
 from perennial.providers.simulated.stripe import Life
 
 commands = group("A simulated Stripe for sandbox projects: buy, renew, fail, refund, dispute.")
 
-T = TypeVar("T")
+STAGE = Stage(stores=("stripe",), name="Stripe")
 
-Project = ProjectOption
 AppOption = Annotated[str | None, typer.Option("--app", help="The app's id; needed where the project has several Stripe apps.")]
 Subject = Annotated[str, typer.Argument(help="Any id of what was bought: the subscription's that `buy` printed (sub_...), or the payment's.")]
 Product = Annotated[str, typer.Argument(help="The product's identifier in the store, as in the catalog.")]
 InvoiceOption = Annotated[int | None, typer.Option("--invoice", min=1, help="The invoice's number; without it, the newest that was paid.")]
-Price = Annotated[str | None, typer.Option(help="Such as 9.99; without it, the catalog's.")]
-Currency = Annotated[str, typer.Option(help="ISO 4217, for --price.")]
 Later = Annotated[bool, typer.Option("--invoice-later", help="The proration waits for the next invoice.")]
-
-
-def _do(project: str | None, app: str | None, work: Callable[[Tx, Vault, str], Awaitable[T]]) -> T:
-    """Runs one act, and what follows at once: rehearsing should not wait for a worker."""
-
-    async def inside(house: App) -> T:
-        chosen = await choose_project(house, project)
-        async with house.database.transaction(chosen.project_id) as tx:
-            result = await work(tx, house.vault, await _app_of(tx, app))
-        await run_due(house, chosen.project_id, ["simulation", "money"])
-        return result
-
-    return run(inside)
-
-
-async def _app_of(tx: Tx, app_id: str | None) -> str:
-    if app_id is not None:
-        return app_id
-    found = [app.app_id for app in await catalog.get_apps(tx, limit=1000) if app.store == "stripe"]
-    if not found:
-        raise NotFound("the project has no Stripe app; create one first: perennial apps create --type stripe", param="app")
-    if len(found) > 1:
-        raise Invalid(f"the project has several Stripe apps; choose one with --app: {', '.join(found)}", param="app")
-    return found[0]
-
-
-def _money(price: str | None, currency: str) -> Money | None:
-    if price is None:
-        return None
-    try:
-        return from_decimal(Decimal(price), currency.upper())
-    except (ArithmeticError, AssertionError) as error:
-        raise typer.BadParameter("a price looks like 9.99, with --currency USD") from error
 
 
 def _say(life: Life) -> None:
@@ -83,18 +41,11 @@ def _name(life: Life) -> str:
 def opt_in(
     project: Project = None,
     app: AppOption = None,
-    address: Annotated[
-        str | None, typer.Option(help="Where this installation's server is reached; without it, http://127.0.0.1 and its port.")
-    ] = None,
+    address: Address = None,
 ) -> None:
     """Give a Stripe app a simulated Stripe: a key, a signing secret, and an API of this installation's own."""
-
-    async def inside(house: App) -> str:
-        chosen = await choose_project(house, project)
-        async with house.database.transaction(chosen.project_id) as tx:
-            return await stripe.opt_in(tx, house.vault, await _app_of(tx, app), address or f"http://127.0.0.1:{house.settings.port}")
-
-    done(f"the app asks the simulated Stripe at {run(inside)}; buy something with: perennial simulate stripe buy PRODUCT")
+    api = STAGE.opt_in(project, app, address, stripe.opt_in)
+    done(f"the app asks the simulated Stripe at {api}; buy something with: perennial simulate stripe buy PRODUCT")
 
 
 @commands.command()
@@ -111,8 +62,8 @@ def buy(
     declined: Annotated[bool, typer.Option("--declined", help="The first payment fails.")] = False,
 ) -> None:
     """A customer goes through a checkout."""
-    charged = _money(price, currency)
-    bought = _do(
+    charged = money(price, currency)
+    bought = STAGE.do(
         project,
         app,
         lambda tx, vault, app_id: stripe.buy(
@@ -137,13 +88,13 @@ def cancel(
 ) -> None:
     """The subscription ends with its period."""
     verb = stripe.cancel_now if now else stripe.cancel
-    _say(_do(project, app, lambda tx, _, app_id: verb(tx, app_id, subject)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: verb(tx, app_id, subject)))
 
 
 @commands.command()
 def uncancel(subject: Subject, project: Project = None, app: AppOption = None) -> None:
     """The cancellation is taken back."""
-    _say(_do(project, app, lambda tx, _, app_id: stripe.uncancel(tx, app_id, subject)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.uncancel(tx, app_id, subject)))
 
 
 @commands.command()
@@ -157,8 +108,8 @@ def upgrade(
     invoice_later: Later = False,
 ) -> None:
     """Another product at once, with proration."""
-    charged, when = _money(price, currency), _when(invoice_later)
-    _say(_do(project, app, lambda tx, _, app_id: stripe.upgrade(tx, app_id, subject, product, price=charged, invoiced=when)))
+    charged, when = money(price, currency), _when(invoice_later)
+    _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.upgrade(tx, app_id, subject, product, price=charged, invoiced=when)))
 
 
 @commands.command()
@@ -166,8 +117,8 @@ def downgrade(
     subject: Subject, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD"
 ) -> None:
     """Another product from the next period on, by a schedule."""
-    charged = _money(price, currency)
-    _say(_do(project, app, lambda tx, _, app_id: stripe.downgrade(tx, app_id, subject, product, price=charged)))
+    charged = money(price, currency)
+    _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.downgrade(tx, app_id, subject, product, price=charged)))
 
 
 @commands.command()
@@ -180,7 +131,7 @@ def quantity(
 ) -> None:
     """Another quantity at once, with proration."""
     when = _when(invoice_later)
-    _say(_do(project, app, lambda tx, _, app_id: stripe.set_quantity(tx, app_id, subject, number, invoiced=when)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.set_quantity(tx, app_id, subject, number, invoiced=when)))
 
 
 def _when(later: bool) -> Literal["now", "later"]:
@@ -196,13 +147,13 @@ def fail_next_charge(
     then: Annotated[Literal["canceled", "unpaid", "past_due"], typer.Option(help="What becomes of it when all retries failed.")] = "canceled",
 ) -> None:
     """Plan that the next charge fails. Stripe tries again after 3, 5 and 7 days more."""
-    _say(_do(project, app, lambda tx, _, app_id: stripe.fail_next_charge(tx, app_id, subject, recover_at_retry=recover_at_retry, then=then)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.fail_next_charge(tx, app_id, subject, recover_at_retry=recover_at_retry, then=then)))
 
 
 @commands.command()
 def pay(subject: Subject, project: Project = None, app: AppOption = None) -> None:
     """The customer mends the card: the open invoice is paid."""
-    _say(_do(project, app, lambda tx, _, app_id: stripe.pay(tx, app_id, subject)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.pay(tx, app_id, subject)))
 
 
 @commands.command()
@@ -218,13 +169,13 @@ def pause(
     async def work(tx: Tx, _: Vault, app_id: str) -> Life:
         return await stripe.pause(tx, app_id, subject, behavior, resumes_at=tx.now + timedelta(days=days) if days is not None else None)
 
-    _say(_do(project, app, work))
+    _say(STAGE.do(project, app, work))
 
 
 @commands.command()
 def resume(subject: Subject, project: Project = None, app: AppOption = None) -> None:
     """Collection goes on."""
-    _say(_do(project, app, lambda tx, _, app_id: stripe.resume(tx, app_id, subject)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.resume(tx, app_id, subject)))
 
 
 @commands.command()
@@ -238,8 +189,8 @@ def refund(
 ) -> None:
     """Money is given back."""
     if fails:
-        return _say(_do(project, app, lambda tx, _, app_id: stripe.fail_refund(tx, app_id, subject, invoice=invoice)))
-    return _say(_do(project, app, lambda tx, _, app_id: stripe.refund(tx, app_id, subject, invoice=invoice, amount=amount)))
+        return _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.fail_refund(tx, app_id, subject, invoice=invoice)))
+    return _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.refund(tx, app_id, subject, invoice=invoice, amount=amount)))
 
 
 @commands.command()
@@ -252,15 +203,15 @@ def dispute(
 ) -> None:
     """The customer's bank asks for the money back."""
     if outcome is not None:
-        return _say(_do(project, app, lambda tx, _, app_id: stripe.close_dispute(tx, app_id, subject, outcome, invoice=invoice)))
-    return _say(_do(project, app, lambda tx, _, app_id: stripe.dispute(tx, app_id, subject, invoice=invoice)))
+        return _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.close_dispute(tx, app_id, subject, outcome, invoice=invoice)))
+    return _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.dispute(tx, app_id, subject, invoice=invoice)))
 
 
 @commands.command()
 def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
     """What the simulated Stripe holds."""
     made = table("id", "customer", "product", "status", "until", "next", "invoices")
-    for life in _do(project, app, lambda tx, _, app_id: stripe.lives(tx, app_id, limit=limit)):
+    for life in STAGE.do(project, app, lambda tx, _, app_id: stripe.lives(tx, app_id, limit=limit)):
         made.add_row(
             _name(life),
             life.app_user_id or "",

@@ -5,17 +5,16 @@ notification takes (the provider opens it, `intake` keeps it), in the transactio
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal, TypeVar
 
 import msgspec
-import structlog
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from perennial import catalog, intake
+from perennial import intake
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Conflict, Invalid, NotFound, PerennialError, Unavailable
+from perennial.base.errors import Invalid, NotFound, Unavailable
 from perennial.base.ids import ProjectId, new_uuid, random_bytes
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
@@ -26,14 +25,12 @@ from perennial.intake.model import Message, StoreApp
 from perennial.providers.apple import SigningAuthority
 from perennial.providers.simulated import db as stores
 from perennial.providers.simulated.app_store import db, payloads, rules
-from perennial.providers.simulated.app_store.db import Kept
 from perennial.providers.simulated.app_store.model import (
     DESK,
     Bought,
     Credentials,
     Delivery,
     Desk,
-    Draft,
     Failure,
     ItemType,
     Offer,
@@ -41,19 +38,19 @@ from perennial.providers.simulated.app_store.model import (
     Sent,
     Subscription,
 )
+from perennial.providers.simulated.opting_in import require_app
+from perennial.providers.simulated.playing import Kept, play, post
+from perennial.providers.simulated.products import duration_of, price_of, require_product, require_subscription
 
 PATH = "/simulated/app_store"  # where `server.AppStoreServer` is mounted
 PEN = "simulated_store.pen"  # what the vault binds the pen to
 STORES = ("app_store", "mac_app_store")
-_TRY_AGAIN = timedelta(hours=1)
 _MOST_DRAWS = 10
 _TYPES: dict[str, ItemType] = {
     "subscription": "Auto-Renewable Subscription",
     "consumable": "Consumable",
     "non_renewing_subscription": "Non-Renewing Subscription",
 }
-
-log = structlog.get_logger("perennial.simulated")
 
 Sender = TypeVar("Sender", Subscription, Desk)
 
@@ -71,11 +68,7 @@ class Pen:
 
 async def opt_in(tx: Tx, vault: Vault, app_id: str) -> bytes:
     """Gives the app a simulated store of its own, and returns its root (DER). Again, it returns the same. `Conflict` outside sandboxes."""
-    app = await catalog.require_app(tx, app_id)
-    if not (await catalog.require_project(tx)).is_sandbox:
-        raise Conflict("only sandbox projects may trust a simulated store; create one with is_sandbox")
-    if app.store not in STORES:
-        raise Conflict(f"the simulated store stands in for the App Store; {app.name!r} is an app of {app.store}")
+    await require_app(tx, app_id, stores=STORES, stands_in="the simulated App Store stands in for the App Store")
     found = await stores.stores(tx, [app_id])
     if app_id not in found:
         authority = SigningAuthority.create(tx.now)
@@ -140,7 +133,7 @@ async def buy(
     pen = await require_pen(tx, vault, app_id)
     if len(storefront) != 3 or not (storefront.isascii() and storefront.isalpha() and storefront.isupper()):
         raise Invalid("a storefront is a country in three capital letters, such as USA", param="storefront")
-    sold = await _require_product(tx, app_id, product)
+    sold = await require_product(tx, app_id, product)
     delivery = (await db.find_desk(tx, app_id)).outbox.delivery
     for _ in range(_MOST_DRAWS):
         line = rules.buy(
@@ -178,19 +171,9 @@ async def _bought(tx: Tx, vault: Vault, pen: Pen, line: Subscription) -> Bought:
     )
 
 
-async def _require_product(tx: Tx, app_id: str, product: str) -> Product:
-    found = (await catalog.find_products(tx, [(app_id, product)])).get((app_id, product))
-    if found is None:
-        raise NotFound(f"the app's catalog has no product {product!r}", param="product")
-    if found.type == "subscription" and found.duration is None:
-        raise Invalid(f"the product {product!r} has no duration; the simulated store must know how long it lasts", param="product")
-    return found
-
-
 def plan_of(product: Product, price: Money | None = None) -> Plan:
     """A product with its terms. `price`: None: the catalog's first."""
-    charged = price or (product.prices[0] if product.prices else Money(amount=0, currency="USD"))
-    return Plan(product=product.store_identifier, duration=product.duration if product.type == "subscription" else None, price=charged)
+    return Plan(product=product.store_identifier, duration=duration_of(product), price=price_of(product, price))
 
 
 def _offer(offer: Offer | Literal["free_trial"] | None, product: Product) -> Offer | None:
@@ -228,9 +211,7 @@ async def require_line(tx: Tx, app_id: str, store_line: str) -> Subscription:
 
 
 async def _plan_for(tx: Tx, app_id: str, product: str, price: Money | None) -> tuple[Plan, Product]:
-    found = await _require_product(tx, app_id, product)
-    if found.type != "subscription":
-        raise Conflict(f"{product!r} is no subscription")
+    found = await require_subscription(tx, app_id, product)
     return plan_of(found, price), found
 
 
@@ -400,43 +381,23 @@ async def _play(tx: Tx, vault: Vault, providers: intake.Providers, due: Sequence
     app_ids = sorted({one.app_id for one in due})
     apps, found = await intake.store_apps(tx, vault, app_ids), await pens(tx, vault, app_ids)
     desks = {app_id: await db.find_desk(tx, app_id) for app_id in app_ids}
-    messages: list[Message] = []
-    played: list[Subscription | Desk] = []
-    for one in due:
-        try:
-            sender, posted = _play_one(tx, providers, apps[one.app_id], found[one.app_id], desks[one.app_id], one)
-        except Exception:
-            log.exception("a simulated line could not be played", app_id=one.app_id, store_line=one.store_line)
-            await db.postpone(tx, one, tx.now + _TRY_AGAIN)
-            continue
-        messages += posted
-        played.append(sender)
-    if messages:
-        await intake.receive(tx, messages)
-    await _save(tx, *played)
+
+    def play_one(one: Kept) -> tuple[Subscription | Desk, list[Message]]:
+        return _play_one(tx, providers, apps[one.app_id], found[one.app_id], desks[one.app_id], one)
+
+    await _save(tx, *await play(tx, due, play_one, db.postpone))
 
 
 def _play_one(tx: Tx, providers: intake.Providers, app: StoreApp, pen: Pen, desk: Desk, one: Kept) -> tuple[Subscription | Desk, list[Message]]:
     sender: Subscription | Desk
-    if one.store_line == DESK:
+    if one.key == DESK:
         sender, drafts = rules.take_due(desk, tx.now)
     else:
         sender, drafts = rules.advance(db.under(desk, db.line_of(one.state)), tx.now)
     messages: list[Message] = []
     for draft in drafts:
-        message = _post(tx, providers, app, pen, draft)
+        message = post(providers, app, payloads.body(pen.authority, app, draft), {}, tx.now, kind=draft.type)
         if message is not None:
             messages.append(message)
         sender = replace(sender, outbox=rules.mark_posted(sender.outbox, draft.uuid, is_delivered=message is not None))
     return sender, messages
-
-
-def _post(tx: Tx, providers: intake.Providers, app: StoreApp, pen: Pen, draft: Draft) -> Message | None:
-    """Through the real door. A refusal is the world's answer: the notification stays undelivered, as a store's would."""
-    body = payloads.body(pen.authority, app, draft)
-    try:
-        envelope = providers[app.store].open(app, body, {}, tx.now)
-    except PerennialError as error:
-        log.warning("a simulated notification was refused", app_id=app.app_id, kind=draft.type, error=error.message)
-        return None
-    return Message(app_id=app.app_id, envelope=envelope, body=body)

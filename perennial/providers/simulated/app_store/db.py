@@ -7,17 +7,9 @@ import msgspec
 
 from perennial.base.db import Tx
 from perennial.base.ids import AppId
-from perennial.base.value import replace, value
+from perennial.base.value import replace
 from perennial.providers.simulated.app_store.model import DESK, Desk, Subscription
-
-
-@value
-class Kept:
-    """A row whose turn it is, as it is stored."""
-
-    app_id: AppId
-    store_line: str
-    state: object
+from perennial.providers.simulated.playing import Kept
 
 
 async def insert(tx: Tx, line: Subscription, wake_at: datetime | None) -> bool:
@@ -105,7 +97,7 @@ async def all_lines(tx: Tx, app_id: str, *, after: str = "", limit: int = 100) -
 async def claim_due(tx: Tx, limit: int) -> list[Kept]:
     rows = await tx.fetch(
         """
-        SELECT app_id, store_line, state FROM simulated_subscription
+        SELECT app_id, store_line AS key, state FROM simulated_subscription
         WHERE wake_at <= %(now)s ORDER BY wake_at, store_line LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         """,
         now=tx.now,
@@ -134,7 +126,7 @@ async def postpone(tx: Tx, one: Kept, wake_at: datetime) -> None:
         "UPDATE simulated_subscription SET wake_at = %(wake_at)s WHERE app_id = %(app_id)s AND store_line = %(line)s",
         wake_at=wake_at,
         app_id=one.app_id,
-        line=one.store_line,
+        line=one.key,
     )
 
 

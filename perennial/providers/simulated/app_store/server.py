@@ -28,9 +28,9 @@ from perennial.intake.model import StoreApp
 from perennial.providers.simulated.app_store import actions, db, payloads, rules
 from perennial.providers.simulated.app_store.actions import Pen
 from perennial.providers.simulated.app_store.model import Credentials, Payload, Sent, Subscription
+from perennial.providers.simulated.asgi import read, respond
 
 PAGE = 20
-MOST_BODY = 64 * 1024
 AUDIENCE = "appstoreconnect-v1"
 LONGEST_TOKEN = timedelta(minutes=60)
 
@@ -87,7 +87,7 @@ class AppStoreServer:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         found = _PATH.search(scope["path"])
-        body = await _read(receive)
+        body = await read(receive)
         headers = {name.lower(): content for name, content in scope["headers"]}
         if found is None or body is None:
             return await _send(send, Answer(status=404 if found is None else 413))
@@ -101,22 +101,8 @@ class AppStoreServer:
         await _send(send, await answer(self._database, self._vault, found["app_id"], request))
 
 
-async def _read(receive: Any) -> bytes | None:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MOST_BODY:
-            return None
-        if not message.get("more_body"):
-            return bytes(body)
-
-
 async def _send(send: Any, answer: Answer) -> None:
-    content = msgspec.json.encode(answer.body) if answer.body is not None else b""
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await respond(send, answer.status, msgspec.json.encode(answer.body) if answer.body is not None else b"")
 
 
 async def answer(database: Database, vault: Vault, app_id: str, request: Request) -> Answer:

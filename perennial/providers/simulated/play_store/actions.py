@@ -9,32 +9,28 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-import structlog
 
 from perennial import catalog, intake
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Conflict, Invalid, NotFound, PerennialError
+from perennial.base.errors import Conflict, Invalid, NotFound
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
-from perennial.base.time import parse_duration
 from perennial.base.value import replace
 from perennial.catalog.model import Product
 from perennial.intake.model import Message, StoreApp
 from perennial.providers.simulated import db as stores
+from perennial.providers.simulated.opting_in import address_of, require_app
 from perennial.providers.simulated.play_store import db, payloads, rules
-from perennial.providers.simulated.play_store.db import Kept
 from perennial.providers.simulated.play_store.model import Bought, Failure, Happening, Life, Plan
 from perennial.providers.simulated.play_store.pen import PUSHER, Pen, new_key, pem
+from perennial.providers.simulated.playing import Kept, play, post
+from perennial.providers.simulated.products import duration_of, price_of, require_product, require_subscription
 
 PATH = "/simulated/play_store"  # where `server.PlayServer` is mounted
 PEN = "simulated_play_store.pen"  # what the vault binds the pen to
 ACCOUNT = "simulated-publisher@perennial.invalid"
-_TRY_AGAIN = timedelta(hours=1)
 _CODE = re.compile(r"[0-9A-Z]{26}")
-
-log = structlog.get_logger("perennial.simulated")
-
 
 # Opting in --------------------------------------------------------------------------------------------------------------------
 
@@ -44,17 +40,11 @@ async def opt_in(tx: Tx, vault: Vault, app_id: str, address: str) -> str:
 
     Returns the address of its API. Again, it only moves the address. `Conflict` outside sandboxes, and for an app that has a real service account.
     """
-    app = await catalog.require_app(tx, app_id)
-    if not (await catalog.require_project(tx)).is_sandbox:
-        raise Conflict("only sandbox projects may have a simulated store; create one with is_sandbox")
-    if app.store != "play_store":
-        raise Conflict(f"the simulated Google Play stands in for the Play Store; {app.name!r} is an app of {app.store}")
-    if not address.startswith(("http://", "https://")):
-        raise Invalid("an address begins with http:// or https://", param="address")
+    app = await require_app(tx, app_id, stores=("play_store",), stands_in="the simulated Google Play stands in for the Play Store")
+    api = address_of(address, PATH, app_id)
     known = (await intake.store_apps(tx, vault, [app_id]))[app_id]
     if known.secrets and not is_simulated(known):
         raise Conflict(f"{app.name!r} has a service account of Google's; make another app for the simulated store")
-    api = f"{address.rstrip('/')}{PATH}/{app_id}"
     if not known.simulated_roots:
         pen = Pen.create(tx.now)
         await stores.insert_store(tx, app_id, pen=vault.seal(pen.dump(), PEN), root=pen.certificate)
@@ -111,7 +101,7 @@ async def buy(
     store = await require_store(tx, vault, app_id)
     if len(region) != 2 or not (region.isascii() and region.isalpha() and region.isupper()):
         raise Invalid("a region is a country in two capital letters, such as US", param="region")
-    sold = await _require_product(tx, app_id, product)
+    sold = await require_product(tx, app_id, product)
     life = rules.buy(
         app_id=AppId(store.app_id),
         code=tx.new_id("life").partition("_")[2],
@@ -132,22 +122,10 @@ def bought(life: Life) -> Bought:
     return Bought(token=life.token_name(token.number), order_id=token.paid_order, product=token.plan.subscription, expires_at=token.expires_at)
 
 
-async def _require_product(tx: Tx, app_id: str, product: str) -> Product:
-    found = (await catalog.find_products(tx, [(app_id, product)])).get((app_id, product))
-    if found is None:
-        raise NotFound(f"the app's catalog has no product {product!r}", param="product")
-    if found.type == "subscription" and found.duration is None:
-        raise Invalid(f"the product {product!r} has no duration; the simulated store must know how long it lasts", param="product")
-    return found
-
-
 def plan_of(product: Product, price: Money | None = None, *, is_prepaid: bool = False) -> Plan:
     """A product with its terms. `price`: None: the catalog's first."""
-    charged = price or (product.prices[0] if product.prices else Money(amount=0, currency="USD"))
-    duration = product.duration if product.type == "subscription" else None
-    if duration is not None:
-        parse_duration(duration)
-    return Plan(product=product.store_identifier, price=charged, duration=duration, is_prepaid=is_prepaid and duration is not None)
+    duration = duration_of(product)
+    return Plan(product=product.store_identifier, price=price_of(product, price), duration=duration, is_prepaid=is_prepaid and duration is not None)
 
 
 # What can be done -------------------------------------------------------------------------------------------------------------
@@ -233,10 +211,7 @@ async def set_silent(tx: Tx, app_id: str, subject: str, *, is_silent: bool) -> L
 
 
 async def _plan_for(tx: Tx, app_id: str, product: str, price: Money | None) -> Plan:
-    plan = plan_of(await _require_product(tx, app_id, product), price)
-    if plan.duration is None:
-        raise Conflict(f"{product!r} is no subscription")
-    return plan
+    return plan_of(await require_subscription(tx, app_id, product), price)
 
 
 async def find(tx: Tx, app_id: str, subjects: Sequence[str]) -> dict[str, Life]:
@@ -279,30 +254,17 @@ async def play_due(database: Database, vault: Vault, providers: intake.Providers
 async def _play(tx: Tx, vault: Vault, providers: intake.Providers, due: Sequence[Kept]) -> None:
     app_ids = sorted({one.app_id for one in due})
     apps, pens = await intake.store_apps(tx, vault, app_ids), await _pens(tx, vault, app_ids)
-    messages: list[Message] = []
-    played: list[Life] = []
-    for one in due:
-        try:
-            life, waiting = rules.posted(rules.play(db.life_of(one.state), tx.now), tx.now)
-        except Exception:
-            log.exception("a simulated life could not be played", app_id=one.app_id, code=one.code)
-            await db.postpone(tx, one, tx.now + _TRY_AGAIN)
-            continue
-        app, pen = apps[one.app_id], pens[one.app_id]
-        messages += [message for happening in waiting if (message := _post(providers, app, pen, life, happening, tx.now)) is not None]
-        played.append(life)
-    if messages:
-        await intake.receive(tx, messages)
+
+    def play_one(one: Kept) -> tuple[Life, list[Message]]:
+        life, waiting = rules.posted(rules.play(db.life_of(one.state), tx.now), tx.now)
+        sent = (_post(providers, apps[one.app_id], pens[one.app_id], life, happening, tx.now) for happening in waiting)
+        return life, [message for message in sent if message is not None]
+
+    played = await play(tx, due, play_one, db.postpone)
     await db.save(tx, played, [rules.next_moment(life) for life in played])
 
 
 def _post(providers: intake.Providers, app: StoreApp, pen: Pen, life: Life, happening: Happening, now: datetime) -> Message | None:
-    """Through the real door. A refusal is the world's answer: the notification stays undelivered."""
     body = payloads.push(app.bundle_id or "", life, happening)
     headers = {"authorization": f"Bearer {pen.push_token(app.settings.get('pubsub_audience', ''), now)}"}
-    try:
-        envelope = providers[app.store].open(app, body, headers, now)
-    except PerennialError as error:
-        log.warning("a simulated notification was refused", app_id=app.app_id, type=happening.type, error=error.message)
-        return None
-    return Message(app_id=app.app_id, envelope=envelope, body=body)
+    return post(providers, app, body, headers, now, kind=str(happening.type))

@@ -26,11 +26,11 @@ from perennial.base.time import to_ms
 from perennial.base.value import value
 from perennial.intake.model import StoreApp
 from perennial.providers.google.api import service_account
+from perennial.providers.simulated.asgi import read, respond
 from perennial.providers.simulated.play_store import actions, db, payloads, rules
 from perennial.providers.simulated.play_store.model import Life
 from perennial.providers.simulated.play_store.payloads import Body
 
-MOST_BODY = 64 * 1024
 MOST_LIVES = 1000  # that a list of voided purchases looks through
 VOIDED_PAGE = 100
 TOKEN_LIFE = timedelta(hours=1)
@@ -82,7 +82,7 @@ class PlayServer:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         found = _PATH.search(scope["path"])
-        body = await _read(receive)
+        body = await read(receive)
         if found is None or body is None:
             return await _send(send, Refused(404 if found is None else 413, "notFound", "no such call").answer)
         headers = {name.lower(): content for name, content in scope["headers"]}
@@ -96,22 +96,8 @@ class PlayServer:
         await _send(send, await answer(self._database, self._vault, found["app_id"], request))
 
 
-async def _read(receive: Any) -> bytes | None:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MOST_BODY:
-            return None
-        if not message.get("more_body"):
-            return bytes(body)
-
-
 async def _send(send: Any, answer: Answer) -> None:
-    content = msgspec.json.encode(answer.body)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await respond(send, answer.status, msgspec.json.encode(answer.body))
 
 
 async def answer(database: Database, vault: Vault, app_id: str, request: Request) -> Answer:

@@ -5,31 +5,28 @@ takes (the provider opens it, signature and all; `intake` keeps it), in the tran
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 import msgspec
-import structlog
 
 from perennial import catalog, intake
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Conflict, Invalid, NotFound, PerennialError
+from perennial.base.errors import Conflict, Invalid, NotFound
 from perennial.base.ids import ProjectId, new_token
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
-from perennial.base.time import parse_duration
 from perennial.base.value import replace
 from perennial.catalog.model import Product
 from perennial.intake.model import Message, StoreApp
+from perennial.providers.simulated.opting_in import address_of, require_app
+from perennial.providers.simulated.playing import Kept, play, post
+from perennial.providers.simulated.products import duration_of, price_of, require_product, require_subscription
 from perennial.providers.simulated.stripe import db, payloads, rules
-from perennial.providers.simulated.stripe.db import Kept
 from perennial.providers.simulated.stripe.model import Behavior, Bought, Failure, GivenUp, Happening, Life, Plan
 from perennial.providers.stripe import signature
 
 PATH = "/simulated/stripe"  # where `server.StripeServer` is mounted
-_TRY_AGAIN = timedelta(hours=1)
-
-log = structlog.get_logger("perennial.simulated")
 
 
 # Opting in --------------------------------------------------------------------------------------------------------------------
@@ -40,17 +37,11 @@ async def opt_in(tx: Tx, vault: Vault, app_id: str, address: str) -> str:
 
     Returns the address of its API. Again, it only moves the address. `Conflict` outside sandboxes, and for an app that has a real key.
     """
-    app = await catalog.require_app(tx, app_id)
-    if not (await catalog.require_project(tx)).is_sandbox:
-        raise Conflict("only sandbox projects may have a simulated store; create one with is_sandbox")
-    if app.store != "stripe":
-        raise Conflict(f"the simulated Stripe stands in for Stripe; {app.name!r} is an app of {app.store}")
-    if not address.startswith(("http://", "https://")):
-        raise Invalid("an address begins with http:// or https://", param="address")
+    app = await require_app(tx, app_id, stores=("stripe",), stands_in="the simulated Stripe stands in for Stripe")
+    api = address_of(address, PATH, app_id)
     known = (await intake.store_apps(tx, vault, [app_id]))[app_id]
     if known.secrets and not is_simulated(known):
         raise Conflict(f"{app.name!r} has a key of a real Stripe account; make another app for the simulated one")
-    api = f"{address.rstrip('/')}{PATH}/{app_id}"
     made = {"api_key": f"sk_test_simulated{new_token(18)}", "webhook_secret": f"whsec_{new_token(24)}"}
     await catalog.change_app(tx, vault, app_id, api_base_url=api, secrets={} if known.secrets else made)
     return api
@@ -112,22 +103,9 @@ async def buy(
     return Bought(session=f"cs_test_{life.code}", subscription=f"sub_{life.code}" if life.mode == "subscription" else None, payment=paid_once)
 
 
-async def require_product(tx: Tx, app_id: str, product: str) -> Product:
-    found = (await catalog.find_products(tx, [(app_id, product)])).get((app_id, product))
-    if found is None:
-        raise NotFound(f"the app's catalog has no product {product!r}", param="product")
-    if found.type == "subscription" and found.duration is None:
-        raise Invalid(f"the product {product!r} has no duration; the simulated store must know how long it lasts", param="product")
-    return found
-
-
 def plan_of(product: Product, price: Money | None = None) -> Plan:
     """A product with its terms. `price`: None: the catalog's first."""
-    charged = price or (product.prices[0] if product.prices else Money(amount=0, currency="USD"))
-    duration = product.duration if product.type == "subscription" else None
-    if duration is not None:
-        parse_duration(duration)
-    return Plan(product=product.store_identifier, duration=duration, price=charged)
+    return Plan(product=product.store_identifier, duration=duration_of(product), price=price_of(product, price))
 
 
 # What can be done -------------------------------------------------------------------------------------------------------------
@@ -224,10 +202,7 @@ async def set_silent(tx: Tx, app_id: str, subject: str, *, is_silent: bool) -> L
 
 
 async def _plan_for(tx: Tx, app_id: str, product: str, price: Money | None) -> Plan:
-    plan = plan_of(await require_product(tx, app_id, product), price)
-    if plan.duration is None:
-        raise Conflict(f"{product!r} is no subscription")
-    return plan
+    return plan_of(await require_subscription(tx, app_id, product), price)
 
 
 async def find(tx: Tx, app_id: str, subjects: Sequence[str]) -> dict[str, Life]:
@@ -258,29 +233,17 @@ async def play_due(database: Database, vault: Vault, providers: intake.Providers
 
 async def _play(tx: Tx, vault: Vault, providers: intake.Providers, due: Sequence[Kept]) -> None:
     apps = await intake.store_apps(tx, vault, sorted({one.app_id for one in due}))
-    messages: list[Message] = []
-    played: list[Life] = []
-    for one in due:
-        try:
-            life, waiting = rules.posted(rules.play(db.life_of(one.state), tx.now))
-        except Exception:
-            log.exception("a simulated life could not be played", app_id=one.app_id, code=one.code)
-            await db.postpone(tx, one, tx.now + _TRY_AGAIN)
-            continue
-        messages += [message for event in waiting if (message := _post(providers, apps[one.app_id], life, event, tx.now)) is not None]
-        played.append(life)
-    if messages:
-        await intake.receive(tx, messages)
+
+    def play_one(one: Kept) -> tuple[Life, list[Message]]:
+        life, waiting = rules.posted(rules.play(db.life_of(one.state), tx.now))
+        sent = (_post(providers, apps[one.app_id], life, event, tx.now) for event in waiting)
+        return life, [message for message in sent if message is not None]
+
+    played = await play(tx, due, play_one, db.postpone)
     await db.save(tx, played, [rules.next_moment(life) for life in played])
 
 
 def _post(providers: intake.Providers, app: StoreApp, life: Life, event: Happening, now: datetime) -> Message | None:
-    """Through the real door. A refusal is the world's answer: the webhook stays undelivered, as Stripe's would."""
     body = msgspec.json.encode(payloads.event(life, event))
-    try:
-        headers = {signature.HEADER: signature.sign(body, secret=app.secrets.get("webhook_secret", ""), now=now)}
-        envelope = providers[app.store].open(app, body, headers, now)
-    except PerennialError as error:
-        log.warning("a simulated webhook was refused", app_id=app.app_id, kind=event.type, error=error.message)
-        return None
-    return Message(app_id=app.app_id, envelope=envelope, body=body)
+    headers = {signature.HEADER: signature.sign(body, secret=app.secrets.get("webhook_secret", ""), now=now)}
+    return post(providers, app, body, headers, now, kind=event.type)

@@ -6,18 +6,8 @@ from datetime import datetime
 import msgspec
 
 from perennial.base.db import Tx
-from perennial.base.ids import AppId
-from perennial.base.value import value
+from perennial.providers.simulated.playing import Kept
 from perennial.providers.simulated.stripe.model import Life
-
-
-@value
-class Kept:
-    """A row whose turn it is, as it is stored."""
-
-    app_id: AppId
-    code: str
-    state: object
 
 
 async def insert(tx: Tx, life: Life, wake_at: datetime | None) -> None:
@@ -73,7 +63,7 @@ async def newest(tx: Tx, app_id: str, *, before: str | None = None, limit: int =
 async def claim_due(tx: Tx, limit: int) -> list[Kept]:
     rows = await tx.fetch(
         """
-        SELECT app_id, code, state FROM simulated_stripe
+        SELECT app_id, code AS key, state FROM simulated_stripe
         WHERE wake_at <= %(now)s ORDER BY wake_at, code LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         """,
         now=tx.now,
@@ -102,7 +92,7 @@ async def postpone(tx: Tx, one: Kept, wake_at: datetime) -> None:
         "UPDATE simulated_stripe SET wake_at = %(wake_at)s WHERE app_id = %(app_id)s AND code = %(code)s",
         wake_at=wake_at,
         app_id=one.app_id,
-        code=one.code,
+        code=one.key,
     )
 
 

@@ -24,12 +24,13 @@ from perennial.base.time import EPOCH
 from perennial.base.value import value
 from perennial.catalog.model import Product
 from perennial.intake.model import StoreApp
+from perennial.providers.simulated.asgi import read, respond
+from perennial.providers.simulated.products import require_product
 from perennial.providers.simulated.stripe import actions, db, payloads, portal, rules
 from perennial.providers.simulated.stripe.model import Back, Invoice, Life, Plan
 from perennial.providers.simulated.stripe.payloads import Object
 from perennial.providers.stripe.money import money
 
-MOST_BODY = 64 * 1024
 MOST_LIVES = 1000  # that a list without a subject looks through
 _PATH = re.compile(r"/(?P<app_id>app_[0-9A-Za-z]+)/v1/(?P<call>.+)")
 _PORTAL = re.compile(rf"/(?P<app_id>app_[0-9A-Za-z]+)/{portal.PATH}/(?P<token>[0-9A-Za-z.]+)/?$")
@@ -87,7 +88,7 @@ class StripeServer:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         found = _PATH.search(scope["path"])
-        body = await _read(receive)
+        body = await read(receive)
         if body is not None and (page := _PORTAL.search(scope["path"])) is not None:
             pressed = dict(parse_qsl(body.decode("ascii", "replace"))) if scope["method"] == "POST" else None
             return await _send_page(send, await visit(self._database, self._vault, page["app_id"], page["token"], pressed))
@@ -105,37 +106,19 @@ class StripeServer:
         await _send(send, await answer(self._database, self._vault, found["app_id"], headers.get("authorization", ""), request))
 
 
-async def _read(receive: Any) -> bytes | None:
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > MOST_BODY:
-            return None
-        if not message.get("more_body"):
-            return bytes(body)
-
-
 async def _send(send: Any, answer: Answer) -> None:
-    content = msgspec.json.encode(answer.body)
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await respond(send, answer.status, msgspec.json.encode(answer.body))
 
 
 async def _send_page(send: Any, page: portal.Page) -> None:
     """No cache keeps it, no other site learns its address, and nothing but its own form runs on it."""
-    content = page.html.encode()
     headers = [
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-length", str(len(content)).encode()),
         (b"cache-control", b"no-store"),
         (b"referrer-policy", b"no-referrer"),
         (b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"),
         *([(b"location", page.sees.encode())] if page.sees is not None else []),
     ]
-    await send({"type": "http.response.start", "status": page.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await respond(send, page.status, page.html.encode(), b"text/html; charset=utf-8", headers)
 
 
 async def visit(database: Database, vault: Vault, app_id: str, token: str, fields: Mapping[str, str] | None) -> portal.Page:
@@ -368,7 +351,7 @@ async def _list_prices(counter: Counter, request: Request, _: str) -> Object:
 
 
 async def _product(counter: Counter, price: str) -> Product:
-    return await actions.require_product(counter.tx, counter.app_id, payloads.product_of(price))
+    return await require_product(counter.tx, counter.app_id, payloads.product_of(price))
 
 
 def _plan(product: Product, life: Life) -> Plan:
