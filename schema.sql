@@ -58,7 +58,9 @@ CREATE FUNCTION public.apps_to_pull() RETURNS TABLE(project_id text, app_id text
     SET search_path TO 'public', 'pg_temp'
     AS $$
   SELECT project_id, app_id FROM app
-  WHERE store = 'play_store' AND settings ? 'pubsub_subscription' AND NOT settings ? 'pubsub_audience' AND secrets IS NOT NULL
+  WHERE secrets IS NOT NULL
+    AND ((store = 'play_store' AND settings ? 'pubsub_subscription' AND NOT settings ? 'pubsub_audience')
+      OR (store = 'microsoft' AND settings->>'clawback' = 'on'))
 $$;
 
 --
@@ -284,6 +286,45 @@ BEGIN
 END $$;
 
 --
+-- Name: ad_reward; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ad_reward (
+    project_id text NOT NULL,
+    app_id text NOT NULL,
+    reward_item text NOT NULL,
+    place integer NOT NULL,
+    currency_code text,
+    amount bigint,
+    lookup_key text,
+    duration text,
+    CONSTRAINT ad_reward_amount_check CHECK ((amount > 0)),
+    CONSTRAINT ad_reward_check CHECK (((currency_code IS NULL) <> (lookup_key IS NULL))),
+    CONSTRAINT ad_reward_check1 CHECK (((lookup_key IS NULL) = (duration IS NULL))),
+    CONSTRAINT ad_reward_check2 CHECK (((currency_code IS NOT NULL) OR (amount IS NULL)))
+);
+
+--
+-- Name: ad_reward_verification; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.ad_reward_verification (
+    project_id text NOT NULL,
+    app_id text NOT NULL,
+    transaction_id text NOT NULL,
+    customer_id text,
+    client_transaction text,
+    ad_unit text NOT NULL,
+    reward_item text NOT NULL,
+    reward_amount bigint NOT NULL,
+    failure text,
+    rewards jsonb NOT NULL,
+    watched_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    CONSTRAINT ad_reward_verification_check CHECK (((failure IS NOT NULL) OR (customer_id IS NOT NULL)))
+);
+
+--
 -- Name: currency_grant; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -407,7 +448,10 @@ CREATE TABLE public.line (
     told_paused boolean DEFAULT false NOT NULL,
     newest_key text,
     store_user bytea,
-    CONSTRAINT line_environment_check CHECK ((environment = ANY (ARRAY['production'::text, 'sandbox'::text])))
+    noted jsonb,
+    noted_at timestamp with time zone,
+    CONSTRAINT line_environment_check CHECK ((environment = ANY (ARRAY['production'::text, 'sandbox'::text]))),
+    CONSTRAINT line_noted CHECK (((noted IS NULL) = (noted_at IS NULL)))
 );
 
 --
@@ -920,6 +964,8 @@ CREATE TABLE public.external_payment (
     currency text NOT NULL,
     country text,
     paid_at timestamp with time zone NOT NULL,
+    offer_type text,
+    offer text,
     CONSTRAINT external_payment_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT external_payment_environment_check CHECK ((environment = ANY (ARRAY['production'::text, 'sandbox'::text])))
 );
@@ -1319,6 +1365,20 @@ CREATE TABLE public.virtual_currency (
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT virtual_currency_code_check CHECK ((code ~ '^[a-zA-Z0-9_]{1,10}$'::text))
 );
+
+--
+-- Name: ad_reward ad_reward_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ad_reward
+    ADD CONSTRAINT ad_reward_pkey PRIMARY KEY (project_id, app_id, reward_item, place);
+
+--
+-- Name: ad_reward_verification ad_reward_verification_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ad_reward_verification
+    ADD CONSTRAINT ad_reward_verification_pkey PRIMARY KEY (project_id, app_id, transaction_id);
 
 --
 -- Name: alias alias_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -1769,6 +1829,18 @@ ALTER TABLE ONLY public.virtual_currency
     ADD CONSTRAINT virtual_currency_pkey PRIMARY KEY (project_id, code);
 
 --
+-- Name: ad_reward_verification_by_client; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX ad_reward_verification_by_client ON public.ad_reward_verification USING btree (project_id, client_transaction) WHERE (client_transaction IS NOT NULL);
+
+--
+-- Name: ad_reward_verification_by_customer; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX ad_reward_verification_by_customer ON public.ad_reward_verification USING btree (project_id, customer_id) WHERE (customer_id IS NOT NULL);
+
+--
 -- Name: alias_by_customer; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -2049,6 +2121,27 @@ CREATE INDEX transfer_to ON public.transfer USING btree (project_id, to_account,
 --
 
 CREATE TRIGGER forget_document AFTER UPDATE OF version ON public.customer FOR EACH ROW WHEN ((old.version IS DISTINCT FROM new.version)) EXECUTE FUNCTION public.forget_document();
+
+--
+-- Name: ad_reward ad_reward_project_id_app_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ad_reward
+    ADD CONSTRAINT ad_reward_project_id_app_id_fkey FOREIGN KEY (project_id, app_id) REFERENCES public.app(project_id, app_id) ON DELETE CASCADE;
+
+--
+-- Name: ad_reward_verification ad_reward_verification_project_id_app_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ad_reward_verification
+    ADD CONSTRAINT ad_reward_verification_project_id_app_id_fkey FOREIGN KEY (project_id, app_id) REFERENCES public.app(project_id, app_id) ON DELETE CASCADE;
+
+--
+-- Name: ad_reward_verification ad_reward_verification_project_id_customer_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.ad_reward_verification
+    ADD CONSTRAINT ad_reward_verification_project_id_customer_id_fkey FOREIGN KEY (project_id, customer_id) REFERENCES public.customer(project_id, customer_id);
 
 --
 -- Name: alias alias_project_id_customer_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
@@ -2513,6 +2606,18 @@ ALTER TABLE ONLY public.virtual_currency
     ADD CONSTRAINT virtual_currency_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(project_id);
 
 --
+-- Name: ad_reward; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.ad_reward ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: ad_reward_verification; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.ad_reward_verification ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: alias; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -2853,6 +2958,18 @@ ALTER TABLE public.transfer ENABLE ROW LEVEL SECURITY;
 --
 
 ALTER TABLE public.virtual_currency ENABLE ROW LEVEL SECURITY;
+
+--
+-- Name: ad_reward wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY wall ON public.ad_reward USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
+
+--
+-- Name: ad_reward_verification wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY wall ON public.ad_reward_verification USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
 
 --
 -- Name: alias wall; Type: POLICY; Schema: public; Owner: -
@@ -3284,6 +3401,18 @@ GRANT ALL ON FUNCTION public.projects_of(wanted text[], after text, most integer
 
 REVOKE ALL ON FUNCTION public.save_sightings(projects text[], customers text[], seen_at timestamp with time zone[], platforms text[], platform_versions text[], app_versions text[], countries text[], lately interval) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.save_sightings(projects text[], customers text[], seen_at timestamp with time zone[], platforms text[], platform_versions text[], app_versions text[], countries text[], lately interval) TO perennial_app;
+
+--
+-- Name: TABLE ad_reward; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.ad_reward TO perennial_app;
+
+--
+-- Name: TABLE ad_reward_verification; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.ad_reward_verification TO perennial_app;
 
 --
 -- Name: TABLE currency_grant; Type: ACL; Schema: public; Owner: -

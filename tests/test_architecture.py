@@ -17,6 +17,7 @@ CONTEXTS = (
     "subscriptions",
     "redemption",
     "customer_center",
+    "rewards",
     "intake",
 )
 FIVE_FILES = {"__init__", "model", "rules", "db", "actions"}
