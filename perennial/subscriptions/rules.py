@@ -63,6 +63,8 @@ def newer(left: Purchase, right: Purchase) -> Purchase:
 
     What it leaves open (old payloads have no price) is filled from the other: such facts do not change.
     """
+    if left == right:
+        return left
     first, last = sorted((left, right), key=lambda purchase: (not purchase.is_summary, purchase.as_of, _tells(purchase), repr(purchase)))
     return replace(
         last,
