@@ -167,7 +167,7 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
 async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
     await tx.execute(
         """
-        INSERT INTO purchase SELECT * FROM jsonb_populate_recordset(NULL::public.purchase, %(rows)s)
+        INSERT INTO purchase SELECT * FROM json_populate_recordset(NULL::public.purchase, %(rows)s::text::json)
         ON CONFLICT (project_id, customer_id, line_id, transaction) DO UPDATE SET
           product = excluded.product, kind = excluded.kind, purchased_at = excluded.purchased_at, expires_at = excluded.expires_at,
           as_of = excluded.as_of, is_first = excluded.is_first, is_renewal = excluded.is_renewal, period_type = excluded.period_type,
