@@ -67,13 +67,15 @@ async def ready(base_url: str, process: subprocess.Popen[bytes]) -> None:
 async def test_start_in_two_minutes_is_true(running: tuple[Path, dict[str, str]]):
     folder, env = running
     blocks = re.findall(r"<!-- run -->\n```sh\n(.*?)```", (ROOT / "docs/start.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 6
+    assert len(blocks) == 8
     script = "set -e\n" + "\necho '---8<---'\n".join(blocks)
     done = await asyncio.to_thread(subprocess.run, ["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    _, bought, read, advanced, webhook, rehearsed = done.stdout.split("---8<---")
+    _, bought, read, advanced, webhook, rehearsed, in_play, at_stripe = done.stdout.split("---8<---")
     assert '"product_identifier":"pro_monthly"' in bought
     assert '"entitlements":{"pro":{' in read
     assert "RENEWAL" in advanced and "delivered" in advanced
     assert '"signing_secret":"whsec_' in webhook
     assert "app_store" in rehearsed and "INITIAL_PURCHASE" in rehearsed
+    assert '"product_plan_identifier":"monthly"' in in_play and "May use nothing" in in_play and "EXPIRATION" in in_play
+    assert "INITIAL_PURCHASE" in at_stripe and "CANCELLATION" in at_stripe and "May use nothing" not in at_stripe
