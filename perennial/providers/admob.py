@@ -26,13 +26,12 @@ from perennial.base.errors import Invalid, Unavailable
 from perennial.base.http import Http
 from perennial.base.time import EPOCH, perf_counter
 from perennial.intake.model import StoreApp, Untrusted
-from perennial.rewards.model import AD_UNITS, Watched
+from perennial.rewards.model import AD_UNITS, LONGEST_TRANSACTION, Watched
 
 KEYS = "https://www.gstatic.com/admob/reward/verifier-keys.json"
 KEPT = 24 * 3600.0  # seconds: Google turns its keys over, and asks that none be kept longer
 NOT_SOONER = 60.0  # seconds between two fetches, whatever keys are named by whoever calls
 LONGEST = 8 * 1024  # of a query
-LONGEST_CUSTOM_DATA = 1024
 
 _MARK = b"&signature="
 _DIGITS = re.compile(r"[0-9]{1,24}")
@@ -160,7 +159,7 @@ def _since_1970(number: int) -> timedelta:
 
 def _client_transaction(custom_data: str) -> str | None:
     """The SDK's transaction: all of the custom data, or a field of it where it is a JSON object."""
-    if not custom_data or len(custom_data) > LONGEST_CUSTOM_DATA:
+    if not custom_data or len(custom_data) > LONGEST_TRANSACTION:
         return None
     if not custom_data.startswith("{"):
         return custom_data

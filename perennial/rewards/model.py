@@ -7,6 +7,7 @@ from perennial.base.ids import AppId, CustomerId
 from perennial.base.value import value
 
 MOST_REWARDS = 100  # of one app
+LONGEST_TRANSACTION = 1024  # of what an SDK calls an ad
 AD_UNITS = "admob_ad_units"  # the app's setting: ids of its ad units, with commas or spaces between
 
 Failure = Literal["missing_user", "invalid_user", "customer_blocked", "no_reward", "reward_missing", "balance_limit"]

@@ -192,7 +192,7 @@ JSON = st.recursive(
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # it asks as it draws
 @given(data=st.data())
 async def test_no_garbage_is_our_fault(world: World, data: st.DataObject) -> None:
     """Every operation, with fields replaced by anything, and ids and queries of anything."""

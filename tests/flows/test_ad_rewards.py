@@ -231,7 +231,11 @@ async def test_forgeries_are_refused(cinema: Cinema) -> None:
     for query in broken:
         answer = await cinema.hears(query)
         assert answer.status_code in (400, 401), (query[:80], answer.text)
-    assert (await cinema.hears(good, app_id="app_nowhere")).status_code == 404
+    for nowhere in ("app_nowhere", "app_%00"):
+        assert (await cinema.hears(good, app_id=nowhere)).status_code == 404
+    for transaction in ("a%00b", "x" * 1025):
+        asked = await cinema.http.get(f"/v1/subscribers/ada/ads/reward_verifications/{transaction}", headers=cinema.world.sdk())
+        assert (asked.status_code, asked.json()["code"]) == (400, 7226)
     assert await cinema.balance() == 0
     async with cinema.world.app.database.transaction(cinema.world.project_id) as tx:
         assert await tx.fetch_value("SELECT count(*) FROM ad_reward_verification") == 0
@@ -300,6 +304,7 @@ async def test_a_deleted_person_leaves_no_ads_behind(cinema: Cinema) -> None:
 
 async def test_the_command_line_sets_them_too(cinema: Cinema, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERENNIAL_HOME", str(cinema.world.app.settings.home))
+
     def run(*words: str) -> str:
         outcome = CliRunner().invoke(command_line, ["ad-rewards", *words, "--project", cinema.world.project_id])
         assert outcome.exit_code == 0, outcome.output

@@ -18,7 +18,7 @@ async def ad_watched(request: HttpRequest, app_id: FromPath[str]) -> Response[by
     for what is told again; 401 where it is not AdMob's word about an ad of this app.
     """
     app = app_of(request)
-    project_id = await catalog.project_of_app(app.database, app_id)
+    project_id = None if "\x00" in app_id else await catalog.project_of_app(app.database, app_id)
     if project_id is None:
         raise NotFound(f"no app {app_id[:80]!r} here; copy the address from `perennial apps list`", param="app_id")
     async with app.database.transaction(project_id) as tx:

@@ -8,9 +8,10 @@ from litestar.params import FromPath
 from perennial import rewards
 from perennial.api.auth import HttpRequest, app_of, caller_of
 from perennial.api.v1.answers import to_json
+from perennial.base.errors import Invalid
 from perennial.base.time import iso
 from perennial.customers.model import check_app_user_id
-from perennial.rewards.model import FAILURES, Given, Verification
+from perennial.rewards.model import FAILURES, LONGEST_TRANSACTION, Given, Verification
 
 
 @get(
@@ -24,6 +25,8 @@ async def get_reward_verification(request: HttpRequest, app_user_id: FromPath[st
     """
     caller = await caller_of(request)
     check_app_user_id(app_user_id)
+    if "\x00" in client_transaction or len(client_transaction) > LONGEST_TRANSACTION:
+        raise Invalid(f"a client transaction has at most {LONGEST_TRANSACTION} characters, none of them NUL", param="client_transaction", code=7226)
     async with app_of(request).database.transaction(caller.project_id) as tx:
         found = await rewards.find(tx, app_user_id, client_transaction)
     return to_json(_shown(found))
