@@ -10,10 +10,10 @@ from rich.markup import escape
 
 from perennial import events
 from perennial.app import App
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid
 from perennial.cli.desk import Desk, ProjectOption, at_desk, counted, done, group, run, say, show, table, work_in
 from perennial.cli.moments import parse_moment
-from perennial.cli.webhooks import WAIT_FOR_TEST, attempted, health, hears
+from perennial.cli.webhooks import attempted, health, hears, say_attempt
 from perennial.events import Delivery
 from perennial.providers.integrations import KINDS, fields
 
@@ -137,12 +137,7 @@ def send_test(integration_id: IdArgument, project: ProjectOption = None) -> None
             await desk.audit("integration.test", integration_id, {"event_id": event_id})
         return await attempted(app, desk.project.project_id, event_id)
 
-    delivery = run(work)
-    if delivery is None:
-        raise Unavailable(f"it was not sent within {WAIT_FOR_TEST.seconds} s; it goes out when a worker runs: perennial up, or perennial worker")
-    if delivery.delivered_at is None:
-        raise Unavailable(f"{delivery.endpoint_name}: {delivery.last_error or 'not delivered'}")
-    done(f"{escape(delivery.endpoint_name)} answered {delivery.last_status}")
+    say_attempt(run(work))
 
 
 @commands.command("replay")

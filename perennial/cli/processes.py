@@ -11,10 +11,10 @@ import typer
 
 from perennial import __version__, catalog
 from perennial.app import open_app
-from perennial.base.ids import ProjectId, new_id
 from perennial.base.migrate import migrate as apply_migrations
 from perennial.base.value import replace
-from perennial.cli.desk import ACTOR, RUN_FILE, done, read_settings, say
+from perennial.cli.desk import RUN_FILE, done, read_settings, say
+from perennial.cli.projects import make_project
 from perennial.settings import Settings
 
 
@@ -165,17 +165,7 @@ async def _init(settings: Settings, name: str, *, is_sandbox: bool) -> None:
         if projects := await catalog.all_projects(app.database):
             done(f"there are projects already ({len(projects)}); for another key: perennial keys create")
             return
-        now = app.database.clock()
-        project_id = ProjectId(new_id("proj", now))
-        async with app.database.transaction(project_id) as tx:
-            await catalog.create_project(tx, name, is_sandbox=is_sandbox)
-            if is_sandbox:
-                await catalog.set_clock(tx, now, now)
-            key, secret = await catalog.create_secret_key(tx, "first key")
-            await catalog.audit(tx, actor=ACTOR, action="project.create", target=project_id)
-            await catalog.audit(tx, actor=ACTOR, action="key.create", target=key.key_id)
-    done(f"made the project [bold]{project_id}[/bold]")
-    say(f"  Its secret key, shown this once: [bold]{secret}[/bold]")
+        await make_project(app, name, is_sandbox=is_sandbox)
     say("  Next: perennial apps create --type test_store --name 'My app'")
 
 

@@ -50,19 +50,24 @@ def create_project(
         raise Invalid(f"--restore {restore!r} is not one of {', '.join(behaviors)}", param="restore")
 
     async def work(app: App) -> None:
-        now = app.database.clock()
-        project_id = ProjectId(new_id("proj", now))
-        async with app.database.transaction(project_id) as tx:
-            await catalog.create_project(tx, name, is_sandbox=sandbox, restore_behavior=behaviors[restore])
-            if sandbox:
-                await catalog.set_clock(tx, now, now)
-            key, secret = await catalog.create_secret_key(tx, "first key")
-            await catalog.audit(tx, actor=ACTOR, action="project.create", target=project_id)
-            await catalog.audit(tx, actor=ACTOR, action="key.create", target=key.key_id)
-        done(f"made the project [bold]{project_id}[/bold]")
-        say(f"  Its secret key, shown this once: [bold]{secret}[/bold]")
+        await make_project(app, name, is_sandbox=sandbox, restore_behavior=behaviors[restore])
 
     run(work)
+
+
+async def make_project(app: App, name: str, *, is_sandbox: bool, restore_behavior: RestoreBehavior = "transfer") -> None:
+    """With its first key, which is shown. A sandbox has a clock of its own, which ticks until it is moved."""
+    now = app.database.clock()
+    project_id = ProjectId(new_id("proj", now))
+    async with app.database.transaction(project_id) as tx:
+        await catalog.create_project(tx, name, is_sandbox=is_sandbox, restore_behavior=restore_behavior)
+        if is_sandbox:
+            await catalog.set_clock(tx, now, now)
+        key, secret = await catalog.create_secret_key(tx, "first key")
+        await catalog.audit(tx, actor=ACTOR, action="project.create", target=project_id)
+        await catalog.audit(tx, actor=ACTOR, action="key.create", target=key.key_id)
+    done(f"made the project [bold]{project_id}[/bold]")
+    say(f"  Its secret key, shown this once: [bold]{secret}[/bold]")
 
 
 # Keys -----------------------------------------------------------------------------------------------------------------------------

@@ -91,7 +91,11 @@ def send_test(webhook_id: Annotated[str, typer.Argument(metavar="ID", help="From
             await desk.audit("webhook_integration.test", webhook_id, {"event_id": event_id})
         return await attempted(app, desk.project.project_id, event_id)
 
-    delivery = run(work)
+    say_attempt(run(work))
+
+
+def say_attempt(delivery: Delivery | None) -> None:
+    """How the receiver answered; `Unavailable` where it did not take it, or nobody sent."""
     if delivery is None:
         raise Unavailable(f"it was not sent within {WAIT_FOR_TEST.seconds} s; it goes out when a worker runs: perennial up, or perennial worker")
     if delivery.delivered_at is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from perennial import customers
 from perennial.base.ids import EventId
 from perennial.base.time import to_ms
 from perennial.catalog.model import Product, VirtualCurrency
@@ -31,14 +32,7 @@ def event_body(
         "id": event_id,
         "app_id": origin.app_id if origin else None,
         "event_timestamp_ms": to_ms(now),
-        "app_user_id": customer.app_user_id,
-        "original_app_user_id": customer.original_app_user_id,
-        "aliases": list(customer.aliases),
-        "subscriber_attributes": {
-            name: {"value": attribute.value, "updated_at_ms": to_ms(attribute.updated_at)}
-            for name, attribute in customer.attributes.items()
-            if attribute.value is not None
-        },
+        **customers.told(customer),
         "adjustments": [{"amount": amount, "currency": _currency(code, currencies.get(code))} for code, amount in movement.adjustments],
         "source": movement.source,
         "virtual_currency_transaction_id": "vatx" + event_id.replace("-", ""),

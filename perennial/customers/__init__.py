@@ -20,7 +20,7 @@ from perennial.customers.db import (
     set_offering_override,
 )
 from perennial.customers.model import Attribute, Customer, Download, Sighting
-from perennial.customers.rules import AttributeProblem, identification
+from perennial.customers.rules import AttributeProblem, identification, told
 
 __all__ = [
     "Attribute",
@@ -54,5 +54,6 @@ __all__ = [
     "set_attributes",
     "set_download",
     "set_offering_override",
+    "told",
     "unblock",
 ]

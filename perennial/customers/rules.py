@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from perennial.base.errors import Invalid
+from perennial.base.time import to_ms
 from perennial.base.value import value
 from perennial.customers.model import (
     MAX_ATTRIBUTE_NAME,
@@ -83,3 +84,17 @@ def at_latest(moment: datetime, bound: datetime) -> datetime:
     if moment.tzinfo is None:
         raise Invalid("updated_at must be an instant")
     return min(moment, bound)
+
+
+def told(customer: Customer) -> dict[str, Any]:
+    """The customer as the vendor's webhook objects name them; an attribute that was taken away is left out."""
+    return {
+        "app_user_id": customer.app_user_id,
+        "original_app_user_id": customer.original_app_user_id,
+        "aliases": list(customer.aliases),
+        "subscriber_attributes": {
+            name: {"value": attribute.value, "updated_at_ms": to_ms(attribute.updated_at)}
+            for name, attribute in customer.attributes.items()
+            if attribute.value is not None
+        },
+    }

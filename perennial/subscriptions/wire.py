@@ -7,6 +7,7 @@ customer's sequence number and the moment it happened in the world.
 from datetime import datetime
 from typing import Any
 
+from perennial import customers
 from perennial.base.ids import AppId, EventId
 from perennial.base.money import Money
 from perennial.base.time import FOREVER, to_ms
@@ -81,14 +82,7 @@ def _common(customer: Customer, app_id: AppId | None, *, event_id: EventId, now:
         "id": event_id,
         **({} if app_id is None else {"app_id": app_id}),
         "event_timestamp_ms": to_ms(now),
-        "app_user_id": customer.app_user_id,
-        "original_app_user_id": customer.original_app_user_id,
-        "aliases": list(customer.aliases),
-        "subscriber_attributes": {
-            name: {"value": attribute.value, "updated_at_ms": to_ms(attribute.updated_at)}
-            for name, attribute in customer.attributes.items()
-            if attribute.value is not None
-        },
+        **customers.told(customer),
     }
 
 
