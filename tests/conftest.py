@@ -15,7 +15,7 @@ import pytest
 
 from perennial.base.migrate import find_folder, migrate
 from perennial.postgres import EmbeddedPostgres
-from tests.world import World, open_world
+from tests.world import House, World, open_house
 
 # The data lives for one run, so nothing needs to survive a power cut.
 _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
@@ -55,7 +55,13 @@ def database_url() -> str:
     return os.environ["DATABASE_URL"]
 
 
+@pytest.fixture(scope="session")
+async def house(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    async with open_house(database_url, tmp_path_factory.mktemp("house")) as opened:
+        yield opened
+
+
 @pytest.fixture
-async def world(database_url: str, tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(database_url, tmp_path) as made:
+async def world(house: House, tmp_path: Path) -> AsyncIterator[World]:
+    async with house.open_world(tmp_path) as made:
         yield made

@@ -3,6 +3,7 @@
 Nothing is mocked: a real PostgreSQL, the real ASGI application, the stores that ship with the product.
 """
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,17 +14,22 @@ from typing import Any
 import httpx
 
 from perennial import agenda, catalog, customers, subscriptions
+from perennial.api.asgi import Front
+from perennial.api.sightings import Sightings
+from perennial.api.signing import Signer
 from perennial.app import App, open_app
 from perennial.base.ids import AppId, ProjectId, new_id, new_token
 from perennial.base.money import Money
 from perennial.base.time import wall_clock
+from perennial.base.value import replace
 from perennial.catalog.model import PackageProduct
-from perennial.server import open_front
+from perennial.server import make_framework
 from perennial.settings import Settings
 from perennial.subscriptions.model import Line
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BUNDLE = "com.example.world"
+_SECRETS = ("secret.key", "signing-root.sealed")
 
 
 @dataclass
@@ -92,14 +98,44 @@ class World:
         return [body["type"] for body in await self.bodies(app_user_id)]
 
 
+@dataclass(frozen=True)
+class House:
+    """One running application, with the API in front of it, for all tests of a process: as a server's, its projects know nothing of each other."""
+
+    app: App
+    front: Front
+    http: httpx.AsyncClient
+    sightings: Sightings
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[None]:
+        """To one test: what it put in the way of all is taken away in the end."""
+        self.sightings.start()
+        try:
+            yield
+        finally:
+            self.app.database.clock, self.app.database.before_statement = wall_clock, None
+            await self.sightings.stop()
+
+    @asynccontextmanager
+    async def open_world(self, home: Path) -> AsyncIterator[World]:
+        """`home` is where commands that the test runs look for the installation's secrets."""
+        for name in _SECRETS:
+            shutil.copy(self.app.settings.home / name, home)
+        async with self.lent():
+            yield await make_world(self.app, self.http)
+
+
 @asynccontextmanager
-async def open_world(database_url: str, home: Path) -> AsyncIterator[World]:
+async def open_house(database_url: str, home: Path, *, is_demo: bool = False) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
-        app = await stack.enter_async_context(open_app(settings_for(database_url, home), connections=4))
-        front = await stack.enter_async_context(open_front(app))
+        settings = replace(settings_for(database_url, home), is_demo=is_demo)
+        app = await stack.enter_async_context(open_app(settings, connections=4))
+        sightings = Sightings(app.database)
+        front = Front(app, make_framework(app), sightings, Signer.open(home, app.vault, app.database.clock()))
         transport = httpx.ASGITransport(app=front, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://perennial.test"))
-        yield await make_world(app, http)
+        yield House(app=app, front=front, http=http, sightings=sightings)
 
 
 def settings_for(database_url: str, home: Path) -> Settings:

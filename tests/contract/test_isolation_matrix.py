@@ -13,7 +13,7 @@ from perennial.server import make_framework
 from tests.connect import SECRETS, SETTINGS, AppStoreConnect
 from tests.contract.v2_caller import Caller
 from tests.contract.v2_operations import BODIES, OPERATIONS, QUERIES, filled, ids_of
-from tests.world import BUNDLE, World, make_world
+from tests.world import BUNDLE, House, World, make_world
 
 GARBAGE = b'{"name": '
 V1_NEEDS = ("customer_information:customers:read", "customer_information:customers:read_write")
@@ -79,10 +79,15 @@ async def rows_of(world: World) -> dict[str, Any]:
         return {one["name"]: tuple((await tx.fetch(counted.format(one["name"])))[0].values()) for one in tables}  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="session")
+def document(house: House) -> dict[str, Any]:
+    """Our OpenAPI, which is the same for every project."""
+    return make_framework(house.app).openapi_schema.to_schema()
+
+
 @pytest.fixture
-async def matrix(world: World) -> AsyncIterator[Matrix]:
+async def matrix(world: World, document: dict[str, Any]) -> AsyncIterator[Matrix]:
     connect = AppStoreConnect()
-    document = make_framework(world.app).openapi_schema.to_schema()
     v2 = list(operations_in(document, "/v2/"))
     assert len(v2) > 80
     yield Matrix(world=world, ids=await ids_of(world), v1=list(operations_in(document, "/v1/")), v2=v2, connect=connect)

@@ -3,10 +3,8 @@
 import html
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,13 +14,11 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from perennial import __version__, agenda, catalog, customers, events
-from perennial.app import App, open_app
-from perennial.base.value import replace
+from perennial.app import App
 from perennial.customers.model import Attribute
 from perennial.dashboard import rules
 from perennial.demo import ensure_demo
-from perennial.server import open_front
-from tests.world import World, settings_for
+from tests.world import House, World
 
 HERE = "http://127.0.0.1:8080"
 PAGES = ("/", "/customers", "/customers/ada", "/dashboard/style.css")
@@ -107,14 +103,9 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with AsyncExitStack() as stack:
-        settings = replace(settings_for(database_url, tmp_path), is_demo=True)
-        app = await stack.enter_async_context(open_app(settings, connections=4))
-        demo = await ensure_demo(app)
-        front = await stack.enter_async_context(open_front(app))
-        made = Desk(app=app, front=front, http=httpx.AsyncClient(), demo=demo)
-        made.http = await stack.enter_async_context(made.client())
+async def desk(empty_house: House) -> AsyncIterator[Desk]:
+    made = Desk(app=empty_house.app, front=empty_house.front, http=httpx.AsyncClient(), demo=await ensure_demo(empty_house.app))
+    async with made.client() as made.http:
         yield made
 
 

@@ -4,10 +4,8 @@ import base64
 import html
 import re
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -17,11 +15,9 @@ import pytest
 
 from perennial import access
 from perennial.access.model import ACCESS_LIVES, CODE_LIVES, REFRESH_LIVES
-from perennial.app import App, open_app
-from perennial.base.value import replace
+from perennial.app import App
 from perennial.demo import FILE
-from perennial.server import open_front
-from tests.world import make_world, settings_for
+from tests.world import House, make_world
 
 HERE = "http://127.0.0.1:8080"
 BACK = "https://reports.example.com/back"
@@ -95,14 +91,13 @@ both = pytest.mark.parametrize("stage", [False, True], ids=["public", "confident
 
 
 @pytest.fixture
-async def stage(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        app = await stack.enter_async_context(open_app(replace(settings_for(database_url, tmp_path), is_demo=True), connections=4))
-        front = await stack.enter_async_context(open_front(app))
-        transport = httpx.ASGITransport(app=front, client=("127.0.0.1", 4711))
-        http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=HERE))
+async def stage(request: pytest.FixtureRequest, empty_house: House) -> AsyncIterator[Stage]:
+    app = empty_house.app
+    transport = httpx.ASGITransport(app=empty_house.front, client=("127.0.0.1", 4711))
+    async with httpx.AsyncClient(transport=transport, base_url=HERE) as http:
         project_id = (await make_world(app, http)).project_id
-        (tmp_path / FILE).write_bytes(msgspec.json.encode({"project_id": project_id, "base_url": HERE, "webhook_secret": ""}))
+        demo = {"project_id": project_id, "base_url": HERE, "webhook_secret": ""}
+        (app.settings.home / FILE).write_bytes(msgspec.json.encode(demo))
         async with app.database.transaction(project_id) as tx:
             client, secret = await access.register_client(
                 tx,
