@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -280,8 +281,18 @@ async def test_an_answer_that_stalls_after_its_status_has_still_been_given(recei
     assert await sender.send(message(receiver.url)) == Answer(status=200)
 
 
-async def test_a_receiver_that_hangs_or_breaks_is_an_error_not_an_exception(receiver: Receiver, sender: WebhookSender) -> None:
+async def test_a_receiver_that_hangs_or_breaks_is_an_error_not_an_exception(
+    receiver: Receiver, sender: WebhookSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     over = asyncio.Event()
+    ask = asyncio.get_running_loop().getaddrinfo
+
+    async def resolve(host: str, port: int, **how: Any) -> list[Any]:
+        if host == "nobody.invalid":  # answered here as a resolver does: without a network that takes its timeouts
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return list(await ask(host, port, **how))
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
 
     async def hang(_: Heard) -> bytes:
         await over.wait()
