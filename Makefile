@@ -15,8 +15,9 @@ help: ## show this
 run: $(RUN) ## start Perennial with a database of its own; Ctrl-C stops it
 	@exec .venv/bin/perennial up
 
+# Compiled code is kept even where the shell says otherwise: each of the many processes the tests start would compile everything anew.
 test: $(DEV) ## run all tests (ARGS='-k words' for some)
-	@.venv/bin/python -m pytest -n auto -q -rs $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n auto -q -rs $(ARGS)
 
 check: $(DEV) ## format, lint, types, layers, schema, docs
 	.venv/bin/ruff format --check .
