@@ -14,7 +14,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from perennial import customers, imports
-from perennial.api.v1 import documents
 from perennial.app import App
 from perennial.base.errors import Invalid
 from perennial.base.http import Http
@@ -81,6 +80,8 @@ def _read(path: Path) -> list[str]:
 
 
 async def _compare(house: App, http: Http, url: str, key: str, project_id: Any, name: str, tolerance: float) -> list[Difference]:
+    from perennial.api.v1 import documents  # brings the whole web framework, which no other command needs
+
     answer = await imports.ask(http, f"{url.rstrip('/').removesuffix('/v1')}/v1/subscribers/{quote(name, safe='')}", key)
     async with house.database.transaction(project_id) as tx:
         found = await customers.find(tx, [name])

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import duckdb
 import obstore
 from obstore.store import LocalStore, from_url
 
@@ -50,6 +49,8 @@ class Table(AbstractContextManager["Table"]):
 
 def to_parquet(table: Path, target: Path, columns: Mapping[str, str]) -> None:
     """The same rows, typed. Memory is bounded: DuckDB streams, and spills beside the file."""
+    import duckdb  # large, and few exports are Parquet: not every command should wait for it
+
     with duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": str(target.parent), "threads": "2"}) as connection:
         rows = connection.read_csv(
             str(table), columns=dict(columns), header=True, delimiter=SEPARATOR, compression="gzip", quotechar='"', escapechar='"'

@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import duckdb
 import msgspec
 import obstore
 from msgspec import Meta
@@ -256,6 +255,8 @@ def objects(settings: Settings, batch: str, rows: Sequence[Mapping[str, Any]]) -
 
 def _parquet(lines: bytes) -> bytes:
     """DuckDB reads and writes files alone, so it is given a folder for the moment."""
+    import duckdb  # large, and few have such files written: not every command should wait for it
+
     types = {column.name: column.duckdb for column in COLUMNS}
     with tempfile.TemporaryDirectory(prefix="perennial-files-") as place:
         source, target = Path(place) / "rows.ndjson", Path(place) / "rows.parquet"
