@@ -13,6 +13,7 @@ from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from typing import NoReturn, TypeVar
 from urllib.parse import quote
@@ -60,6 +61,7 @@ _GRANT_LIFE = timedelta(hours=1)
 _CLOCK_LEEWAY = timedelta(minutes=1)
 _RENEW_BEFORE = 120.0  # seconds
 _MOST_TOKENS = 1000
+_MOST_ACCOUNTS = 1000
 
 Answer = TypeVar("Answer", bound=msgspec.Struct)
 
@@ -313,13 +315,22 @@ def service_account(app: StoreApp) -> ServiceAccount:
         raise Invalid(
             "the app has no `service_account`: paste the JSON key of the service account invited in the Play Console", param="service_account"
         )
+    account = _account(text)
+    if account is None:
+        raise Invalid("`service_account` is not the JSON key of a service account: paste the whole file Google gave you", param="service_account")
+    return account
+
+
+@lru_cache(maxsize=_MOST_ACCOUNTS)
+def _account(text: str) -> ServiceAccount | None:
+    """Kept: checking a key takes tens of milliseconds, in which nobody else is served."""
     try:
         said = msgspec.json.decode(text, type=_KeyFile)
         key = load_pem_private_key(said.private_key.encode(), password=None)
     except (msgspec.MsgspecError, ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
+        return None
     if not isinstance(key, RSAPrivateKey):
-        raise Invalid("`service_account` is not the JSON key of a service account: paste the whole file Google gave you", param="service_account")
+        return None
     return ServiceAccount(client_email=said.client_email, private_key_id=said.private_key_id, private_key=key)
 
 
