@@ -72,9 +72,9 @@ def going_on(snapshot: Mapping[str, Any], orders: Sequence[Mapping[str, Any]] = 
     return only
 
 
-def wanted_orders(snapshot: Mapping[str, Any], line: Line | None, hint: str) -> list[str]:
+def wanted_orders(snapshot: Mapping[str, Any], line: Line | None, hint: str, now: datetime) -> list[str]:
     found = msgspec.convert(snapshot, Subscription)
-    return [*read.known_orders(found, line, hint), *read.missed_orders(found, line)]
+    return [*read.known_orders(found, line, hint, now), *read.missed_orders(found, line)]
 
 
 class Play:
@@ -92,7 +92,7 @@ class Play:
         self.orders |= {one["orderId"]: one for one in orders}
         line = self.line if self.line is not None and token in self.keys else None  # as the core finds it
         asked = [snapshot, *(one for _, one in more.get("earlier", ()) if one is not None)]
-        wanted = [order_id for one in asked for order_id in wanted_orders(one, line, more.get("hint", ""))]
+        wanted = [order_id for one in asked for order_id in wanted_orders(one, line, more.get("hint", ""), at)]
         known = [self.orders[order_id] for order_id in dict.fromkeys(wanted) if order_id in self.orders]
         return self.records(stated(snapshot, known, as_of=at, token=token, line=line, **more), now or at)
 
@@ -494,7 +494,7 @@ def test_which_orders_are_asked_for() -> None:
     play = Play()
     play.hears(NOW, subscription(), order())
     snapshot = msgspec.convert(subscription("ACTIVE", line_item(order=THIRD)), Subscription)
-    assert read.known_orders(snapshot, play.line, voided_hint("GPA.9", NOW, is_full=True)) == [THIRD, FIRST, "GPA.9"]
+    assert read.known_orders(snapshot, play.line, voided_hint("GPA.9", NOW, is_full=True), NOW) == [THIRD, "GPA.9", FIRST]
     assert read.missed_orders(snapshot, play.line) == [SECOND]
     late = msgspec.convert(subscription("ACTIVE", line_item(order=f"{FIRST}..400")), Subscription)
     assert read.missed_orders(late, None) == [f"{FIRST}..{number}" for number in range(388, 400)]

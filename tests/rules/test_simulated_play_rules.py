@@ -83,7 +83,7 @@ class Listener:
             before = linked.linked
         hint = str(happening.type) if happening.about == "subscription" else ""
         asked = [found, *(link.subscription for link in earlier if link.subscription is not None)]
-        wanted = {order_id for one in asked for order_id in (*read.known_orders(one, line, hint), *read.missed_orders(one, line))}
+        wanted = {order_id for one in asked for order_id in (*read.known_orders(one, line, hint, now), *read.missed_orders(one, line))}
         orders = [msgspec.convert(payloads.order(life, order), Order) for order in life.orders if order.order_id in wanted]
         answer = Answer(
             token=name,
