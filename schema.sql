@@ -1907,16 +1907,16 @@ CREATE INDEX customer_merged_into ON public.customer USING btree (project_id, me
 CREATE INDEX deleted_app_user_id_by_customer ON public.deleted_app_user_id USING btree (project_id, customer_id);
 
 --
--- Name: delivery_by_endpoint; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX delivery_by_endpoint ON public.delivery USING btree (project_id, endpoint_id);
-
---
 -- Name: delivery_in_batch; Type: INDEX; Schema: public; Owner: -
 --
 
 CREATE INDEX delivery_in_batch ON public.delivery USING btree (project_id, endpoint_id, batch) WHERE ((wake_at IS NOT NULL) AND (batch IS NOT NULL));
+
+--
+-- Name: delivery_of_endpoint; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX delivery_of_endpoint ON public.delivery USING btree (project_id, endpoint_id, event_id);
 
 --
 -- Name: delivery_open; Type: INDEX; Schema: public; Owner: -

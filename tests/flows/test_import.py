@@ -324,7 +324,7 @@ def crowd(people: int) -> list[dict[str, str]]:
 
 
 async def test_an_import_killed_in_the_middle_is_whole_once_it_was_run_again(world: World, tmp_path: Path) -> None:
-    people = 6_000
+    people = 2_500
     path = write(tmp_path / "full.csv", crowd(people))
     command = [sys.executable, "-m", "perennial", "import", "export", str(path), "--project", world.project_id]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -302,13 +302,13 @@ async def test_a_receiver_that_hangs_or_breaks_is_an_error_not_an_exception(
     impatient = WebhookSender(allow_internal=True, timeout=timedelta(seconds=0.3))
     assert await impatient.send(message(receiver.url)) == Answer(error="no answer within 0.3 seconds")
     over.set()
-    await impatient.close()
     receiver.reply = babble
     assert await sender.send(message(receiver.url)) == Answer(error="the connection broke before an answer (RemoteProtocolError)")
     for url in ("http://127.0.0.1:1/", "http://nobody.invalid/", "https://" + "x" * 300 + "/", "http://a..b/", f"https://127.0.0.1:{receiver.port}/"):
-        answer = await sender.send(message(url))
+        answer = await impatient.send(message(url))  # the last of them is asked for TLS, and waits for more
         assert answer.status is None
         assert answer.error
+    await impatient.close()
 
 
 async def babble(_: Heard) -> bytes:

@@ -31,14 +31,14 @@ from perennial.providers.stripe import signature
 from perennial.subscriptions.model import Line
 from tests.sim.bad_api import BadApi
 from tests.sim.lives import Lived, PlayStoreLife, StripeLife
-from tests.sim.receiver import Receiver, all_delivered
+from tests.sim.receiver import Receiver, all_delivered, reopened
 from tests.sim.workers import crashing, run, work_until_done
 from tests.world import START, World
 
 WORKERS = 3
 PRODUCTS = {"pro": 999, "max": 1999, "basic": 999}
 STEPS = (timedelta(hours=2), timedelta(days=1), timedelta(days=4), timedelta(days=16), timedelta(days=40), timedelta(days=70))
-PARKED = ("notifications-parked", "questions-parked", "purchases-unacknowledged")
+PARKED = ("notifications-parked", "questions-parked", "purchases-unacknowledged", "deliveries-parked")
 MOST_ROUNDS = 200  # until nothing is to be asked, at the end
 
 
@@ -210,6 +210,7 @@ class Town:
         async with self.transaction() as tx:
             await tx.execute("UPDATE inquiry SET attempts = 0, wake_at = %(now)s WHERE wake_at IS NULL", now=tx.now)
             await tx.execute("UPDATE store_act SET attempts = 0, wake_at = %(now)s WHERE wake_at IS NULL AND done_at IS NULL", now=tx.now)
+            await reopened(tx)
         found = await invariants.run(self.app.database, self.world.project_id, self.clock)
         return [one for one in found if one.name not in PARKED]
 
