@@ -22,7 +22,7 @@ from perennial.customers.model import SEEN_LATELY, Sighting
 log = structlog.get_logger("perennial.api")
 
 FLUSH_EVERY = 2.0  # seconds
-CHUNK = 50  # rows a transaction: a few milliseconds of the database, so that no read waits long behind one
+CHUNK = 15  # rows a statement: short enough that no read waits long behind one
 SHARE = 0.05  # of the time: a writer that took 2 ms rests 38, so that a flood of visitors takes no more from those who read
 MOST_KEPT = 200_000
 REMEMBERED = 200_000  # who was written down lately, in two generations of at most this many
