@@ -22,6 +22,7 @@ from perennial.base.time import wall_clock
 Row: TypeAlias = Mapping[str, Any]
 
 _NAME = re.compile(r"%\(([a-z_]+)\)s")
+_AT_HAND = 2
 
 
 @lru_cache(maxsize=2048)
@@ -96,6 +97,8 @@ class Database:
 
     def __init__(self, pool: Any, *, clock: Callable[[], datetime] = wall_clock) -> None:
         self._pool = pool
+        self._ready: list[Any] = []  # connections at hand, at most `_AT_HAND`
+        self._waiting = 0  # those who wait for the pool
         self.clock = clock
         self.before_statement: Callable[[str], None] | None = None  # counts queries in tests; crashes in the simulation
 
@@ -123,6 +126,8 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
+        while self._ready:
+            await self._pool.release(self._ready.pop())
         await self._pool.close()
 
     @asynccontextmanager
@@ -130,7 +135,7 @@ class Database:
         """Enters the projects. Commits at the end of the block, or rolls all of it back. A snapshot sees one moment throughout: for long reads."""
         isolation = "repeatable_read" if is_snapshot else None
         try:
-            async with self._pool.acquire(timeout=10) as connection, connection.transaction(isolation=isolation):
+            async with self._connection() as connection, connection.transaction(isolation=isolation):
                 self._notice("ENTER")
                 now = await connection.fetchval("SELECT enter($1, $2)", list(projects), self.clock())
                 yield Tx(connection, projects, now, self.before_statement)
@@ -143,10 +148,40 @@ class Database:
     async def door(self, sql: LiteralString, /, *values: Any) -> list[Row]:
         """Calls one of the schema's named doors through the tenant wall (`find_keys`, `due_projects`, ...), outside a transaction."""
         try:
-            rows: list[Row] = await self._pool.fetch(sql, *values, timeout=10)
+            async with self._connection() as connection:
+                rows: list[Row] = await connection.fetch(sql, *values, timeout=10)
         except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.QueryCanceledError, TimeoutError, OSError) as error:
             raise Unavailable(f"the database did not answer in time: {error}") from error
         return rows
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Any]:
+        """The pool's own taking and giving back costs twice what a small query does (tasks, timers), so a few connections stay at hand.
+
+        None stays where somebody waits for one, or where something went wrong with it: the pool knows how to mend that.
+        """
+        connection = await self._take()
+        try:
+            yield connection
+        except BaseException:
+            await self._pool.release(connection)
+            raise
+        if self._waiting or len(self._ready) == _AT_HAND:
+            await self._pool.release(connection)
+        else:
+            self._ready.append(connection)
+
+    async def _take(self) -> Any:
+        while self._ready:
+            connection = self._ready.pop()
+            if not connection.is_closed():
+                return connection
+            await self._pool.release(connection)
+        self._waiting += 1
+        try:
+            return await self._pool.acquire(timeout=10)
+        finally:
+            self._waiting -= 1
 
     def _notice(self, what: str) -> None:
         if self.before_statement is not None:
