@@ -15,6 +15,7 @@ from perennial.base.value import value
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def wall_clock() -> datetime:
@@ -23,7 +24,7 @@ def wall_clock() -> datetime:
 
 def to_ms(instant: datetime) -> int:
     """Epoch milliseconds, rounded down."""
-    return (instant - EPOCH) // timedelta(milliseconds=1)
+    return (instant - EPOCH) // _MILLISECOND
 
 
 def from_ms(milliseconds: float) -> datetime:

@@ -17,7 +17,6 @@ import re
 from base64 import urlsafe_b64encode
 from binascii import Error as NotBase64
 from binascii import a2b_base64
-from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
@@ -32,7 +31,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from perennial.base.errors import Invalid
-from perennial.base.time import to_ms
 from perennial.base.value import value
 from perennial.intake.model import Untrusted
 from perennial.providers.apple.certificates import is_issued_by, vouch
@@ -146,24 +144,20 @@ def sign(header: Mapping[str, object], payload: Mapping[str, object], key: Ellip
 
 
 class _Chains:
-    """The chains that held, newest use last, never more than `CHAINS_KEPT`. A key is the raw header and the roots it was judged by."""
+    """The chains that held, the latest `CHAINS_KEPT` of them. A key is the raw header and the roots it was judged by."""
 
     def __init__(self) -> None:
-        self._chains: OrderedDict[tuple[bytes, tuple[bytes, ...]], Chain] = OrderedDict()
+        self._chains: dict[tuple[bytes, tuple[bytes, ...]], Chain] = {}
         self._lock = Lock()
 
     def get(self, header: bytes, roots: tuple[bytes, ...]) -> Chain | None:
-        with self._lock:
-            chain = self._chains.get((header, roots))
-            if chain is not None:
-                self._chains.move_to_end((header, roots))
-            return chain
+        return self._chains.get((header, roots))
 
     def keep(self, header: bytes, roots: tuple[bytes, ...], chain: Chain) -> None:
         with self._lock:
             self._chains[header, roots] = chain
             if len(self._chains) > CHAINS_KEPT:
-                self._chains.popitem(last=False)
+                del self._chains[next(iter(self._chains))]
 
     def __len__(self) -> int:
         return len(self._chains)
@@ -215,7 +209,7 @@ def _verify_moment(chain: Chain, signed_ms: float | None, now: datetime) -> None
         raise Untrusted("the payload does not say when it was signed (signedDate), so its certificates cannot be judged")
     if not chain.valid_from_ms <= signed_ms <= chain.valid_until_ms:
         raise Untrusted("signed at a moment when its certificates were not valid")
-    if signed_ms > to_ms(now) + FUTURE_LEEWAY_MS:
+    if signed_ms > now.timestamp() * 1000 + FUTURE_LEEWAY_MS:
         raise Untrusted("signed more than 5 minutes in the future; check this machine's clock")
 
 
