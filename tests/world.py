@@ -22,7 +22,9 @@ from perennial.base.ids import AppId, ProjectId, new_id, new_token
 from perennial.base.money import Money
 from perennial.base.time import wall_clock
 from perennial.base.value import replace
-from perennial.catalog.model import PackageProduct
+from perennial.catalog.model import PackageProduct, Product
+from perennial.providers.google import PlayStore
+from perennial.providers.stripe import StripeBilling
 from perennial.server import make_framework
 from perennial.settings import Settings
 from perennial.subscriptions.model import Line
@@ -130,12 +132,17 @@ class House:
 async def open_house(database_url: str, home: Path, *, is_demo: bool = False) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         settings = replace(settings_for(database_url, home), is_demo=is_demo)
-        app = await stack.enter_async_context(open_app(settings, connections=4))
+        app = _impatient(await stack.enter_async_context(open_app(settings, connections=4)))
         sightings = Sightings(app.database)
         front = Front(app, make_framework(app), sightings, Signer.open(home, app.vault, app.database.clock()))
         transport = httpx.ASGITransport(app=front, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://perennial.test"))
         yield House(app=app, front=front, http=http, sightings=sightings)
+
+
+def _impatient(app: App) -> App:
+    """It asks a store again as often as ever, without the pauses between."""
+    return replace(app, providers={**app.providers, "play_store": PlayStore(pauses=(0, 0)), "stripe": StripeBilling(pauses=(0, 0))})
 
 
 def settings_for(database_url: str, home: Path) -> Settings:
@@ -161,6 +168,7 @@ async def make_world(app: App, http: httpx.AsyncClient, *, clock_at: datetime | 
             product: await catalog.create_package(tx, offering_id=default.offering_id, lookup_key=package, display_name=product)
             for product, package in (("pro_monthly", "$rc_monthly"), ("pro_annual", "$rc_annual"), ("pro_lifetime", "$rc_lifetime"))
         }
+        sold: dict[str, list[Product]] = {identifier: [] for identifier in packages}
         for app_id in world.app_ids.values():
             for identifier, duration, trial, cents in (
                 ("pro_monthly", "P1M", None, 999),
@@ -180,8 +188,9 @@ async def make_world(app: App, http: httpx.AsyncClient, *, clock_at: datetime | 
                     prices=[Money(amount=cents, currency="USD"), Money(amount=cents, currency="EUR")],
                 )
                 if identifier in packages:
-                    await catalog.attach_products(tx, pro.entitlement_id, [product.product_id])
-                    await catalog.attach_to_package(
-                        tx, packages[identifier].package_id, [PackageProduct(product_id=product.product_id, eligibility_criteria="all")]
-                    )
+                    sold[identifier].append(product)
+        await catalog.attach_products(tx, pro.entitlement_id, [product.product_id for products in sold.values() for product in products])
+        for identifier, products in sold.items():
+            contents = [PackageProduct(product_id=product.product_id, eligibility_criteria="all") for product in products]
+            await catalog.attach_to_package(tx, packages[identifier].package_id, contents)
     return world

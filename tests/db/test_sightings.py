@@ -2,8 +2,13 @@
 
 from datetime import datetime, timedelta
 
+import pytest
+from structlog.testing import capture_logs
+
 from perennial import customers
-from perennial.api.sightings import CHUNK, Sightings
+from perennial.api.observe import OBSERVED
+from perennial.api.sightings import CHUNK, LAST_CHUNK, Sightings
+from perennial.base.ids import CustomerId
 from perennial.customers.model import SEEN_LATELY, Customer
 from tests.world import START, World, make_world
 
@@ -51,3 +56,29 @@ async def test_who_was_seen_lately_is_not_written_again_and_nobody_is_seen_earli
     await note(Sightings(world.app.database), world, ["ada"], at, WEB)
     ada = await person(world, "ada")
     assert (ada.last_seen_at, ada.last_seen_platform, ada.last_seen_app_version) == (at, "web", "3.1")
+
+
+async def test_a_server_that_stops_writes_what_is_left(world: World):
+    names, later = [f"user-{number}" for number in range(CHUNK * 2)], START + timedelta(hours=1)
+    async with world.app.database.transaction(world.project_id) as tx:
+        ids = await customers.ensure(tx, names)
+    sightings = Sightings(world.app.database)
+    for customer_id in ids[0].values():
+        sightings.note(world.project_id, customer_id, later, IPHONE)
+    await sightings.stop()
+    assert {(await person(world, name)).last_seen_at for name in names} == {later}
+
+
+async def test_a_server_that_stops_does_not_wait_for_a_database_that_hangs(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("perennial.api.sightings.FAREWELL", 0.05)
+    await world.customer("ada")
+    ada, sightings = await person(world, "ada"), Sightings(world.app.database)
+    lost = OBSERVED.sightings_lost._value.get()
+    async with world.app.database.transaction(world.project_id) as tx:
+        await tx.execute("SELECT FROM customer WHERE customer_id = %(id)s FOR UPDATE", id=ada.customer_id)
+        for number in range(LAST_CHUNK + 1):
+            sightings.note(world.project_id, CustomerId(f"cus_{number}") if number else ada.customer_id, START + timedelta(hours=1), IPHONE)
+        with capture_logs() as logs:
+            await sightings.stop()
+    assert [(one["event"], one["count"]) for one in logs] == [("sightings were not saved", LAST_CHUNK + 1)]
+    assert OBSERVED.sightings_lost._value.get() - lost == LAST_CHUNK + 1

@@ -18,6 +18,8 @@ _ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-extensions",
+    "--disable-features=SpareRendererForSitePerProcess",
     # Other hosts are unknown to this browser. Intercepting requests would do so too, but then Playwright answers CORS preflights itself,
     # and what our server says to them would never be asked.
     "--no-proxy-server",

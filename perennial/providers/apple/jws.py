@@ -144,14 +144,22 @@ def sign(header: Mapping[str, object], payload: Mapping[str, object], key: Ellip
 
 
 class _Chains:
-    """The chains that held, the latest `CHAINS_KEPT` of them. A key is the raw header and the roots it was judged by."""
+    """The chains that held, never more than `CHAINS_KEPT`. A key is the raw header and the roots it was judged by.
+
+    Who was used last stands last, from when there is no room for more: Apple has a handful of chains, and each message asks for one.
+    """
 
     def __init__(self) -> None:
         self._chains: dict[tuple[bytes, tuple[bytes, ...]], Chain] = {}
         self._lock = Lock()
 
     def get(self, header: bytes, roots: tuple[bytes, ...]) -> Chain | None:
-        return self._chains.get((header, roots))
+        chain = self._chains.get((header, roots))
+        if chain is not None and len(self._chains) >= CHAINS_KEPT:
+            with self._lock:
+                self._chains.pop((header, roots), None)
+                self._chains[header, roots] = chain
+        return chain
 
     def keep(self, header: bytes, roots: tuple[bytes, ...], chain: Chain) -> None:
         with self._lock:
