@@ -17,7 +17,7 @@ run: $(RUN) ## start Perennial with a database of its own; Ctrl-C stops it
 
 # Compiled code is kept even where the shell says otherwise: each of the many processes the tests start would compile everything anew.
 test: $(DEV) ## run all tests (ARGS='-k words' for some)
-	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n auto --dist loadgroup -q -rs $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n auto -q -rs $(ARGS)
 
 check: $(DEV) ## format, lint, types, layers, schema, docs
 	.venv/bin/ruff format --check .

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from perennial.base.migrate import find_folder, migrate
 from perennial.postgres import EmbeddedPostgres
@@ -20,8 +22,20 @@ from tests.world import House, World, open_house
 # The data lives for one run, so nothing needs to survive a power cut.
 _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 
+# One worker has all of these: to start a second browser, server or demo costs more than it saves.
+_TOGETHER = ("tests/e2e/", "tests/flows/test_docs.py")
+
 _SERVER = pytest.StashKey[EmbeddedPostgres]()
 _HOME = pytest.StashKey[Path]()
+
+
+class _Scheduling(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return next((one for one in _TOGETHER if nodeid.startswith(one)), nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _Scheduling(config, log)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

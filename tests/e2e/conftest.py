@@ -17,13 +17,6 @@ from tests.e2e.server import open_server, open_site
 from tests.world import World, make_world, settings_for
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has all of this folder: to start a second browser and a second server costs more than it saves."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("deployment"))
-
-
 @dataclass(frozen=True)
 class Deployment:
     app: App  # a way in beside the server, to prepare projects

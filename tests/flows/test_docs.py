@@ -15,8 +15,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-pytestmark = pytest.mark.xdist_group("demo")  # one worker starts it
-
 
 def free_port() -> int:
     with socket.socket() as probe:
