@@ -370,7 +370,10 @@ async def test_a_young_project_with_many_events_is_planned_well(database: Databa
 async def rows_read(tx: Tx) -> int:
     """In this transaction. What is written twice in one has its references checked again, by a plan PostgreSQL keeps: so each act has its own."""
     rows: int = await tx.fetch_value(
-        "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_all_tables WHERE relname IN ('event', 'delivery')"
+        """
+        SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_all_tables
+        WHERE relname IN ('event', 'delivery')
+        """
     )
     return rows
 
