@@ -206,11 +206,12 @@ class Town:
         self.crashes += sum(await asyncio.gather(*(work_until_done(worker, self.world.project_id) for worker in self.workers)))
 
     async def trouble(self) -> list[Violation]:
-        """A person looks at what was given up, and has it tried again; nothing else may be wrong."""
+        """A person looks at what was given up, and has it tried again before days go by; nothing else may be wrong."""
         async with self.transaction() as tx:
             await tx.execute("UPDATE inquiry SET attempts = 0, wake_at = %(now)s WHERE wake_at IS NULL", now=tx.now)
             await tx.execute("UPDATE store_act SET attempts = 0, wake_at = %(now)s WHERE wake_at IS NULL AND done_at IS NULL", now=tx.now)
             await reopened(tx)
+        await self._all_answered()
         found = await invariants.run(self.app.database, self.world.project_id, self.clock)
         return [one for one in found if one.name not in PARKED]
 
