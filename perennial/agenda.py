@@ -31,9 +31,10 @@ async def _digest(app: App, project_id: ProjectId) -> int:
 
 async def _wake_lines(app: App, project_id: ProjectId) -> int:
     async with app.database.transaction(project_id) as tx:
-        woken, silent = await subscriptions.wake(tx, limit=500)
+        due = await subscriptions.due(tx, limit=500)
+        silent = await subscriptions.wake(tx, due, being_asked=await intake.being_asked(tx, due))
         await intake.ask_about(tx, app.vault, app.providers, silent)
-        return woken
+        return len(due)
 
 
 async def _ask_stores(app: App, project_id: ProjectId) -> int:
@@ -83,7 +84,7 @@ HANDLERS: dict[str, dict[str, Handler]] = {
     "simulation": {"simulated_subscription": _play, "simulated_stripe": _play_stripe, "simulated_play_store": _play_play_store},
     "money": {
         "notification": _digest,
-        "inquiry": _ask_stores,  # before lines: what a store is about to say is not silence
+        "inquiry": _ask_stores,  # before lines, so that few of them have to wait for an answer
         "line": _wake_lines,
         "store_act": _act_at_stores,
         "currency_grant": _expire_currencies,

@@ -1,7 +1,7 @@
 """What stores send us: the inbox of notifications, posted receipts, questions to stores and acts at them."""
 
 from perennial.intake.actions.acting import perform, perform_due
-from perennial.intake.actions.asking import Providers, ask_about, ask_due
+from perennial.intake.actions.asking import Providers, ask_about, ask_due, being_asked
 from perennial.intake.actions.catching_up import catch_up, report
 from perennial.intake.actions.creating import create_in_store
 from perennial.intake.actions.external import ExternalPayment, record_external
@@ -26,6 +26,7 @@ __all__ = [
     "Report",
     "ask_about",
     "ask_due",
+    "being_asked",
     "catch_up",
     "create_in_store",
     "digest",

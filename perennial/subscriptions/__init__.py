@@ -3,6 +3,7 @@
 from perennial.subscriptions.actions import (
     ReceiptInUse,
     Said,
+    due,
     find,
     find_by_keys,
     forget_person,
@@ -38,6 +39,7 @@ __all__ = [
     "access_until",
     "auto_renew_off_at",
     "billing_issue_at",
+    "due",
     "find",
     "find_by_keys",
     "forget_person",

@@ -78,21 +78,31 @@ def _unseen(arrivals: Arrivals | None) -> set[CustomerId]:
     return {arrivals.customer_ids[name] for name in arrivals.new} if arrivals is not None else set()
 
 
-async def wake(tx: Tx, limit: int) -> tuple[int, list[Line]]:
-    """Tells what time alone has made true of lines that are due. Returns how many, and those still waiting for their store: ask it.
+async def due(tx: Tx, limit: int) -> list[Line]:
+    """Lines whose time has come, held. Those of customers whom somebody else holds are left to them."""
+    places = await db.due(tx, limit)
+    free = await customers.lock_free(tx, [place.customer_id for place in places])
+    loaded = await db.load(tx, [place for place in places if place.customer_id in free])
+    return [line for line in loaded.values() if line.wake_at is not None and line.wake_at <= tx.now]
 
-    One that is first looked at so late that silence would already mean its end is only asked about: after an outage of ours the silence was ours.
+
+async def wake(tx: Tx, lines: Sequence[Line], *, being_asked: Collection[LineId]) -> list[Line]:
+    """Tells what time alone has made true of lines that are `due`. Returns those still waiting for their store: ask it.
+
+    Where silence would mean the end, it must be the store's: one that is first looked at so late (after an outage of ours), or whose question is
+    open and about to be asked, is given time once more.
     """
-    due = await db.due(tx, limit)
-    free = await customers.lock_free(tx, [place.customer_id for place in due])
-    loaded = await db.load(tx, [place for place in due if place.customer_id in free])
-    before = {line_id: line for line_id, line in loaded.items() if line.wake_at is not None and line.wake_at <= tx.now}
-    unasked = [replace(line, wake_at=again) for line in before.values() if (again := rules.give_time_to_answer(line, tx.now)) is not None]
-    asked = [line for line in before.values() if rules.give_time_to_answer(line, tx.now) is None]
-    woken = [*await _tell_and_save(tx, asked, before), *unasked]
-    if unasked:
-        await db.save(tx, unasked, before)
-    return len(woken), [line for line in woken if (at := rules.ask_at(line)) is not None and at <= tx.now]
+    before = {line.line_id: line for line in lines}
+    patient = [
+        replace(line, wake_at=again)
+        for line in lines
+        if (again := rules.give_time_to_answer(line, tx.now, is_being_asked=line.line_id in being_asked)) is not None
+    ]
+    patient_ids = {line.line_id for line in patient}
+    woken = [*await _tell_and_save(tx, [line for line in lines if line.line_id not in patient_ids], before), *patient]
+    if patient:
+        await db.save(tx, patient, before)
+    return [line for line in woken if (at := rules.ask_at(line)) is not None and at <= tx.now]
 
 
 async def find(tx: Tx, keys: Sequence[Key]) -> list[Line]:

@@ -287,12 +287,16 @@ def ask_at(line: Line) -> datetime | None:
     return end + ASK_AFTER
 
 
-def give_time_to_answer(line: Line, now: datetime) -> datetime | None:
-    """Until when a store that was not asked in time may answer before its silence means the end; None where it was, or where nothing is over yet."""
+def give_time_to_answer(line: Line, now: datetime, *, is_being_asked: bool = False) -> datetime | None:
+    """Until when a store that was not asked in time, or is only now about to be, may answer before its silence means the end.
+
+    None where its silence is its own, or where nothing is over yet.
+    """
     held, asked_at = latest(line), ask_at(line)
-    if held is None or asked_at is None or line.wake_at is None or line.wake_at > asked_at or over_at(line, held) > now:
+    if held is None or asked_at is None or line.wake_at is None or over_at(line, held) > now:
         return None
-    return now + (over_at(line, held) - asked_at)
+    was_asked_in_time = line.wake_at > asked_at and not is_being_asked
+    return None if was_asked_in_time else now + (over_at(line, held) - asked_at)
 
 
 def wake_at(line: Line, now: datetime) -> datetime | None:

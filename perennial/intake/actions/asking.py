@@ -9,7 +9,7 @@ import structlog
 from perennial import catalog, subscriptions
 from perennial.base.db import Database, Tx
 from perennial.base.errors import PerennialError, Unavailable
-from perennial.base.ids import AppId, ProjectId
+from perennial.base.ids import AppId, LineId, ProjectId
 from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.catalog.model import Product
@@ -50,6 +50,12 @@ async def ask_about(tx: Tx, vault: Vault, providers: Providers, lines: Sequence[
     ]
     if wanted:
         await db.inquire(tx, wanted, "a period ended and the store was silent")
+
+
+async def being_asked(tx: Tx, lines: Sequence[Line]) -> set[LineId]:
+    """Those about which a question is due or on its way: what a store is about to say is not silence."""
+    subjects = {(line.app_id, line.environment, line.subject): line.line_id for line in lines if line.app_id is not None}
+    return {subjects[subject] for subject in await db.about_to_be_asked(tx, list(subjects))} if subjects else set()
 
 
 @value

@@ -79,6 +79,25 @@ async def claim_inquiries(tx: Tx, limit: int) -> list[Inquiry]:
     return [Inquiry(**row) for row in rows]
 
 
+async def about_to_be_asked(tx: Tx, subjects: Sequence[tuple[AppId, Environment, str]]) -> list[tuple[AppId, Environment, str]]:
+    """Those with a question that is due, or that somebody has claimed: no lease ends later."""
+    rows = await tx.fetch(
+        """
+        SELECT i.app_id, i.environment, i.subject
+        FROM unnest(%(apps)s::text[], %(environments)s::text[], %(subjects)s::text[]) AS one (app_id, environment, subject)
+        JOIN inquiry i ON i.project_id = %(project_id)s
+          AND i.app_id = one.app_id AND i.environment = one.environment AND i.subject = one.subject
+        WHERE i.wake_at <= %(lease)s
+        """,
+        project_id=tx.project_id,
+        lease=tx.now + LEASE,
+        apps=[subject[0] for subject in subjects],
+        environments=[subject[1] for subject in subjects],
+        subjects=[subject[2] for subject in subjects],
+    )
+    return [(row["app_id"], row["environment"], row["subject"]) for row in rows]
+
+
 async def close_inquiries(tx: Tx, inquiries: Sequence[Inquiry]) -> None:
     """Answered. One that was put again while it was being answered is due at once: its answer may be older than what made us ask."""
     await tx.execute(
