@@ -25,10 +25,9 @@ from perennial.base.time import perf_counter
 
 CHECKED = 64  # every so many answers, the body is looked into
 ENDLESS = 3600.0
-TICK = (
-    0.001  # seconds: what becomes due within one is sent together, later than due by up to as much; to wake for each would cost a processor's third
-)
-PATIENCE = 10.0
+# Seconds. What becomes due within one is sent together, later than due by up to as much: to wake for each would cost a third of a processor.
+TICK = 0.001
+PATIENCE = 10.0  # seconds
 
 
 class Plan(msgspec.Struct, kw_only=True):

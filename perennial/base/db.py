@@ -7,7 +7,7 @@ Sets before loops: pass lists and use `unnest`.
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, LiteralString, TypeAlias
@@ -22,7 +22,7 @@ from perennial.base.time import wall_clock
 Row: TypeAlias = Mapping[str, Any]
 
 _NAME = re.compile(r"%\(([a-z_]+)\)s")
-_AT_HAND = 2
+_AT_HAND = 2  # connections kept out of the pool between queries
 
 
 @lru_cache(maxsize=2048)
@@ -97,7 +97,7 @@ class Database:
 
     def __init__(self, pool: Any, *, clock: Callable[[], datetime] = wall_clock) -> None:
         self._pool = pool
-        self._ready: list[Any] = []  # connections at hand, at most `_AT_HAND`
+        self._ready: list[Any] = []
         self._waiting = 0  # those who wait for the pool
         self.clock = clock
         self.before_statement: Callable[[str], None] | None = None  # counts queries in tests; crashes in the simulation
@@ -166,7 +166,7 @@ class Database:
         except BaseException:
             await self._pool.release(connection)
             raise
-        if self._waiting or len(self._ready) == _AT_HAND:
+        if self._waiting or len(self._ready) >= _AT_HAND:
             await self._pool.release(connection)
         else:
             self._ready.append(connection)
@@ -174,9 +174,9 @@ class Database:
     async def _take(self) -> Any:
         while self._ready:
             connection = self._ready.pop()
-            if not connection.is_closed():
-                return connection
-            await self._pool.release(connection)
+            with suppress(asyncpg.InterfaceError):  # it ended meanwhile, and the pool has taken it back
+                if not connection.is_closed():
+                    return connection
         self._waiting += 1
         try:
             return await self._pool.acquire(timeout=10)
