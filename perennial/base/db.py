@@ -177,6 +177,7 @@ class Database:
             with suppress(asyncpg.InterfaceError):  # it ended meanwhile, and the pool has taken it back
                 if not connection.is_closed():
                     return connection
+                await self._pool.release(connection)
         self._waiting += 1
         try:
             return await self._pool.acquire(timeout=10)
