@@ -13,6 +13,7 @@ from perennial.base.money import Money
 from perennial.base.time import perf_counter
 from perennial.subscriptions import Said
 from perennial.subscriptions.model import Purchase, Renewal, Statement
+from perennial.subscriptions.rules import ASK_AFTER
 
 ITEMS = 10_000
 BATCH = 500
@@ -27,6 +28,7 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
     for start in range(0, ITEMS, BATCH):
         await _sell(house, shop, range(start, start + BATCH))
         progress.update(task, completed=start + BATCH)
+    await _ask_in_time(house, shop)
     await _set_clock(house, shop, _START + _MONTH * 2)
     progress.update(task, description="agenda: drained")
     drained, statements = await _drain(house, shop)
@@ -75,6 +77,12 @@ def _cancelled(number: int) -> Statement:
     )
     renewal = Renewal(as_of=_START, transaction=transaction, auto_renew=False, off_reason="unsubscribe")
     return Statement(store="app_store", environment="production", line=transaction, purchases=(purchase,), renewals=(renewal,))
+
+
+async def _ask_in_time(house: House, shop: Shop) -> None:
+    """At its end a line is woken to ask its store (here there is none to ask). One that was not would be given time to answer."""
+    await _set_clock(house, shop, _START + _MONTH + ASK_AFTER)
+    await agenda.run_due(house.app, shop.project_id, ["money"])
 
 
 async def _drain(house: House, shop: Shop) -> tuple[float, int]:

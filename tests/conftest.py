@@ -34,6 +34,7 @@ class _Scheduling(LoadScopeScheduling):
         return next((one for one in _TOGETHER if nodeid.startswith(one)), nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)  # the suite runs without xdist too
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return _Scheduling(config, log)
 
