@@ -36,6 +36,7 @@ _INITIAL_SETTINGS = {
     "max_connections": "100",
     "max_wal_size": "2GB",
     "random_page_cost": "1.1",  # there are no more spinning disks
+    "autovacuum_naptime": "5s",  # docs/decisions/looked-up-key-by-key.md: what fills at once needs statistics soon
     "timezone": "UTC",
     "log_timezone": "UTC",
 }

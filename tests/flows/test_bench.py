@@ -1,4 +1,4 @@
-"""The measurements measure what they say: each checks what it did, here with few of everything. Of the figures nothing is asked but that they are there."""
+"""The measurements measure what they say: each checks what it did, here with few of everything. Figures need only be there."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
