@@ -4,6 +4,7 @@ Each store lives a life of drawn chapters and is read by its own functions: App 
 others by the answers written here. A store that is asked gives a snapshot as of the asking, so what is shuffled there is how snapshots arrive.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -330,7 +331,7 @@ class Course:
         self.refunds.append((period, now))
 
 
-class Kept(Course):
+class Kept(Course, ABC):
     """A `Course` that says something only where something changed."""
 
     store: Store
@@ -345,8 +346,8 @@ class Kept(Course):
         self.heard = self.changes
         return self.stated(line if line.held else None, now)
 
-    def stated(self, line: Line | None, now: datetime) -> list[Statement]:
-        raise NotImplementedError
+    @abstractmethod
+    def stated(self, line: Line | None, now: datetime) -> list[Statement]: ...
 
 
 class AmazonWorld(Kept):
