@@ -518,6 +518,17 @@ def test_any_certificates_are_refused_cleanly(certificates: list[bytes]) -> None
         verify(signed_with_header(x5c=[base64.b64encode(one).decode() for one in certificates]))
 
 
+def test_a_certificate_whose_signature_has_unused_bits_is_refused() -> None:
+    """The one place of a certificate that nothing vouches for, and that readers let pass where the last bits are zero."""
+    pen = next(pen for pen in iter(lambda: SigningAuthority.create(NOW), None) if pen.leaf.signature[-1] % 2 == 0)
+    leaf, *others = (bytearray(one.public_bytes(Encoding.DER)) for one in (pen.leaf, pen.intermediate, pen.root))
+    roots = (pen.root_der,)
+    jws.verify_chain([base64.b64encode(one).decode() for one in (leaf, *others)], roots=roots)
+    leaf[-len(pen.leaf.signature) - 1] = 1
+    with pytest.raises(Untrusted):
+        jws.verify_chain([base64.b64encode(one).decode() for one in (leaf, *others)], roots=roots)
+
+
 @settings(deadline=None)
 @given(which=st.integers(0, 1), position=st.integers(min_value=0), bit=st.integers(0, 7))
 def test_any_bit_flipped_in_a_certificate_is_refused_cleanly(which: int, position: int, bit: int) -> None:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from perennial.base.time import to_ms
 from perennial.base.value import value
@@ -55,7 +56,7 @@ def vouch(leaf: x509.Certificate, intermediate: x509.Certificate, root: x509.Cer
 
 def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """The names match and the issuer's key signed it. (The library's own check refuses SHA-1, in which Apple's older ones are signed.)"""
-    if certificate.issuer.public_bytes() != issuer.subject.public_bytes():
+    if certificate.issuer.public_bytes() != issuer.subject.public_bytes() or not _is_signed_in_whole_bytes(certificate):
         return False
     key, covered, signature = issuer.public_key(), certificate.tbs_certificate_bytes, certificate.signature
     try:
@@ -69,6 +70,11 @@ def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
     except (InvalidSignature, UnsupportedAlgorithm):
         return False
     return False
+
+
+def _is_signed_in_whole_bytes(certificate: x509.Certificate) -> bool:
+    """A signature is a string of bits, and a certificate's last part: the byte before it says how many bits of it are unused, which must be none."""
+    return certificate.public_bytes(Encoding.DER).endswith(b"\0" + certificate.signature)
 
 
 def _verify_authority(certificate: x509.Certificate, name: str, *, authorities_below: int) -> None:
