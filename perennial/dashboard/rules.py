@@ -10,7 +10,7 @@ from perennial.base.value import value
 from perennial.catalog.model import Product
 from perennial.dashboard.acts import Offered
 from perennial.dashboard.rendering import day, price
-from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, is_grant, latest, status
+from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, is_grant, latest, refunded_at, status
 from perennial.subscriptions.model import Held, Line, Refund, Renewal, Status
 
 Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier)
@@ -136,7 +136,7 @@ def sentence(line: Line, held: Held, now: datetime) -> str:
     """How the line goes on, in words that a date follows or that stand alone."""
     match status(line, now):
         case "revoked":
-            what = "taken back" if held.purchase.revocation is not None and not held.purchase.revocation.refunded else "refunded"
+            what = "refunded" if refunded_at(held.purchase) else "taken back"
             return f"{what}, but still to renew;" if renews(line, now) else what
         case "in_grace_period":
             return f"{'could not be charged' if billing_issue_at(line) is not None else 'is about to be charged'}; access stays until"

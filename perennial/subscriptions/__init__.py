@@ -28,6 +28,7 @@ from perennial.subscriptions.rules import (
     latest,
     newer,
     original_transaction,
+    refunded_at,
     refunded_share,
     status,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "newer",
     "original_transaction",
     "record",
+    "refunded_at",
     "refunded_share",
     "revoke_grants",
     "status",

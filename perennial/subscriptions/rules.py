@@ -319,6 +319,14 @@ def original_transaction(line: Line) -> str:
             return line.store_line
 
 
+def refunded_at(purchase: Purchase) -> datetime | None:
+    """When access was taken back and its money given back, in whole or in part; None where access ended without."""
+    revocation = purchase.revocation
+    if revocation is None:
+        return None
+    return revocation.at if revocation.refunded or any(not refund.is_reversed for refund in purchase.refunds) else None
+
+
 def refunded_share(purchase: Purchase) -> Fraction:
     """How much of the price was given back, by revocation or refund: 0 to 1."""
     revoked = Fraction(purchase.revocation.share_ppm, 1_000_000) if purchase.revocation and purchase.revocation.refunded else Fraction(0)

@@ -234,7 +234,8 @@ def _refunds(line: Line) -> list[Telling]:
 
 
 def _money_back(line: Line, held: Held, refund: Refund, key: str) -> Telling:
-    is_of_the_present = _was_latest(line, held, refund.at) and refunded_share(held.purchase) == 1
+    took_access = held.purchase.revocation is not None or refunded_share(held.purchase) == 1
+    is_of_the_present = took_access and _was_latest(line, held, refund.at)
     return Telling(
         type="CANCELLATION" if is_of_the_present else "REFUND",
         key=key,

@@ -191,7 +191,7 @@ async def test_an_unacknowledged_purchase_is_given_back_after_three_days(shop: S
     assert [(read.told, read.asked) async for read in caught_up][-1] == (1, 1)
     await world.run_due()
     line = await shop.line(token)
-    assert line.held[0].purchase.revocation == Revocation(at=at("2026-02-03T12:00:00"), refunded=True)
+    assert line.held[0].purchase.revocation == Revocation(at=at("2026-02-03T12:00:00"), refunded=False)
     assert not await shop.is_entitled(token)
 
 
@@ -384,8 +384,12 @@ async def test_given_back_and_taken_back(shop: Shop) -> None:
     await shop.do(play.refund, token, revoke=True)
     assert (await shop.told())[1:] == ["CANCELLATION CUSTOMER_SUPPORT", "EXPIRATION CUSTOMER_SUPPORT"]
     line = await shop.line(token)
-    assert line.held[0].purchase.revocation == Revocation(at=at("2026-02-10T12:01:00"), refunded=True)
-    assert (await shop.status(token), line.held[0].purchase.refunds) == ("revoked", ())
+    taken_at = at("2026-02-10T12:01:00")
+    assert line.held[0].purchase.revocation == Revocation(at=taken_at, refunded=False)
+    (refund,) = line.held[0].purchase.refunds
+    assert (await shop.status(token), refund.at, refund.amount) == ("revoked", taken_at, usd(999))
+    (shown,) = (await shop.world.customer("ada"))["subscriptions"].values()
+    assert (shown["refunded_at"], shown["expires_date"]) == ("2026-02-10T12:01:00Z", "2026-02-10T12:01:00Z")
     await shop.world.advance(days=60)
     assert len(await shop.told()) == 3
 
@@ -406,7 +410,7 @@ async def test_coins_bought_acknowledged_and_taken_back(shop: Shop) -> None:
     assert (await shop.life(token)).newest.ended_at is None  # it was acknowledged in time
     await shop.do(play.refund, token, revoke=True)
     assert (await shop.told())[1:] == ["CANCELLATION CUSTOMER_SUPPORT"]
-    assert (await shop.line(token)).held[0].purchase.revocation == Revocation(at=at("2026-02-05T12:01:00"), refunded=True)
+    assert (await shop.line(token)).held[0].purchase.revocation == Revocation(at=at("2026-02-05T12:01:00"), refunded=False)
 
 
 # What we have done there

@@ -633,3 +633,28 @@ def test_every_store_lives_through_the_plain_chapters(make: type[World]) -> None
     assert kinds == ["INITIAL_PURCHASE", "RENEWAL", "CANCELLATION", "EXPIRATION"]
     assert len(line.held) == 2
     assert status(line, START + 200 * DAY) == "expired"
+
+
+@pytest.mark.parametrize("first", [0, 1], ids=["the replaced token first", "the newest token first"])
+def test_an_order_that_two_tokens_stand_on_is_given_back_once_whichever_is_heard_of_first(first: int) -> None:
+    """A deferred change at Google: the new token goes on with the old one's order, which is then taken back. We knew of neither token."""
+    world = PlayStoreWorld()
+    world.play(START + DAY)
+    world.act("downgrade", START + DAY)
+    world.act("refund earlier", START + 9 * DAY)
+    blank = new_line("play_store", Statement(store="play_store", environment="sandbox", line="", purchases=()))
+    tokens = world.life.tokens if first == 0 else world.life.tokens[::-1]
+    line, told = None, list[Telling]()
+    for place, token in enumerate(tokens):
+        happening = next(one for one in world.life.happenings[::-1] if one.token == token.number)
+        now = START + 40 * DAY + place * SECOND
+        (said,) = subscription_statements(world._answer(token, happening, blank, now))
+        line, more = tell(merge(line or new_line("play_store", said), said, now), now)
+        told += more
+    assert line is not None
+    (held,) = line.held
+    assert held.purchase.revocation is not None and held.purchase.revocation.at == START + 9 * DAY
+    assert [refund.amount for refund in held.purchase.refunds] == [PRICE]
+    assert given_back(told).total() == 1
+    assert [one.refunded for one in told if one.refunded is not None] == [PRICE]
+    assert status(line, START + 40 * DAY) == "revoked" and not [one for one in told if one.type == "REFUND_REVERSED"]

@@ -36,6 +36,7 @@ BOUGHT = Purchase(
     tax=eur(80),
     country="DE",
 )
+ALL_OF_IT = Refund(identifier=f"{FIRST}|full", at=NOW + DAY, amount=eur(499))
 
 
 def sold(kind: Any) -> Product:
@@ -130,13 +131,13 @@ def test_every_further_product_is_a_line_of_its_own() -> None:
 def test_given_back_and_taken_back() -> None:
     at = NOW + DAY
     gone = bought(bought_product("CANCELLED"), product_order(state="REFUNDED", orderHistory=refunded(at)), as_of=at, line=holding(BOUGHT))
-    assert gone == replace(BOUGHT, as_of=at, revocation=Revocation(at=at, refunded=True))
+    assert gone == replace(BOUGHT, as_of=at, revocation=Revocation(at=at, refunded=False), refunds=(ALL_OF_IT,))
 
 
 def test_given_back_and_not_taken_back() -> None:
     at = NOW + DAY
     kept = bought(bought_product(), product_order(state="REFUNDED", orderHistory=refunded(at)), as_of=at, line=holding(BOUGHT))
-    assert (kept.revocation, kept.refunds) == (None, (Refund(identifier=f"{FIRST}|full", at=at, amount=eur(499)),))
+    assert (kept.revocation, kept.refunds) == (None, (ALL_OF_IT,))
 
 
 def test_a_part_of_a_quantity_given_back() -> None:
@@ -148,15 +149,15 @@ def test_a_part_of_a_quantity_given_back() -> None:
 def test_voided_where_the_order_cannot_be_had() -> None:
     at = NOW + DAY
     gone = bought(bought_product("CANCELLED"), None, as_of=at + DAY, line=holding(BOUGHT), hint=voided_hint(FIRST, at, is_full=True))
-    assert (gone.revocation, gone.refunds, gone.price) == (Revocation(at=at, refunded=True), (), eur(499))
+    assert (gone.revocation, gone.refunds, gone.price) == (Revocation(at=at, refunded=False), (ALL_OF_IT,), eur(499))
     again = bought(bought_product("CANCELLED"), None, as_of=at + 2 * DAY, line=holding(gone))
-    assert again.revocation == Revocation(at=at, refunded=True)
+    assert again == replace(gone, as_of=at + 2 * DAY)
 
 
 def test_cancelled_after_it_was_paid_though_we_never_heard_of_it() -> None:
     at = NOW + DAY
     gone = bought(bought_product("CANCELLED"), product_order(state="REFUNDED", orderHistory=refunded(at)), as_of=at)
-    assert gone.revocation == Revocation(at=at, refunded=True)
+    assert (gone.revocation, gone.refunds) == (Revocation(at=at, refunded=False), (ALL_OF_IT,))
 
 
 # The call before

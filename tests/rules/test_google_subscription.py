@@ -363,8 +363,9 @@ def test_cancelled_taken_up_again_and_revoked() -> None:
     ]
     assert play.line is not None
     (held,) = play.line.held
-    assert held.purchase.revocation == Revocation(at=taken, refunded=True)
-    assert (held.purchase.expires_at, held.purchase.refunds, held.purchase.commission) == (END, (), eur(126))
+    assert held.purchase.revocation == Revocation(at=taken, refunded=False)
+    assert held.purchase.refunds == (Refund(identifier=f"{FIRST}|full", at=taken, amount=eur(999)),)
+    assert (held.purchase.expires_at, held.purchase.commission) == (END, eur(126))
     assert status(play.line, taken) == "revoked"
     assert play.hears(taken + DAY, revoked) == []  # asked again, nothing new
 
@@ -611,12 +612,27 @@ def test_money_heard_of_before_the_access_was_taken_is_not_given_back_twice() ->
     assert held.purchase.refunds == (Refund(identifier=f"{FIRST}|full", at=at, amount=eur(999)),)
 
 
+def test_what_moved_in_as_a_revocation_that_gave_money_back_stays_so() -> None:
+    """An import says when it was refunded, and no more. Google's own word of the same refund must not tell it again."""
+    play = Play()
+    play.hears(NOW, subscription(), order())
+    at = NOW + 3 * DAY
+    assert play.line is not None
+    (held,) = play.line.held
+    moved_in = Revocation(at=at, refunded=True)
+    play.tells(at, replace(play.line, held=(replace(held, purchase=replace(held.purchase, as_of=at, revocation=moved_in)),)))
+    revoked = subscription("EXPIRED", line_item(auto=False, until=at), canceledStateContext={"systemInitiatedCancellation": {}})
+    assert play.hears(at + DAY, revoked, order(state="REFUNDED", history=refunded(at)), hint="12") == []
+    (held,) = play.line.held
+    assert (held.purchase.revocation, held.purchase.refunds) == (moved_in, ())
+
+
 def test_a_prorated_revocation_gives_back_its_share() -> None:
     at = NOW + 15 * DAY
     part = {"state": "PROCESSED_SUCCESSFULLY", "createTime": stamp(at), "refundDetails": {"total": amount("4.995")}}
     snapshot = subscription("EXPIRED", line_item(auto=False, until=at), canceledStateContext={"developerInitiatedCancellation": {}})
     bought = present(snapshot, [order(price="10.00", state="PARTIALLY_REFUNDED", history={"partialRefundEvents": [part]})], as_of=at)
-    assert bought.revocation == Revocation(at=at, refunded=True, share_ppm=500_000)
+    assert (bought.revocation, [one.amount for one in bought.refunds]) == (Revocation(at=at, refunded=False), [eur(500)])
 
 
 def test_a_refund_after_the_end_takes_no_access() -> None:

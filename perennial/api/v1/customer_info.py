@@ -15,7 +15,7 @@ from perennial.base.time import FOREVER, iso, to_ms
 from perennial.base.value import value
 from perennial.catalog.model import Product
 from perennial.customers.model import Customer
-from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, is_entitled, latest
+from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, is_entitled, latest, refunded_at
 from perennial.subscriptions.model import Held, Line
 
 Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier)
@@ -100,7 +100,7 @@ def _subscription(line: Line, held: Held, end: datetime, product: Product | None
     purchase = held.purchase
     is_latest = held is latest(line)
     off_at, issue_at = (auto_renew_off_at(line), billing_issue_at(line)) if is_latest else (None, None)
-    refunded = purchase.revocation is not None and purchase.revocation.refunded
+    refunded = refunded_at(purchase)
     return {
         **_purchase(line, held, product),
         "original_purchase_date": iso(line.held[0].purchase.purchased_at),
@@ -109,7 +109,7 @@ def _subscription(line: Line, held: Held, end: datetime, product: Product | None
         "unsubscribe_detected_at": iso(off_at) if off_at else None,
         "billing_issues_detected_at": iso(issue_at) if issue_at else None,
         "grace_period_expires_date": _grace(line, held) if is_latest else None,
-        "refunded_at": iso(purchase.revocation.at) if purchase.revocation is not None and refunded else None,
+        "refunded_at": iso(refunded) if refunded else None,
         "auto_resume_date": _resumes(line) if is_latest else None,
         "ownership_type": purchase.ownership.upper(),
         "product_plan_identifier": _identifiers(line, held)[1],

@@ -173,24 +173,17 @@ def _share(amount: Money, part: Money, whole: Money) -> Money:
 
 
 def given_back(bought: Purchase, held: Purchase | None, refunds: Sequence[Refund], taken_at: datetime | None) -> Purchase:
-    """The money given back, once: with the access taken back where we hear of both together, by itself where we heard of it apart."""
+    """Money is always a refund of its own, whether or not access was taken back with it: so two answers never give it back twice.
+
+    But for what moved in from elsewhere as a revocation that gave money back: it stays so.
+    """
     if taken_at is None:
         return replace(bought, revocation=None, refunds=tuple(refunds))
-    before = held.revocation if held is not None else None
-    apart = {refund.identifier for refund in held.refunds} if held is not None else set()
-    if before is not None and not before.refunded:
-        return replace(bought, revocation=replace(before, at=taken_at), refunds=tuple(refunds))
-    together = [refund for refund in refunds if refund.identifier not in apart]
-    if before is not None and not together:
-        return replace(bought, revocation=replace(before, at=taken_at), refunds=tuple(refunds))
-    revocation = Revocation(at=taken_at, refunded=bool(together), share_ppm=_share_ppm(together, bought.price) if together else 1_000_000)
-    return replace(bought, revocation=revocation, refunds=tuple(refund for refund in refunds if refund.identifier in apart))
-
-
-def _share_ppm(refunds: Sequence[Refund], price: Money | None) -> int:
-    if price is None or not price.amount:
-        return 1_000_000
-    return min(1_000_000, round(1_000_000 * sum(refund.amount.amount for refund in refunds) / price.amount))
+    if held is not None and held.revocation is not None and held.revocation.refunded:
+        apart = {refund.identifier for refund in held.refunds}
+        known = tuple(refund for refund in refunds if refund.identifier in apart)
+        return replace(bought, revocation=replace(held.revocation, at=taken_at), refunds=known)
+    return replace(bought, revocation=Revocation(at=taken_at, refunded=False), refunds=tuple(refunds))
 
 
 def country(code: str | None) -> str | None:

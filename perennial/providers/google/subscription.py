@@ -6,9 +6,10 @@ Where Google leaves a choice, this is ours:
   order of nothing for a plan that ran already (a cancelled subscription bought again before its end) gives back auto-renewal and is no purchase.
 - **In grace `expiryTime` is the grace's end.** The paid period ends where it ended: as we heard it before, or by its order's service period.
 - **What has ended may shorten a period, never lengthen it**: after a hold `expiryTime` is the end of the hold.
-- **A token that another took the place of** says nothing of how the line goes on, whatever its state: its successor does.
-- **Access taken back** is an expiry before the paid end. Money that came back with it is part of the revocation, money we heard of apart from it
-  (before or after) is a refund of its own: so nothing is given back twice.
+- **A token that another took the place of** says nothing of how the line goes on, whatever its state: its successor does. Heard of first, and
+  while we hold nothing, its word counts less than that of its successor, which may stand on the same order.
+- **Access taken back** is an expiry before the paid end. Money that came back, with it or apart from it, is a refund of its own: so nothing is
+  given back twice, whichever of a line's tokens tells of it first.
 - **A pause asked for** shows in no answer while the subscription is active. Notification 11 says so, and we keep it until the period is over.
 - **Instalments with a cancellation pending** will not renew, though the months agreed on are still charged: each is a renewal when it comes.
 - **Prepaid plans** neither renew nor were cancelled: nothing is said of auto-renewal.
@@ -242,7 +243,12 @@ def _present(answer: Answer, item: SubscriptionItem, order_id: str, charges: Seq
         taken_at = None if is_replaced else _taken_at(answer, expiry, known_end, paid)
     ends_at = known_end or expiry if taken_at is not None else _paid_until(answer, expiry, known_end, is_replaced=is_replaced)
     bought = _purchase(answer, order_id, _product(item), paid, held, ends_at=ends_at, item=item)
-    bought = replace(bought, is_superseded=_is_superseded(answer, held), country=bought.country or country(subscription.region_code))
+    bought = replace(
+        bought,
+        is_superseded=_is_superseded(answer, held),
+        is_summary=is_replaced and answer.line is None,  # its order may go on under the token that took its place, which tells more of it
+        country=bought.country or country(subscription.region_code),
+    )
     return given_back(bought, held, refunds, taken_at)
 
 
