@@ -99,6 +99,7 @@ class Database:
         self._pool = pool
         self._ready: list[Any] = []
         self._waiting = 0  # those who wait for the pool
+        self._is_closing = False
         self.clock = clock
         self.before_statement: Callable[[str], None] | None = None  # counts queries in tests; crashes in the simulation
 
@@ -126,6 +127,8 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
+        """Waits for those who still have a connection; each goes back to the pool then."""
+        self._is_closing = True
         while self._ready:
             await self._pool.release(self._ready.pop())
         await self._pool.close()
@@ -158,7 +161,7 @@ class Database:
     async def _connection(self) -> AsyncIterator[Any]:
         """The pool's own taking and giving back costs twice what a small query does (tasks, timers), so a few connections stay at hand.
 
-        None stays where somebody waits for one, or where something went wrong with it: the pool knows how to mend that.
+        None stays where somebody waits for one, where all are to be closed, or where something went wrong with it: the pool knows how to mend that.
         """
         connection = await self._take()
         try:
@@ -166,7 +169,7 @@ class Database:
         except BaseException:
             await self._pool.release(connection)
             raise
-        if self._waiting or len(self._ready) >= _AT_HAND:
+        if self._waiting or self._is_closing or len(self._ready) >= _AT_HAND:
             await self._pool.release(connection)
         else:
             self._ready.append(connection)

@@ -48,3 +48,21 @@ async def test_one_that_was_left_in_the_middle_of_a_query_goes_back_to_the_pool(
         async with asyncio.timeout(0.2):
             await small.door("SELECT pg_sleep(30)")
     assert await asyncio.wait_for(backend(small), 5)
+
+
+async def test_closing_waits_for_who_still_asks_and_then_ends(database_url: str) -> None:
+    database = await Database.open(database_url, connections=2)
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def ask() -> None:
+        async with database.transaction():
+            entered.set()
+            await leave.wait()
+
+    asking = asyncio.create_task(ask())
+    await entered.wait()
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    leave.set()
+    await asyncio.wait_for(closing, 5)
+    await asking
