@@ -16,7 +16,7 @@ from perennial.subscriptions.actions import (
     transfer,
     wake,
 )
-from perennial.subscriptions.db import hold, load_by_ids, load_of_customers, was_sold
+from perennial.subscriptions.db import Key, hold, load_by_ids, load_of_customers, was_sold
 from perennial.subscriptions.rules import (
     access_end,
     access_until,
@@ -34,6 +34,7 @@ from perennial.subscriptions.rules import (
 )
 
 __all__ = [
+    "Key",
     "ReceiptInUse",
     "Said",
     "access_end",

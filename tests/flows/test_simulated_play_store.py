@@ -12,10 +12,12 @@ from typer.testing import CliRunner
 
 from perennial import catalog, intake, subscriptions
 from perennial.base.errors import Conflict, Invalid, NotFound
+from perennial.base.ids import AppId
 from perennial.base.money import Money
 from perennial.base.time import to_ms
 from perennial.base.value import replace
 from perennial.cli import app as command_line
+from perennial.intake.db import inquire
 from perennial.intake.model import Act, CannotAct, Posted, Question, StoreApp
 from perennial.providers.simulated import play_store as play
 from perennial.providers.simulated.play_store import actions, payloads
@@ -548,3 +550,24 @@ async def test_a_renewal_is_moved_on_by_a_year_at_most(shop: Shop) -> None:
     token = await shop.buy()
     with pytest.raises(Invalid, match="a year"):
         await shop.do(play.defer, token, timedelta(days=400))
+
+
+async def test_two_tokens_of_a_line_that_are_asked_about_together_do_not_take_back_what_the_other_says(shop: Shop) -> None:
+    """After an outage: the token that a deferred change replaced, and its successor, which goes on with the same order until then."""
+    chains = [(first, await _downgrade_unheard(shop, first)) for first in [await shop.buy() for _ in range(4)]]
+    app, project_id = shop.world.app, shop.world.project_id
+    async with shop.transaction() as tx:
+        questions = [(AppId(shop.app_id), Question(environment="sandbox", subject=token)) for chain in chains for token in chain]
+        await inquire(tx, questions, "an outage is over")
+    assert [await intake.ask_due(app.database, app.vault, app.providers, project_id) for _ in range(3)] == [8, 4, 0]
+    for _, newest in chains:
+        line = await shop.line(newest)
+        assert (line.subject, [held.purchase.is_superseded for held in line.held]) == (newest, [False])
+        assert await shop.status(newest) == "active"
+    await shop.world.run_due()
+    assert sorted(await shop.told()) == ["INITIAL_PURCHASE"] * 4 + ["PRODUCT_CHANGE"] * 4
+
+
+async def _downgrade_unheard(shop: Shop, token: str) -> str:
+    async with shop.transaction() as tx:
+        return play.bought(await play.downgrade(tx, shop.app_id, token, "basic:monthly")).token

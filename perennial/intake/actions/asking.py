@@ -16,7 +16,7 @@ from perennial.catalog.model import Product
 from perennial.intake import db
 from perennial.intake.db import Inquiry
 from perennial.intake.model import RETRY_AFTER, STORE_USER, Posted, Provider, Question, Reading, StoreApp
-from perennial.subscriptions import Said
+from perennial.subscriptions import Key, Said
 from perennial.subscriptions.model import Environment, Line, Store
 
 log = structlog.get_logger("perennial.intake")
@@ -60,11 +60,18 @@ async def being_asked(tx: Tx, lines: Sequence[Line]) -> set[LineId]:
 
 @value
 class Answer:
-    """What came of a question: a reading, or the error for which it is put again later."""
+    """What came of a question: a reading, or the error for which it is put again later. It was read beside `line`, as we held it then."""
 
     app: StoreApp
     inquiry: Inquiry
+    line: Line | None
     said: Reading | str
+
+    @property
+    def keys(self) -> set[Key]:
+        """Of every line it speaks of, known or not."""
+        statements = self.said.statements if isinstance(self.said, Reading) else ()
+        return {(one.store, one.environment, key) for one in statements for key in (one.line, *one.also)}
 
 
 async def ask_due(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 40) -> int:
@@ -80,7 +87,7 @@ async def ask_due(database: Database, vault: Vault, providers: Providers, projec
     free = {app.store: Semaphore(MOST_AT_ONCE) for app, _ in around}
     answers = await gather(
         *(
-            _ask(providers, app, inquiry, posted, _in_turn(now, place), free[app.store])
+            _ask(providers, app, inquiry, posted, _in_turn(now, place, inquiry.attempts), free[app.store])
             for place, (inquiry, (app, posted)) in enumerate(zip(claimed, around, strict=True))
         )
     )
@@ -89,12 +96,12 @@ async def ask_due(database: Database, vault: Vault, providers: Providers, projec
     return len(claimed)
 
 
-def _in_turn(now: datetime, place: int) -> datetime:
-    """Two answers of one round may be about one line: the one asked for later is the newer, on a clock that stands still too.
+def _in_turn(now: datetime, place: int, attempt: int) -> datetime:
+    """Two answers may be about one line: what is asked for later is the newer, on a clock that stands still too.
 
-    A microsecond is left free after the first, as a provider takes one to be newer than what the line already holds.
+    A microsecond is left free after the first, as a provider takes one (Google's a millisecond) to be newer than what the line already holds.
     """
-    return now + timedelta(microseconds=place + 1 if place else 0)
+    return now + timedelta(microseconds=place + 1 if place else 0, milliseconds=10 * (attempt - 1))
 
 
 async def _ask(providers: Providers, app: StoreApp, inquiry: Inquiry, posted: Posted, now: datetime, free: Semaphore) -> Answer:
@@ -104,11 +111,11 @@ async def _ask(providers: Providers, app: StoreApp, inquiry: Inquiry, posted: Po
             said = await providers[app.store].ask(app, inquiry.question, posted, now)
     except PerennialError as error:
         log.warning("a store did not answer", app_id=app.app_id, subject=inquiry.subject, error=error.message)
-        return Answer(app=app, inquiry=inquiry, said=error.message)
+        return Answer(app=app, inquiry=inquiry, line=posted.line, said=error.message)
     except Exception as error:
         log.exception("a question could not be put to a store", app_id=app.app_id, subject=inquiry.subject)
-        return Answer(app=app, inquiry=inquiry, said=repr(error))
-    return Answer(app=app, inquiry=inquiry, said=said)
+        return Answer(app=app, inquiry=inquiry, line=posted.line, said=repr(error))
+    return Answer(app=app, inquiry=inquiry, line=posted.line, said=said)
 
 
 async def _keep(database: Database, providers: Providers, project_id: ProjectId, answers: Sequence[Answer]) -> None:
@@ -137,12 +144,44 @@ async def _keep_one(database: Database, providers: Providers, project_id: Projec
 
 async def _record_answers(tx: Tx, providers: Providers, answers: Sequence[Answer]) -> None:
     """Closes what was answered after its own questions were put: one that was put again meanwhile stays open."""
-    readings = [(answer.app.app_id, answer.said) for answer in answers if isinstance(answer.said, Reading)]
-    await record(tx, providers, {answer.app.app_id: answer.app for answer in answers}, readings)
-    await db.close_inquiries(tx, [answer.inquiry for answer in answers if isinstance(answer.said, Reading)])
+    readable = [answer for answer in answers if isinstance(answer.said, Reading)]
+    current = await _current(tx, readable)
+    readings = [(answer.app.app_id, answer.said) for answer in current if isinstance(answer.said, Reading)]
+    await record(tx, providers, {answer.app.app_id: answer.app for answer in current}, readings)
+    await db.close_inquiries(tx, [answer.inquiry for answer in current])
+    if overtaken := [answer.inquiry for answer in readable if answer not in current]:
+        await db.reopen_inquiries(tx, overtaken)
     for answer in answers:
         if not isinstance(answer.said, Reading):
             await _postpone(tx, answer.inquiry, answer.said)
+
+
+async def _current(tx: Tx, answers: Sequence[Answer]) -> list[Answer]:
+    """Those whose line is as it was when they were read. What was overtaken, by another worker or by one of the same batch, must be asked anew.
+
+    A token that another took the place of says other things once we know that other: read beside an older line, it would take them back.
+    """
+    await subscriptions.hold(tx, {key for answer in answers for key in (*answer.keys, *_keys_of(answer))})
+    lines = await subscriptions.find_by_keys(tx, [key for answer in answers for key in _keys_of(answer)])
+    current, spoken_of = list[Answer](), set[Key | LineId]()
+    for answer in answers:
+        line = _first(lines, _keys_of(answer))
+        about: set[Key | LineId] = {*answer.keys, *([line.line_id] if line is not None else [])}
+        if _is_as_it_was(answer.line, line) and not about & spoken_of:
+            current.append(answer)
+            spoken_of |= about
+    return current
+
+
+def _is_as_it_was(then: Line | None, now: Line | None) -> bool:
+    if then is None or now is None:
+        return then is now
+    purchases = [[held.purchase for held in line.held] for line in (then, now)]
+    return (then.line_id, then.subject, then.renewals) == (now.line_id, now.subject, now.renewals) and purchases[0] == purchases[1]
+
+
+def _keys_of(answer: Answer) -> list[Key]:
+    return _either(answer.app.store, answer.inquiry.environment, answer.inquiry.subject)
 
 
 async def _postpone(tx: Tx, inquiry: Inquiry, error: str) -> None:
@@ -166,7 +205,7 @@ async def beside(tx: Tx, vault: Vault, subjects: Sequence[tuple[AppId, Environme
     of_app: dict[AppId, tuple[Product, ...]] = {}
     beside: list[tuple[StoreApp, Posted]] = []
     for app_id, environment, subject in subjects:
-        line = next((lines[key] for key in _either(apps[app_id].store, environment, subject) if key in lines), None)
+        line = _first(lines, _either(apps[app_id].store, environment, subject))
         if line is None and app_id not in of_app:
             of_app[app_id] = tuple(await catalog.get_products(tx, app_id=app_id, limit=MOST_PRODUCTS))
         products = of_app[app_id] if line is None else tuple(known[pair] for pair in _products_of(line) if pair in known)
@@ -175,7 +214,11 @@ async def beside(tx: Tx, vault: Vault, subjects: Sequence[tuple[AppId, Environme
     return beside
 
 
-def _either(store: Store, environment: Environment, subject: str) -> list[tuple[Store, Environment, str]]:
+def _first(lines: Mapping[Key, Line], keys: Sequence[Key]) -> Line | None:
+    return next((lines[key] for key in keys if key in lines), None)
+
+
+def _either(store: Store, environment: Environment, subject: str) -> list[Key]:
     """A question may name the wrong environment, where only the answer tells it."""
     other: Environment = "sandbox" if environment == "production" else "production"
     return [(store, environment, subject), (store, other, subject)]

@@ -6,7 +6,16 @@ Walks in the order of an index say `project_id = (SELECT ...)` beside the wall, 
 from perennial.intake.db.acts import WantedAct, claim_acts, close_act, postpone_act, wake_act, want_acts
 from perennial.intake.db.apps import store_apps
 from perennial.intake.db.catching_up import begin_catch_up, catch_up_report, lines_of_span, save_catch_up, unfinished_catch_up
-from perennial.intake.db.inquiries import Inquiry, about_to_be_asked, claim_inquiries, close_inquiries, inquire, postpone_inquiry, wake_inquiry
+from perennial.intake.db.inquiries import (
+    Inquiry,
+    about_to_be_asked,
+    claim_inquiries,
+    close_inquiries,
+    inquire,
+    postpone_inquiry,
+    reopen_inquiries,
+    wake_inquiry,
+)
 from perennial.intake.db.messages import Due, due_messages, keep, mark_digested, step_aside, wake_message
 from perennial.intake.db.payments import keep_payment, payments_of
 
@@ -30,6 +39,7 @@ __all__ = [
     "payments_of",
     "postpone_act",
     "postpone_inquiry",
+    "reopen_inquiries",
     "save_catch_up",
     "step_aside",
     "store_apps",

@@ -119,6 +119,22 @@ async def close_inquiries(tx: Tx, inquiries: Sequence[Inquiry]) -> None:
     )
 
 
+async def reopen_inquiries(tx: Tx, inquiries: Sequence[Inquiry]) -> None:
+    """Answered in vain, by no fault of the store's: due at once."""
+    await tx.execute(
+        """
+        UPDATE inquiry i SET wake_at = %(now)s
+        FROM unnest(%(apps)s::text[], %(environments)s::text[], %(subjects)s::text[]) AS one (app_id, environment, subject)
+        WHERE i.project_id = %(project_id)s AND i.app_id = one.app_id AND i.environment = one.environment AND i.subject = one.subject
+        """,
+        project_id=tx.project_id,
+        now=tx.now,
+        apps=[one.app_id for one in inquiries],
+        environments=[one.environment for one in inquiries],
+        subjects=[one.subject for one in inquiries],
+    )
+
+
 async def postpone_inquiry(tx: Tx, inquiry: Inquiry, *, error: str, wake_at: datetime | None) -> None:
     """Not answered; null parks it. One that was put again meanwhile has its attempts before it and is not parked: it stays due."""
     await tx.execute(
