@@ -131,10 +131,11 @@ def before_a_change(lines: Sequence[Line]) -> set[str]:
 
 
 def given_away_unheard(straight: Line, lines: Sequence[Line]) -> set[str]:
-    """Periods given away while collection was paused, which Stripe does not tell any more once it goes on: heard of then, or never."""
+    """What Stripe does not tell any more once it is past: periods given away while collection was paused, plans that a trial went on with."""
     ours = {held.purchase.transaction for line in lines for held in line.held}
     given = [held.purchase for held in straight.held if held.purchase.price is not None and not held.purchase.price.amount]
-    return {one.transaction for one in given if straight.store == "stripe" and one.period_type == "normal"} - ours
+    past = {one.transaction for one in given if one.period_type == "normal" or ":change" in one.transaction}
+    return past - ours if straight.store == "stripe" else set()
 
 
 def diff(ours: Any, theirs: Any) -> str:
