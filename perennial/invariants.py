@@ -134,7 +134,6 @@ INVARIANTS: tuple[Invariant, ...] = (
             SELECT line_id AS key FROM (
               SELECT DISTINCT ON (l.customer_id, l.line_id) l.line_id, l.wake_at, h.expires_at, h.told_expired
               FROM line l JOIN purchase h ON h.project_id = l.project_id AND h.customer_id = l.customer_id AND h.line_id = l.line_id
-              WHERE NOT h.is_superseded
               ORDER BY l.customer_id, l.line_id, h.purchased_at DESC, h.transaction DESC) latest
             WHERE wake_at IS NULL AND expires_at IS NOT NULL AND NOT told_expired""",
     ),
