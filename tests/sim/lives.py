@@ -110,8 +110,9 @@ class PlayStoreLife(PlayStoreWorld):
         token = self.life.newest
         if not token.is_acknowledged and token.ended_at is None and token.started_at + DAY <= until:
             self.play(token.started_at + DAY)
-            if self.life.newest == token:
-                self.life = play_rules.acknowledge(self.life, token)
+            newest = self.life.newest
+            if newest.number == token.number and newest.ended_at is None:
+                self.life = play_rules.acknowledge(self.life, newest)
         self.play(until)
 
 
