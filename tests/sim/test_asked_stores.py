@@ -99,8 +99,8 @@ def differs(straight: Line, lines: Sequence[Line], tellings: Sequence[Telling], 
         ("bought", what_was_bought(bodies), Counter(tx for tx in said(tellings, *BOUGHT) if tx not in unheard)),
         (
             "given back",
-            what_was_given_back(bodies) + came_to_nothing + came_to_nothing,
-            Counter(one.held.purchase.transaction for one in tellings if one.key.startswith("refund")),
+            what_was_given_back(bodies) + came_to_nothing,
+            Counter(one.held.purchase.transaction for one in tellings if one.key.startswith("refund") and one.type != "REFUND_REVERSED"),
         ),
         ("reversed", reversed_ones + came_to_nothing, Counter(said(tellings, "REFUND_REVERSED"))),
     ]
