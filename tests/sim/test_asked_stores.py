@@ -8,7 +8,7 @@ again, or longer.
 import os
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -87,14 +87,16 @@ async def events_of(town: Town) -> dict[str, list[dict[str, Any]]]:
 def differs(straight: Line, lines: Sequence[Line], tellings: Sequence[Telling], bodies: Sequence[dict[str, Any]], *, is_deferred: bool) -> list[str]:
     """What came out otherwise than heard straight."""
     unheard = given_away_unheard(straight, lines)
+    known = [held.purchase for line in lines for held in line.held]
+    just_ended = {one.transaction for one in known if straight.store == "play_store" and is_free(one) and one.revocation is None}
     reversed_ones = what_was_told(bodies, "REFUND_REVERSED")
     came_to_nothing = Counter(said(tellings, "REFUND_REVERSED")) - reversed_ones  # before we heard of it: told neither when given nor when it failed
     found = [
         ("entitled", any(is_entitled(line, END) for line in lines), is_entitled(straight, END)),
         (
             "held",
-            what_is_held(lines, is_deferred=is_deferred),
-            [one for one in what_is_held([straight], is_deferred=is_deferred) if one[0] not in unheard],
+            what_is_held(lines, just_ended, is_deferred=is_deferred),
+            [one for one in what_is_held([straight], just_ended, is_deferred=is_deferred) if one[0] not in unheard],
         ),
         ("bought", what_was_bought(bodies), Counter(tx for tx in said(tellings, *BOUGHT) if tx not in unheard)),
         (
@@ -112,7 +114,7 @@ def differs(straight: Line, lines: Sequence[Line], tellings: Sequence[Telling], 
     last = straight.held[-1].purchase.transaction
     if (last in expected) != (last in ended):
         troubles.append(f"the last end: {ended}, not {expected}")
-    if set(ended) - set(expected) - before_a_change(lines):
+    if set(ended) - set(expected) - before_a_change(lines, bodies):
         troubles.append(f"ended: {ended}, not {expected}")
     if len(set(ended)) != len(ended) and len(set(expected)) == len(expected):
         troubles.append(f"ended twice: {ended}")
@@ -123,11 +125,13 @@ def said(tellings: Sequence[Telling], *kinds: str) -> list[str]:
     return [one.held.purchase.transaction for one in tellings if one.type in kinds]
 
 
-def before_a_change(lines: Sequence[Line]) -> set[str]:
-    """Periods after which another token or plan went on. Where that is not heard of for a day, silence means the end of what it replaced."""
+def before_a_change(lines: Sequence[Line], bodies: Sequence[dict[str, Any]]) -> set[str]:
+    """Periods whose end was told before we had heard of the token or plan that went on: after a day, silence means the end of what was replaced."""
+    told = [(body["type"], body["transaction_id"]) for body in bodies]
     held = [one.purchase for line in lines for one in line.held]
-    followed = {one.transaction for one, after in pairwise(held) if one.product != after.product}
-    return followed | {one.transaction for one in held if one.is_superseded}
+    changes = [(one.transaction, after.transaction) for one, after in pairwise(held) if one.is_superseded or one.product != after.product]
+    heard = {after: next((place for place, (_, about) in enumerate(told) if about == after), len(told)) for _, after in changes}
+    return {one for one, after in changes if ("EXPIRATION", one) in told[: heard[after]]}
 
 
 def given_away_unheard(straight: Line, lines: Sequence[Line]) -> set[str]:
@@ -163,10 +167,10 @@ def is_free(purchase: Purchase) -> bool:
     return purchase.price is not None and not purchase.price.amount
 
 
-def what_is_held(lines: Sequence[Line], *, is_deferred: bool = False) -> list[tuple[Any, ...]]:
+def what_is_held(lines: Sequence[Line], just_ended: Set[str], *, is_deferred: bool = False) -> list[tuple[Any, ...]]:
     """Without what was heard in its time or never: the fee of an order given back since, deferred ends, when a trial changed its plan.
 
-    And whether Google took a trial back in its grace: without the notification, it just ended.
+    `just_ended` are trials of which we were not told that Google took them back: without the notification, there is no more to know.
     """
     return sorted(
         (
@@ -174,7 +178,7 @@ def what_is_held(lines: Sequence[Line], *, is_deferred: bool = False) -> list[tu
             one.product,
             None if is_free(one) and ":change" in one.transaction else one.purchased_at,
             one.expires_at if line.store == "stripe" or not is_deferred else None,
-            one.revocation and one.revocation.at if line.store == "stripe" or not is_free(one) else None,
+            one.revocation and one.revocation.at if one.transaction not in just_ended else None,
             one.price,
             one.commission if line.store == "stripe" or not (one.refunds or one.revocation or is_free(one)) else None,
             tuple((refund.identifier, refund.amount, refund.is_reversed) for refund in one.refunds),
