@@ -23,6 +23,7 @@ def configure(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(),  # a line and its end in one write: several processes share our output
         cache_logger_on_first_use=True,
     )
     if settings.otlp_endpoint:

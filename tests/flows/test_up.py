@@ -15,6 +15,8 @@ import pytest
 
 from perennial.base.migrate import find_folder, read_migrations
 
+# What stands in for a process names itself in one write: all of them share the output, where two writes may be torn apart.
+
 # Stands in for `perennial serve`: answers /readyz and tells what environment it was given.
 SERVER = """
 import http.server, json, os, signal, sys
@@ -24,12 +26,21 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(dict(os.environ)).encode())
     def log_message(self, *args): pass
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-print("server", os.getpid(), flush=True)
+os.write(1, b"server %d\\n" % os.getpid())
 http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
 """
-WORKER = "import os, time; print('worker', os.getpid(), flush=True); time.sleep(600)"
-DYING = "import sys, time; time.sleep(0.5); sys.exit(3)"
-STUBBORN = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('worker', os.getpid(), flush=True); time.sleep(600)"
+WORKER = r"import os, time; os.write(1, b'worker %d\n' % os.getpid()); time.sleep(600)"
+# Ends once the server listens.
+DYING = """
+import os, socket, sys, time
+while True:
+    try:
+        socket.create_connection(("127.0.0.1", int(os.environ["PORT"]))).close()
+        sys.exit(3)
+    except OSError:
+        time.sleep(0.02)
+"""
+STUBBORN = r"import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write(1, b'worker %d\n' % os.getpid()); time.sleep(600)"
 
 UP = """
 import asyncio, json, sys
@@ -54,13 +65,16 @@ class Running:
         arguments = [sys.executable, "-u", "-c", UP, json.dumps(commands)]
         self.process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def read_until(self, text: str) -> str:
+    def read_until_all_run(self) -> None:
+        """It says that it is ready when the server is; the worker may need a moment more."""
         assert self.process.stdout is not None
+        missing = {"server ", "worker ", "Ctrl-C"}
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
-            if text in line:
-                return line.rstrip()
-        raise AssertionError(f"{text!r} never came:\n{self.output}")
+            missing -= {text for text in missing if line.startswith(text)}
+            if not missing:
+                return
+        raise AssertionError(f"{missing} never came:\n{self.output}")
 
     def end(self, limit: float = 30) -> int:
         output, _ = self.process.communicate(timeout=limit)
@@ -105,7 +119,7 @@ def fetch(port: int) -> dict[str, str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_starts_everything_and_a_signal_stops_everything(environment: dict[str, str], port: int, number: signal.Signals) -> None:
     running = Running(environment, server=SERVER, worker=WORKER)
-    running.read_until("Ctrl-C")
+    running.read_until_all_run()
     seen = fetch(port)
     assert seen["DATABASE_URL"] == running.lines[[line.startswith("prepared") for line in running.lines].index(True)].split()[1]
     assert seen["PERENNIAL_HOME"] == environment["PERENNIAL_HOME"]
@@ -122,7 +136,7 @@ def test_it_starts_everything_and_a_signal_stops_everything(environment: dict[st
 
 def test_a_database_of_ones_own_is_used_and_left_running(environment: dict[str, str], port: int, database_url: str) -> None:
     running = Running({**environment, "DATABASE_URL": database_url}, server=SERVER, worker=WORKER)
-    running.read_until("Ctrl-C")
+    running.read_until_all_run()
     assert fetch(port)["DATABASE_URL"] == database_url
     running.process.send_signal(signal.SIGINT)
     assert running.end() == 0
@@ -138,7 +152,7 @@ def test_when_one_ends_all_are_stopped_and_it_is_named(environment: dict[str, st
 
 def test_when_the_database_ends_all_are_stopped(environment: dict[str, str]) -> None:
     running = Running(environment, server=SERVER, worker=WORKER)
-    running.read_until("Ctrl-C")
+    running.read_until_all_run()
     os.kill(int((Path(environment["PERENNIAL_HOME"]) / "postgres" / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
     assert running.end() == 1
     assert "PostgreSQL ended with signal SIGKILL" in running.output
@@ -148,7 +162,7 @@ def test_when_the_database_ends_all_are_stopped(environment: dict[str, str]) -> 
 
 def test_who_does_not_stop_when_asked_is_stopped_by_force(environment: dict[str, str], database_url: str) -> None:
     running = Running({**environment, "DATABASE_URL": database_url}, server=SERVER, worker=STUBBORN)
-    running.read_until("Ctrl-C")
+    running.read_until_all_run()
     running.process.send_signal(signal.SIGTERM)
     running.process.send_signal(signal.SIGINT)
     assert running.end() == 0
@@ -158,7 +172,7 @@ def test_who_does_not_stop_when_asked_is_stopped_by_force(environment: dict[str,
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child")
 def test_nothing_outlives_it_when_it_is_killed(environment: dict[str, str], database_url: str) -> None:
     running = Running({**environment, "DATABASE_URL": database_url}, server=SERVER, worker=WORKER)
-    running.read_until("Ctrl-C")
+    running.read_until_all_run()
     running.process.kill()
     running.end()
     for name in ("server", "worker"):
