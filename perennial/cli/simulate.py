@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from perennial import customers, intake
+from perennial import intake
 from perennial.app import App
 from perennial.base.db import Tx
 from perennial.base.ids import AppId, ProjectId
@@ -52,10 +52,7 @@ _STATUSES = {1: "active", 2: "expired", 3: "billing retry", 4: "grace", 5: "revo
 async def _post(house: App, project_id: ProjectId, app_id: AppId, bought: Bought, customer: str) -> None:
     """What the customer's SDK does after a purchase."""
     receipt = intake.Receipt(token=bought.signed_transaction)
-    reading = await intake.read_receipt(house.database, house.vault, house.providers, project_id, app_id, receipt)
-    async with house.database.transaction(project_id) as tx:
-        ids, _ = await customers.ensure(tx, [customer])
-        await intake.record_receipt(tx, house.vault, house.providers, app_id, receipt, reading, ids[customer])
+    await intake.post_receipt(house.database, house.vault, house.providers, project_id, app_id, receipt, customer, intake.nothing_more)
 
 
 def _say_bought(bought: Bought) -> None:

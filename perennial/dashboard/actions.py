@@ -2,7 +2,7 @@
 
 import asyncio
 
-from perennial import agenda, catalog, customers, events, intake, subscriptions
+from perennial import agenda, catalog, events, intake, subscriptions
 from perennial.api.auth import HttpRequest
 from perennial.app import App
 from perennial.base.errors import Invalid, NotFound
@@ -28,10 +28,7 @@ async def buy(app: App, project_id: ProjectId, app_user_id: str, product_id: str
             raise Invalid("this cannot be bought here so; choose the Test Store or one of the simulated stores", param="product_id")
         proof = await store.sell(tx, app.vault, product, app_user_id, way)
     if proof is not None:
-        reading = await intake.read_receipt(app.database, app.vault, app.providers, project_id, product.app_id, proof)
-        async with app.database.transaction(project_id) as tx:
-            ids, _ = await customers.ensure(tx, [app_user_id])
-            await intake.record_receipt(tx, app.vault, app.providers, product.app_id, proof, reading, ids[app_user_id])
+        await intake.post_receipt(app.database, app.vault, app.providers, project_id, product.app_id, proof, app_user_id, intake.nothing_more)
     await agenda.run_due(app, project_id, _AT_ONCE)
 
 

@@ -322,10 +322,9 @@ async def _follow(tx: Tx, house: House, batch: Batch, line_ids: dict[Key, LineId
     if open_lines:
         lines = await subscriptions.load_by_ids(tx, open_lines)
         await intake.ask_about(tx, house.vault, house.providers, list(lines.values()))
-    for app_id, reading in batch.readings:
-        await intake.record_receipt(
-            tx, house.vault, house.providers, app_id, intake.Receipt(token=""), replace(reading, statements=()), CustomerId("")
-        )
+    if batch.readings:
+        apps = await intake.store_apps(tx, house.vault, sorted({app_id for app_id, _ in batch.readings}))
+        await intake.follow(tx, house.providers, apps, batch.readings)
 
 
 # What it changes --------------------------------------------------------------------------------------------------------------

@@ -1,14 +1,14 @@
 """What stores send us: the inbox of notifications, posted receipts, questions to stores and acts at them."""
 
 from perennial.intake.actions.acting import perform, perform_due
-from perennial.intake.actions.asking import Providers, ask_about, ask_due, being_asked
+from perennial.intake.actions.asking import Providers, ask_about, ask_due, being_asked, follow
 from perennial.intake.actions.catching_up import catch_up, report
 from perennial.intake.actions.creating import create_in_store
 from perennial.intake.actions.external import ExternalPayment, record_external
 from perennial.intake.actions.inbox import digest, receive
 from perennial.intake.actions.managing import management_url
 from perennial.intake.actions.pulling import pull
-from perennial.intake.actions.receipts import Receipt, read_receipt, record_receipt
+from perennial.intake.actions.receipts import Receipt, nothing_more, post_receipt, read_receipt
 from perennial.intake.db import inquire, store_apps, wake_act, wake_inquiry, wake_message
 from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription, OfferType
 from perennial.intake.model import CatchUp, Report
@@ -30,15 +30,17 @@ __all__ = [
     "catch_up",
     "create_in_store",
     "digest",
+    "follow",
     "inquire",
     "management_url",
+    "nothing_more",
     "perform",
     "perform_due",
+    "post_receipt",
     "pull",
     "read_receipt",
     "receive",
     "record_external",
-    "record_receipt",
     "report",
     "store_apps",
     "wake_act",

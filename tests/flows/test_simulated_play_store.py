@@ -18,7 +18,7 @@ from perennial.base.time import to_ms
 from perennial.base.value import replace
 from perennial.cli import app as command_line
 from perennial.intake.db import inquire
-from perennial.intake.model import Act, CannotAct, Posted, Question, StoreApp
+from perennial.intake.model import Act, CannotAct, Posted, Question, Reading, StoreApp
 from perennial.providers.simulated import play_store as play
 from perennial.providers.simulated.play_store import actions, payloads
 from perennial.subscriptions.model import Line, Refund, Revocation
@@ -77,6 +77,9 @@ class Shop:
 
     async def is_entitled(self, token: str) -> bool:
         return subscriptions.is_entitled(await self.line(token), await self.world.now())
+
+    async def is_renewing(self, token: str) -> bool:
+        return (await self.line(token)).renewals[-1].auto_renew is True
 
     async def status(self, token: str) -> str:
         return subscriptions.status(await self.line(token), await self.world.now())
@@ -571,3 +574,81 @@ async def test_two_tokens_of_a_line_that_are_asked_about_together_do_not_take_ba
 async def _downgrade_unheard(shop: Shop, token: str) -> str:
     async with shop.transaction() as tx:
         return play.bought(await play.downgrade(tx, shop.app_id, token, "basic:monthly")).token
+
+
+async def test_a_replaced_token_posted_while_its_successor_is_heard_of_takes_nothing_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device still posts the old token; between Google's answer and its recording a worker learns of the new one, on the same order."""
+    first = await shop.buy()
+    newest = await _downgrade_unheard(shop, first)
+    app, project_id = shop.world.app, shop.world.project_id
+    really, asked = app.providers["play_store"].read_receipt, list[str]()
+
+    async def read_receipt(store_app: StoreApp, posted: Posted, now: datetime) -> Reading:
+        reading = await really(store_app, posted, now)
+        asked.append(posted.token)
+        if len(asked) == 1:
+            async with shop.transaction() as tx:
+                await inquire(tx, [(AppId(shop.app_id), Question(environment="sandbox", subject=newest))], "it was bought")
+            assert await intake.ask_due(app.database, app.vault, app.providers, project_id) > 0
+        return reading
+
+    monkeypatch.setattr(app.providers["play_store"], "read_receipt", read_receipt)
+    answer = await shop.world.http.post(
+        "/v1/receipts",
+        headers=shop.world.sdk("play_store", **{"X-Platform": "android"}),
+        json={"app_user_id": "ada", "fetch_token": first, "product_ids": ["pro"]},
+    )
+    assert answer.status_code == 200, answer.text
+    assert asked == [first, first]
+    line = await shop.line(newest)
+    assert (line.subject, [held.purchase.is_superseded for held in line.held]) == (newest, [False])
+    assert await shop.status(newest) == "active"
+    await shop.world.run_due()
+    assert await shop.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE"]
+
+
+async def test_a_purchase_that_changes_whenever_it_is_looked_at_is_posted_again_later(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503: to an SDK that is not final, and it keeps what it has to post."""
+    token = await shop.buy()
+    really = shop.world.app.providers["play_store"].read_receipt
+
+    async def read_receipt(store_app: StoreApp, posted: Posted, now: datetime) -> Reading:
+        reading = await really(store_app, posted, now)
+        await shop.do(play.cancel if await shop.is_renewing(token) else play.restore, token)
+        return reading
+
+    monkeypatch.setattr(shop.world.app.providers["play_store"], "read_receipt", read_receipt)
+    answer = await shop.world.http.post(
+        "/v1/receipts",
+        headers=shop.world.sdk("play_store", **{"X-Platform": "android"}),
+        json={"app_user_id": "bob", "fetch_token": token, "product_ids": ["pro"]},
+    )
+    assert (answer.status_code, "post it again" in answer.json()["message"]) == (503, True)
+    assert await shop.world.lines("bob") == []
+
+
+async def test_what_is_to_be_asked_after_an_act_is_kept_with_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """We die once the act is done and before Google was asked how it stands: the question wakes when its lease is over."""
+    token = await shop.do(play.set_silent, await shop.buy(), is_silent=True)
+    provider, app = shop.world.app.providers["play_store"], shop.world.app
+
+    class Died(BaseException):
+        pass
+
+    async def die(*_: object) -> Reading:
+        raise Died
+
+    with monkeypatch.context() as patched:
+        patched.setattr(provider, "ask", die)
+        with pytest.raises(Died):
+            await intake.perform(
+                app.database,
+                app.vault,
+                app.providers,
+                shop.world.project_id,
+                AppId(shop.app_id),
+                Act(act_id="act_cancel", kind="cancel", environment="sandbox", subject=token),
+            )
+    assert await shop.is_renewing(token)
+    await shop.world.advance(minutes=10)
+    assert not await shop.is_renewing(token)

@@ -18,12 +18,12 @@ from perennial.api.v1.wire import IntroEligibility, OfferWanted, RestoreEligibil
 from perennial.app import App
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid, PerennialError
-from perennial.base.ids import AppId, new_uuid
+from perennial.base.ids import AppId, CustomerId, new_uuid
 from perennial.base.value import value
 from perennial.catalog.model import Caller
 from perennial.customers.model import check_app_user_id
 from perennial.intake import Receipt
-from perennial.intake.model import Reading, StoreApp
+from perennial.intake.model import StoreApp
 from perennial.providers.apple.offers import OfferKeyMissing, sign_offer
 from perennial.subscriptions.model import Purchase
 
@@ -125,18 +125,19 @@ async def _seen_by_the_store(app: App, caller: Caller, app_id: AppId, token: str
     if not token:
         return []
     try:
-        reading = await _read(app, caller, app_id, Receipt(token=token, is_restore=True))
+        receipt = Receipt(token=token, is_restore=True)
+        reading = await intake.read_receipt(app.database, app.vault, app.providers, caller.project_id, app_id, receipt)
     except PerennialError:  # not theirs, unreadable, or the store is away
         return []
     return [statement.purchases for statement in reading.statements]
 
 
-async def _read(app: App, caller: Caller, app_id: AppId, receipt: Receipt) -> Reading:
-    return await intake.read_receipt(app.database, app.vault, app.providers, caller.project_id, app_id, receipt)
-
-
 class _OnlyTried(Exception):
     """Ends the transaction of a trial: what would happen is known, and nothing has."""
+
+
+async def _take_back(tx: Tx, buyer: CustomerId) -> None:
+    raise _OnlyTried
 
 
 @post(
@@ -152,12 +153,8 @@ async def get_restore_eligibility(request: HttpRequest, app_user_id: FromPath[st
     receipt = Receipt(token=data.fetch_token, is_restore=True)
     async with app.database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
-    reading = await _read(app, caller, app_id, receipt)
     try:
-        async with app.database.transaction(caller.project_id) as tx:
-            ids, _ = await customers.ensure(tx, [app_user_id])
-            await intake.record_receipt(tx, app.vault, app.providers, app_id, receipt, reading, ids[app_user_id])
-            raise _OnlyTried
+        await intake.post_receipt(app.database, app.vault, app.providers, caller.project_id, app_id, receipt, app_user_id, _take_back)
     except _OnlyTried:
         is_allowed = True
     except subscriptions.ReceiptInUse:

@@ -17,7 +17,7 @@ from perennial.api.v1.identity import attribute_errors
 from perennial.api.v1.wire import PostReceipt, attributes_of
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
-from perennial.base.ids import AppId
+from perennial.base.ids import AppId, CustomerId
 from perennial.base.money import Money, from_decimal
 from perennial.base.time import to_ms
 from perennial.catalog.model import Caller
@@ -48,19 +48,18 @@ async def post_receipt(request: HttpRequest, data: JSONBody[PostReceipt]) -> Res
     receipt = _receipt(data)
     async with app.database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
-    reading = await intake.read_receipt(app.database, app.vault, app.providers, caller.project_id, app_id, receipt)
-    async with app.database.transaction(caller.project_id) as tx:
-        ids, _ = await customers.ensure(tx, [data.app_user_id])
-        buyer = ids[data.app_user_id]
-        await intake.record_receipt(tx, app.vault, app.providers, app_id, receipt, reading, buyer)
+
+    async def answer(tx: Tx, buyer: CustomerId) -> bytes:
         problems = []
         if data.attributes:
             sent = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
             problems = await customers.set_attributes(tx, buyer, sent)
         body = await documents.answer(tx, buyer, last_seen=tx.now, with_attributes=caller.kind == "secret")
-    if problems:
-        body = body[:-1] + b',"attributes_error_response":' + msgspec.json.encode(attribute_errors(problems)) + b"}"
-    return json_bytes(body)
+        if problems:
+            body = body[:-1] + b',"attributes_error_response":' + msgspec.json.encode(attribute_errors(problems)) + b"}"
+        return body
+
+    return json_bytes(await intake.post_receipt(app.database, app.vault, app.providers, caller.project_id, app_id, receipt, data.app_user_id, answer))
 
 
 def _receipt(data: JSONBody[PostReceipt]) -> Receipt:

@@ -8,16 +8,17 @@ from perennial.base.db import Database
 from perennial.base.errors import PerennialError
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.secrets import Vault
-from perennial.base.value import replace
 from perennial.intake import db
-from perennial.intake.actions.asking import Providers, beside, follow, later, record
-from perennial.intake.model import LEASE, Act, CannotAct, Posted, Question, Reading, StoreApp
+from perennial.intake.actions.asking import Providers, ask, later, record
+from perennial.intake.actions.beside import beside
+from perennial.intake.db import Inquiry
+from perennial.intake.model import LEASE, Act, CannotAct, Posted, StoreApp
 
 log = structlog.get_logger("perennial.intake")
 
 
 async def perform(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, app_id: AppId, act: Act) -> None:
-    """Does something at a store for a caller who waits, and records what the store says afterwards.
+    """Does something at a store for a caller who waits, and records what the store says afterwards, as far as it answers by then.
 
     Committed before it is asked for: if we die on the way it is done all the same, once. Raises `CannotAct` where the store refuses for good,
     `Unavailable` where it did not answer: then it stays on the list and is tried again.
@@ -29,10 +30,7 @@ async def perform(database: Database, vault: Vault, providers: Providers, projec
     if app.store not in providers or not providers[app.store].can_ask(app):
         await _refused(database, project_id, app_id, act, "this app has no credentials for its store's API")
         raise CannotAct("this app has no credentials for its store's API; add them to the app first", param="app_id")
-    for question in await _do(database, providers, project_id, app, act, posted, now, attempts=1):
-        reading = await providers[app.store].ask(app, question, posted, now)
-        async with database.transaction(project_id) as tx:
-            await record(tx, providers, {app.app_id: app}, [(app_id, reading)])
+    await ask(database, vault, providers, project_id, await _do(database, providers, project_id, app, act, posted, now, attempts=1))
 
 
 async def perform_due(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 20) -> int:
@@ -41,21 +39,20 @@ async def perform_due(database: Database, vault: Vault, providers: Providers, pr
         claimed = await db.claim_acts(tx, limit)
         around = await beside(tx, vault, [(one.app_id, one.act.environment, one.act.subject) for one in claimed])
         now = tx.now
+    asked: list[Inquiry] = []
     for wanted, (app, posted) in zip(claimed, around, strict=True):
         try:
-            questions = await _do(database, providers, project_id, app, wanted.act, posted, now, attempts=wanted.attempts)
+            asked += await _do(database, providers, project_id, app, wanted.act, posted, now, attempts=wanted.attempts)
         except PerennialError as error:
             log.warning("an act at a store was not done", app_id=app.app_id, act=wanted.act.kind, subject=wanted.act.subject, error=error.message)
-            continue
-        async with database.transaction(project_id) as tx:
-            await follow(tx, providers, {app.app_id: app}, [(app.app_id, Reading(questions=questions))])
+    await ask(database, vault, providers, project_id, asked)
     return len(claimed)
 
 
 async def _do(
     database: Database, providers: Providers, project_id: ProjectId, app: StoreApp, act: Act, posted: Posted, now: datetime, *, attempts: int
-) -> tuple[Question, ...]:
-    """Does it and records that it is done; what is to be asked next is for the caller."""
+) -> list[Inquiry]:
+    """Does it and records that it is done. What is to be asked next is on the list with it, and claimed for the caller."""
     try:
         reading = await providers[app.store].act(app, act, posted, now)
     except CannotAct as error:
@@ -66,9 +63,9 @@ async def _do(
             await db.postpone_act(tx, app.app_id, act.act_id, error=error.message, wake_at=later(tx.now, attempts - 1))
         raise
     async with database.transaction(project_id) as tx:
-        await record(tx, providers, {app.app_id: app}, [(app.app_id, replace(reading, questions=()))])
+        await record(tx, providers, {app.app_id: app}, [(app.app_id, reading)])
         await db.close_act(tx, app.app_id, act.act_id)
-    return reading.questions
+        return await db.claim_inquiries_about(tx, app.app_id, reading.questions)
 
 
 async def _refused(database: Database, project_id: ProjectId, app_id: AppId, act: Act, why: str) -> None:

@@ -6,24 +6,23 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from perennial import catalog, subscriptions
+from perennial import subscriptions
 from perennial.base.db import Database, Tx
 from perennial.base.errors import PerennialError, Unavailable
 from perennial.base.ids import AppId, LineId, ProjectId
 from perennial.base.secrets import Vault
 from perennial.base.value import value
-from perennial.catalog.model import Product
 from perennial.intake import db
+from perennial.intake.actions.beside import Heard, beside, current, either
 from perennial.intake.db import Inquiry
-from perennial.intake.model import RETRY_AFTER, STORE_USER, Posted, Provider, Question, Reading, StoreApp
-from perennial.subscriptions import Key, Said
-from perennial.subscriptions.model import Environment, Line, Store
+from perennial.intake.model import RETRY_AFTER, Posted, Provider, Question, Reading, StoreApp
+from perennial.subscriptions import Said
+from perennial.subscriptions.model import Line
 
 log = structlog.get_logger("perennial.intake")
 
 
 Providers = Mapping[str, Provider]  # by store
-MOST_PRODUCTS = 1000  # of an app's catalog, handed to a provider
 MOST_AT_ONCE = 8  # questions on their way to one store
 
 
@@ -60,28 +59,30 @@ async def being_asked(tx: Tx, lines: Sequence[Line]) -> set[LineId]:
 
 @value
 class Answer:
-    """What came of a question: a reading, or the error for which it is put again later. It was read beside `line`, as we held it then."""
+    """What came of a question: what its store said, or the error for which it is put again later."""
 
     app: StoreApp
     inquiry: Inquiry
-    line: Line | None
-    said: Reading | str
-
-    @property
-    def keys(self) -> set[Key]:
-        """Of every line it speaks of, known or not."""
-        statements = self.said.statements if isinstance(self.said, Reading) else ()
-        return {(one.store, one.environment, key) for one in statements for key in (one.line, *one.also)}
+    said: Heard | str
 
 
 async def ask_due(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 40) -> int:
-    """Asks stores what is on our list: claimed and committed first, asked outside any transaction, then recorded. Returns how many were asked.
+    """Asks stores what is on our list. Returns how many questions that were."""
+    async with database.transaction(project_id) as tx:
+        claimed = await db.claim_inquiries(tx, limit)
+    await ask(database, vault, providers, project_id, claimed)
+    return len(claimed)
+
+
+async def ask(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, claimed: Sequence[Inquiry]) -> None:
+    """Asks what was claimed, and committed so: outside any transaction, then recorded.
 
     Stores are asked side by side, each about a few subjects at a time, and what they answered is one transaction. One that cannot be answered,
     or whose answer cannot be recorded, steps aside alone.
     """
+    if not claimed:
+        return
     async with database.transaction(project_id) as tx:
-        claimed = await db.claim_inquiries(tx, limit)
         around = await beside(tx, vault, [(one.app_id, one.environment, one.subject) for one in claimed])
         now = tx.now
     free = {app.store: Semaphore(MOST_AT_ONCE) for app, _ in around}
@@ -91,9 +92,7 @@ async def ask_due(database: Database, vault: Vault, providers: Providers, projec
             for place, (inquiry, (app, posted)) in enumerate(zip(claimed, around, strict=True))
         )
     )
-    if answers:
-        await _keep(database, providers, project_id, answers)
-    return len(claimed)
+    await _keep(database, providers, project_id, answers)
 
 
 def _in_turn(now: datetime, place: int, attempt: int) -> datetime:
@@ -111,11 +110,13 @@ async def _ask(providers: Providers, app: StoreApp, inquiry: Inquiry, posted: Po
             said = await providers[app.store].ask(app, inquiry.question, posted, now)
     except PerennialError as error:
         log.warning("a store did not answer", app_id=app.app_id, subject=inquiry.subject, error=error.message)
-        return Answer(app=app, inquiry=inquiry, line=posted.line, said=error.message)
+        return Answer(app=app, inquiry=inquiry, said=error.message)
     except Exception as error:
         log.exception("a question could not be put to a store", app_id=app.app_id, subject=inquiry.subject)
-        return Answer(app=app, inquiry=inquiry, line=posted.line, said=repr(error))
-    return Answer(app=app, inquiry=inquiry, line=posted.line, said=said)
+        return Answer(app=app, inquiry=inquiry, said=repr(error))
+    return Answer(
+        app=app, inquiry=inquiry, said=Heard(reading=said, about=either(app.store, inquiry.environment, inquiry.subject), beside=posted.line)
+    )
 
 
 async def _keep(database: Database, providers: Providers, project_id: ProjectId, answers: Sequence[Answer]) -> None:
@@ -144,44 +145,16 @@ async def _keep_one(database: Database, providers: Providers, project_id: Projec
 
 async def _record_answers(tx: Tx, providers: Providers, answers: Sequence[Answer]) -> None:
     """Closes what was answered after its own questions were put: one that was put again meanwhile stays open."""
-    readable = [answer for answer in answers if isinstance(answer.said, Reading)]
-    current = await _current(tx, readable)
-    readings = [(answer.app.app_id, answer.said) for answer in current if isinstance(answer.said, Reading)]
-    await record(tx, providers, {answer.app.app_id: answer.app for answer in current}, readings)
-    await db.close_inquiries(tx, [answer.inquiry for answer in current])
-    if overtaken := [answer.inquiry for answer in readable if answer not in current]:
+    heard = [(answer, answer.said) for answer in answers if isinstance(answer.said, Heard)]
+    are_current = await current(tx, [said for _, said in heard])
+    kept = [one for one, is_current in zip(heard, are_current, strict=True) if is_current]
+    await record(tx, providers, {answer.app.app_id: answer.app for answer, _ in kept}, [(answer.app.app_id, said.reading) for answer, said in kept])
+    await db.close_inquiries(tx, [answer.inquiry for answer, _ in kept])
+    if overtaken := [answer.inquiry for (answer, _), is_current in zip(heard, are_current, strict=True) if not is_current]:
         await db.reopen_inquiries(tx, overtaken)
     for answer in answers:
-        if not isinstance(answer.said, Reading):
+        if isinstance(answer.said, str):
             await _postpone(tx, answer.inquiry, answer.said)
-
-
-async def _current(tx: Tx, answers: Sequence[Answer]) -> list[Answer]:
-    """Those whose line is as it was when they were read. What was overtaken, by another worker or by one of the same batch, must be asked anew.
-
-    A token that another took the place of says other things once we know that other: read beside an older line, it would take them back.
-    """
-    await subscriptions.hold(tx, {key for answer in answers for key in (*answer.keys, *_keys_of(answer))})
-    lines = await subscriptions.find_by_keys(tx, [key for answer in answers for key in _keys_of(answer)])
-    current, spoken_of = list[Answer](), set[Key | LineId]()
-    for answer in answers:
-        line = _first(lines, _keys_of(answer))
-        about: set[Key | LineId] = {*answer.keys, *([line.line_id] if line is not None else [])}
-        if _is_as_it_was(answer.line, line) and not about & spoken_of:
-            current.append(answer)
-            spoken_of |= about
-    return current
-
-
-def _is_as_it_was(then: Line | None, now: Line | None) -> bool:
-    if then is None or now is None:
-        return then is now
-    purchases = [[held.purchase for held in line.held] for line in (then, now)]
-    return (then.line_id, then.subject, then.renewals) == (now.line_id, now.subject, now.renewals) and purchases[0] == purchases[1]
-
-
-def _keys_of(answer: Answer) -> list[Key]:
-    return _either(answer.app.store, answer.inquiry.environment, answer.inquiry.subject)
 
 
 async def _postpone(tx: Tx, inquiry: Inquiry, error: str) -> None:
@@ -191,41 +164,6 @@ async def _postpone(tx: Tx, inquiry: Inquiry, error: str) -> None:
 async def record(tx: Tx, providers: Providers, apps: Mapping[str, StoreApp], readings: Sequence[tuple[AppId, Reading]]) -> None:
     await subscriptions.record(tx, [Said(app_id=app_id, statement=statement) for app_id, reading in readings for statement in reading.statements])
     await follow(tx, providers, apps, readings)
-
-
-async def beside(tx: Tx, vault: Vault, subjects: Sequence[tuple[AppId, Environment, str]]) -> list[tuple[StoreApp, Posted]]:
-    """For each subject its app, the line it is, and the products it may be about: those of the line, else all of the app."""
-    if not subjects:
-        return []
-    apps = await db.store_apps(tx, vault, sorted({app_id for app_id, _, _ in subjects}))
-    lines = await subscriptions.find_by_keys(
-        tx, [key for app_id, environment, subject in subjects for key in _either(apps[app_id].store, environment, subject)]
-    )
-    known = await catalog.find_products(tx, [pair for line in lines.values() for pair in _products_of(line)])
-    of_app: dict[AppId, tuple[Product, ...]] = {}
-    beside: list[tuple[StoreApp, Posted]] = []
-    for app_id, environment, subject in subjects:
-        line = _first(lines, _either(apps[app_id].store, environment, subject))
-        if line is None and app_id not in of_app:
-            of_app[app_id] = tuple(await catalog.get_products(tx, app_id=app_id, limit=MOST_PRODUCTS))
-        products = of_app[app_id] if line is None else tuple(known[pair] for pair in _products_of(line) if pair in known)
-        store_user = vault.unseal(line.store_user, STORE_USER).decode() if line is not None and line.store_user else None
-        beside.append((apps[app_id], Posted(token=subject, products=products, line=line, store_user_id=store_user)))
-    return beside
-
-
-def _first(lines: Mapping[Key, Line], keys: Sequence[Key]) -> Line | None:
-    return next((lines[key] for key in keys if key in lines), None)
-
-
-def _either(store: Store, environment: Environment, subject: str) -> list[Key]:
-    """A question may name the wrong environment, where only the answer tells it."""
-    other: Environment = "sandbox" if environment == "production" else "production"
-    return [(store, environment, subject), (store, other, subject)]
-
-
-def _products_of(line: Line) -> list[tuple[AppId, str]]:
-    return [] if line.app_id is None else sorted({(line.app_id, held.purchase.product) for held in line.held})
 
 
 def later(now: datetime, attempts: int) -> datetime | None:

@@ -79,6 +79,24 @@ async def claim_inquiries(tx: Tx, limit: int) -> list[Inquiry]:
     return [Inquiry(**row) for row in rows]
 
 
+async def claim_inquiries_about(tx: Tx, app_id: AppId, questions: Sequence[Question]) -> list[Inquiry]:
+    """Takes these under a lease, as whoever put them waits for the answers."""
+    rows = await tx.fetch(
+        """
+        UPDATE inquiry i SET wake_at = %(lease)s, attempts = attempts + 1
+        FROM unnest(%(environments)s::text[], %(subjects)s::text[]) AS one (environment, subject)
+        WHERE i.project_id = %(project_id)s AND i.app_id = %(app_id)s AND i.environment = one.environment AND i.subject = one.subject
+        RETURNING i.app_id, i.environment, i.subject, i.hint, i.attempts, i.times_wanted
+        """,
+        project_id=tx.project_id,
+        app_id=app_id,
+        lease=tx.now + LEASE,
+        environments=[question.environment for question in questions],
+        subjects=[question.subject for question in questions],
+    )
+    return [Inquiry(**row) for row in rows]
+
+
 async def about_to_be_asked(tx: Tx, subjects: Sequence[tuple[AppId, Environment, str]]) -> list[tuple[AppId, Environment, str]]:
     """Those with a question that is due, or that somebody has claimed: no lease ends later."""
     rows = await tx.fetch(
