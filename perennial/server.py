@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -113,11 +113,10 @@ class Application:
         self._stack = AsyncExitStack()
         self._front: Any = None
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            await self._front(scope, receive, send)
+            return self._lifespan(receive, send)
+        return self._front(scope, receive, send)  # type: ignore[no-any-return]
 
     async def _lifespan(self, receive: Any, send: Any) -> None:
         while True:

@@ -26,13 +26,13 @@ EXPOSED = (
 )
 
 _LONGEST = 64  # characters kept of what a client says of itself
-_PREFIX = new_token(6)
+_PREFIX = new_token(6).encode()
 _NUMBERS = count(1)
 
 
-def new_request_id() -> str:
+def new_request_id() -> bytes:
     """Unique among processes and restarts, and cheap."""
-    return f"req_{_PREFIX}{next(_NUMBERS):x}"
+    return b"req_%b%x" % (_PREFIX, next(_NUMBERS))
 
 
 @value
@@ -47,16 +47,11 @@ class Client:
 
 def client_of(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
-    return _client(
-        get(b"x-platform", b"")[:_LONGEST],
-        get(b"x-platform-version", b"")[:_LONGEST],
-        get(b"x-client-version", b"")[:_LONGEST],
-        get(b"x-storefront", b"")[:_LONGEST],
-    )
+    return _client(get(b"x-platform"), get(b"x-platform-version"), get(b"x-client-version"), get(b"x-storefront"))
 
 
-@lru_cache(maxsize=1024)
-def _client(platform: bytes, platform_version: bytes, app_version: bytes, storefront: bytes) -> Client:
+@lru_cache(maxsize=256)
+def _client(platform: bytes | None, platform_version: bytes | None, app_version: bytes | None, storefront: bytes | None) -> Client:
     """There are few different clients among many requests."""
     country = _text(storefront)
     return Client(
@@ -67,8 +62,8 @@ def _client(platform: bytes, platform_version: bytes, app_version: bytes, storef
     )
 
 
-def _text(header: bytes) -> str | None:
-    return header.decode("latin-1").replace("\x00", "") or None
+def _text(header: bytes | None) -> str | None:
+    return (header or b"")[:_LONGEST].decode("latin-1").replace("\x00", "") or None
 
 
 def etag_of(stable: bytes) -> bytes:

@@ -61,19 +61,16 @@ class Coalescer(Generic[Item, Result]):
         except Exception as error:
             if len(batch) == 1 or isinstance(error, Unavailable):  # nobody's own fault: asking one by one would only keep the others waiting
                 for _, future in batch:
-                    _settle(future, error)
+                    if not future.done():
+                        future.set_exception(error)
                 return
             for pair in batch:
                 await self._run_batch([pair])
             return
         for (_, future), result in zip(batch, results, strict=True):
-            _settle(future, result)
-
-
-def _settle(future: "asyncio.Future[Result]", result: "Result | Exception") -> None:
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

@@ -7,7 +7,7 @@ kept document away in its own transaction.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -31,21 +31,11 @@ from perennial.base.time import to_ms
 from perennial.customers.model import CustomerBlocked, check_app_user_id
 
 PREFIX = b"/v1/subscribers/"
+_LAST_SLASH = len(PREFIX) - 1
 
 Asked = tuple[bytes, str]  # hash of the key, app user id
 
 _QUERY = "SELECT place, id, kind, moment, started_at, body FROM read_customers($1, $2, $3)"
-
-
-class Found(NamedTuple):
-    """What one read is answered with. `body` lacks its opening. A tuple, as one is made for every read, and a frozen value costs thrice that."""
-
-    project_id: ProjectId
-    customer_id: CustomerId
-    body: bytes
-    now: datetime
-    is_new: bool = False
-    is_secret: bool = False
 
 
 class Key(NamedTuple):
@@ -57,12 +47,20 @@ class Key(NamedTuple):
     may_read: bool
 
 
+class Found(NamedTuple):
+    """What one read is answered with. `body` lacks its opening. A tuple, as one is made for every read, and a frozen value costs thrice that."""
+
+    key: Key
+    customer_id: CustomerId
+    body: bytes
+    is_new: bool = False
+
+
 class Missed(NamedTuple):
     """A read whose document must be rendered first."""
 
-    project_id: ProjectId
+    key: Key
     app_user_id: str
-    is_secret: bool
 
 
 class CustomerRead:
@@ -77,8 +75,9 @@ class CustomerRead:
     @staticmethod
     def path_of(raw_path: bytes) -> bytes | None:
         """The app user id of a path this handler answers, still escaped."""
-        rest = raw_path[len(PREFIX) :]
-        return rest if raw_path.startswith(PREFIX) and rest and b"/" not in rest else None
+        if raw_path.startswith(PREFIX) and raw_path.rfind(b"/") == _LAST_SLASH and len(raw_path) > len(PREFIX):
+            return raw_path[len(PREFIX) :]
+        return None
 
     async def __call__(self, scope: Any, send: Any, escaped_id: bytes) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
@@ -86,36 +85,39 @@ class CustomerRead:
             found = await self._read.submit((_hash_of(headers.get(b"authorization", b"")), _app_user_id(escaped_id)))
             if isinstance(found, Missed):
                 found = await self._render.submit(found)
-            await self._answer(scope, send, headers, found)
+            platform = headers.get(b"x-platform")
+            if platform is not None:
+                self._sightings.note(found.key.project_id, found.customer_id, found.key.now, headers)
+            attributed = await self._with_attributes(found, is_seen=bool(platform)) if found.key.is_secret else None
+            start, body = self._answer(scope, headers, found, attributed)
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
         except PerennialError as error:
             await _fail(send, status_of(error), error.message, error.code)
         except Exception:
             log.exception("a read failed")
             await _fail(send, 500, "something went wrong on our side; it was logged", None)
 
-    async def _answer(self, scope: Any, send: Any, headers: dict[bytes, bytes], found: Found) -> None:
-        platform = headers.get(b"x-platform")
-        if platform is not None:
-            self._sightings.note(found.project_id, found.customer_id, found.now, headers)
-        begins, request_time = _of_moment(found.now)
-        body = begins + found.body if not found.is_secret else await self._with_attributes(found, is_seen=bool(platform))
-        answer = [JSON, CORS, request_time]
+    def _answer(self, scope: Any, headers: dict[bytes, bytes], found: Found, attributed: bytes | None) -> tuple[dict[str, Any], bytes]:
+        """The message that begins the answer, and the body."""
+        begins, request_time = _of_moment(found.key.now)
+        body = begins + found.body if attributed is None else attributed
+        answer = [JSON, CORS, request_time, (b"x-request-id", new_request_id())]
         status = 201 if found.is_new else 200
         etag = b""
-        if b"x-revenuecat-etag" in headers and platform is not None and platform.lower() != b"web":
+        if b"x-revenuecat-etag" in headers and headers.get(b"x-platform", b"web").lower() != b"web":
             etag = etag_of(found.body)
             answer.append((b"x-revenuecat-etag", etag))
             if headers[b"x-revenuecat-etag"] == etag:
                 status, body = 304, b""
         if b"x-nonce" in headers:
             answer.append((b"x-signature", self._sign(scope, headers, request_time[1], etag, body).encode()))
-        answer += ((b"content-length", b"%d" % len(body)), (b"x-request-id", new_request_id().encode()))
-        await send({"type": "http.response.start", "status": status, "headers": answer})
-        await send({"type": "http.response.body", "body": body})
+        answer.append((b"content-length", b"%d" % len(body)))
+        return {"type": "http.response.start", "status": status, "headers": answer}, body
 
     async def _with_attributes(self, found: Found, *, is_seen: bool) -> bytes:
-        async with self._app.database.transaction(found.project_id) as tx:
-            return await documents.answer(tx, found.customer_id, last_seen=found.now if is_seen else None, with_attributes=True)
+        async with self._app.database.transaction(found.key.project_id) as tx:
+            return await documents.answer(tx, found.customer_id, last_seen=found.key.now if is_seen else None, with_attributes=True)
 
     def _sign(self, scope: Any, headers: dict[bytes, bytes], request_time: bytes, etag: bytes, body: bytes) -> str:
         return self._signer.sign(signed_of(scope["raw_path"], headers, request_time, etag, body), self._app.database.clock())
@@ -137,7 +139,7 @@ class CustomerRead:
             else:
                 key = keys[key_of[place - 1]]
                 if key.now < moment and key.may_read:
-                    results[place - 1] = Found(key.project_id, known_id, body, key.now, False, key.is_secret)
+                    results[place - 1] = Found(key, known_id, body)
         for place, result in enumerate(results):
             if result is _PLACE:
                 known = keys.get(key_of[place])
@@ -148,24 +150,32 @@ class CustomerRead:
         OBSERVED.renders.inc(len(missed))
         by_project: dict[ProjectId, list[str]] = defaultdict(list)
         for one in missed:
-            by_project[one.project_id].append(one.app_user_id)
+            by_project[one.key.project_id].append(one.app_user_id)
         made = {project_id: await self._render_of(project_id, app_user_ids) for project_id, app_user_ids in by_project.items()}
-        found = [made[one.project_id].get(one.app_user_id) for one in missed]
-        return [
-            CustomerBlocked(one.app_user_id) if document is None else document._replace(is_secret=one.is_secret)
-            for one, document in zip(missed, found, strict=True)
-        ]
+        return [made[one.key.project_id].of(one) for one in missed]
 
-    async def _render_of(self, project_id: ProjectId, app_user_ids: Sequence[str]) -> dict[str, Found]:
+    async def _render_of(self, project_id: ProjectId, app_user_ids: Sequence[str]) -> "_Rendered":
         """Without those whose ids are blocked: one of them must not fail the others."""
         async with self._app.database.transaction(project_id) as tx:
             blocked = await customers.blocked_among(tx, app_user_ids)
             ids, new = await customers.ensure(tx, [one for one in app_user_ids if one not in blocked])
             made = await documents.current(tx, list(ids.values()))
-        return {
-            app_user_id: Found(project_id, customer_id, made[customer_id].body, tx.now, is_new=app_user_id in new)
-            for app_user_id, customer_id in ids.items()
-        }
+        return _Rendered(ids, new, {customer_id: document.body for customer_id, document in made.items()}, tx.now)
+
+
+class _Rendered(NamedTuple):
+    """What a project's documents became, at one moment."""
+
+    ids: Mapping[str, CustomerId]
+    new: Collection[str]
+    bodies: Mapping[CustomerId, bytes]
+    now: datetime
+
+    def of(self, one: Missed) -> Found | Exception:
+        customer_id = self.ids.get(one.app_user_id)
+        if customer_id is None:
+            return CustomerBlocked(one.app_user_id)
+        return Found(one.key._replace(now=self.now), customer_id, self.bodies[customer_id], is_new=one.app_user_id in self.new)
 
 
 def signed_of(raw_path: bytes, headers: dict[bytes, bytes], request_time: bytes, etag: bytes, body: bytes) -> Signed:
@@ -192,7 +202,7 @@ def _missed(key: Key | None, app_user_id: str) -> Missed | Exception:
         return _unknown_key()
     if not key.may_read:
         return Forbidden("this key may not read customers; it lacks customer_information:customers:read", code=7225)
-    return Missed(key.project_id, app_user_id, key.is_secret)
+    return Missed(key, app_user_id)
 
 
 def _unknown_key() -> Unauthorized:
@@ -224,6 +234,6 @@ def _project_now(clock_at: datetime, clock_started_at: datetime | None, wall: da
 
 async def _fail(send: Any, status: int, message: str, code: int | None) -> None:
     body = error_body("/v1", status, message, code=code)
-    headers: RawHeaders = [JSON, CORS, (b"content-length", b"%d" % len(body)), (b"x-request-id", new_request_id().encode())]
+    headers: RawHeaders = [JSON, CORS, (b"content-length", b"%d" % len(body)), (b"x-request-id", new_request_id())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
