@@ -182,12 +182,12 @@ def _segments(token: str) -> tuple[bytes, bytes, bytes, bytes]:
     """Header, payload, signature, and what the signature covers; the first three still in base64url."""
     if len(token) > LARGEST_JWS:
         raise Invalid(f"a signed message of {len(token)} characters is longer than the {LARGEST_JWS} we read")
-    try:
-        raw = token.encode("ascii")
-        header, payload, signature = raw.split(b".")
-    except ValueError as error:
-        raise Invalid("not a JWS: it must be three base64url parts with a dot between them") from error
-    return header, payload, signature, raw[: -len(signature) - 1]
+    if token.isascii():
+        covered, _, signature = token.encode("ascii").rpartition(b".")
+        header, dot, payload = covered.partition(b".")
+        if dot and b"." not in payload:
+            return header, payload, signature, covered
+    raise Invalid("not a JWS: it must be three base64url parts with a dot between them")
 
 
 def _certificates(header: bytes) -> list[str]:
