@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from bench import agenda, intake, jws, moving, read, start, webhook
@@ -46,24 +47,31 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     customers = max(arguments.customers or _CUSTOMERS, 100)
     moved = customers if arguments.customers and "moving" in arguments.which else max(customers // _MOVED, 100)
-    asyncio.run(_run(Settings.read(), arguments.which or list(MEASUREMENTS), customers, moved))
-    return 0
+    return asyncio.run(_run(Settings.read(), arguments.which or list(MEASUREMENTS), customers, moved))
 
 
-async def _run(settings: Settings, which: list[str], customers: int, moved: int) -> None:
+async def _run(settings: Settings, which: list[str], customers: int, moved: int) -> int:
+    """The exit code: 1 where a measurement failed. What the others found is shown and kept all the same."""
     console = Console(width=None if sys.stdout.isatty() else 200)
     figures: list[Figure] = []
+    exit_code = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         async with open_house(settings) as house:
             for name in which:
                 began = perf_counter()
-                figures += await MEASUREMENTS[name](house, progress, moved if name == "moving" else customers)
-                progress.console.print(f"[green]✓[/green] {name} [dim]({perf_counter() - began:.0f} s)[/dim]")
+                try:
+                    figures += await MEASUREMENTS[name](house, progress, moved if name == "moving" else customers)
+                except Exception as error:
+                    exit_code = 1
+                    progress.console.print(f"[red]✗[/red] {name} failed after {perf_counter() - began:.0f} s: {escape(repr(error))}")
+                else:
+                    progress.console.print(f"[green]✓[/green] {name} [dim]({perf_counter() - began:.0f} s)[/dim]")
     show(console, figures)
     target = settings.home / "bench.json"
     save(target, figures)
     console.print(f"[dim]{target}[/dim]")
+    return exit_code
 
 
 if __name__ == "__main__":
