@@ -2,11 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
 from pathlib import Path
 
 from perennial.base.errors import Invalid
-from perennial.base.value import value
+from perennial.base.value import field, value
 
 # Requests a minute of one key, as the vendor documents them.
 RATE_LIMITS: dict[str, int] = {"customer_information": 480, "project_configuration": 60, "charts_metrics": 5, "virtual_currencies": 480}

@@ -1,7 +1,6 @@
 """What the stores send and answer, signed by keys made here: of each store new subscriptions, a notification each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import digest
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
 from bench.answers import HOLE
 from perennial.base.time import to_ms
-from perennial.base.value import value
+from perennial.base.value import field, value
 from perennial.intake.model import Provider
 from perennial.providers.amazon import AmazonAppstore
 from perennial.providers.google import PlayStore

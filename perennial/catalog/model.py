@@ -1,14 +1,13 @@
 """What is sold: apps of stores, products and their prices, entitlements they give, offerings that present them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal
 
 from perennial.base.errors import AlreadyExists, Conflict, NotFound
 from perennial.base.ids import AppId, KeyId, ProjectId
 from perennial.base.money import Money
-from perennial.base.value import value
+from perennial.base.value import field, value
 
 ProductType = Literal["subscription", "one_time", "consumable", "non_consumable", "non_renewing_subscription"]
 RestoreBehavior = Literal["transfer", "transfer_if_inactive", "keep", "share"]

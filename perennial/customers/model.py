@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
 from datetime import datetime, timedelta
 from string import hexdigits
 
 from perennial.base.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from perennial.base.ids import CustomerId, ProjectId
 from perennial.base.time import EPOCH
-from perennial.base.value import value
+from perennial.base.value import field, value
 
 MAX_APP_USER_ID = 100
 MAX_ATTRIBUTES = 50

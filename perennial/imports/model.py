@@ -1,13 +1,12 @@
 """What another system tells of its customers' purchases, and what became of it here."""
 
 from collections.abc import Mapping
-from dataclasses import field
 from datetime import datetime
 from typing import Literal
 
 from perennial.base.ids import AppId
 from perennial.base.money import Money
-from perennial.base.value import value
+from perennial.base.value import field, value
 from perennial.catalog.model import App, Product
 from perennial.customers.model import Attribute
 from perennial.intake.model import Reading

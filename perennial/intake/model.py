@@ -1,14 +1,13 @@
 """What stores send us, and what we need of the outside to read it."""
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from perennial.base.errors import Invalid, StoreRefused
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
-from perennial.base.value import value
+from perennial.base.value import field, value
 from perennial.catalog.model import Product, ProductType
 from perennial.customers.model import Download
 from perennial.subscriptions.model import Environment, Line, Statement, Store

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from perennial import customers
@@ -28,6 +28,7 @@ from perennial.base.errors import Forbidden, Invalid, PerennialError, Unauthoriz
 from perennial.base.ids import CustomerId, ProjectId
 from perennial.base.secrets import hash_key
 from perennial.base.time import to_ms
+from perennial.base.value import replace, value
 from perennial.customers.model import CustomerBlocked, check_app_user_id
 
 PREFIX = b"/v1/subscribers/"
@@ -38,7 +39,8 @@ Asked = tuple[bytes, str]  # hash of the key, app user id
 _QUERY = "SELECT place, id, kind, moment, started_at, body FROM read_customers($1, $2, $3)"
 
 
-class Key(NamedTuple):
+@value
+class Key:
     """Whose key it is, and what time it is there."""
 
     project_id: ProjectId
@@ -47,8 +49,9 @@ class Key(NamedTuple):
     may_read: bool
 
 
-class Found(NamedTuple):
-    """What one read is answered with. `body` lacks its opening. A tuple, as one is made for every read, and a frozen value costs thrice that."""
+@value
+class Found:
+    """What one read is answered with. `body` lacks its opening."""
 
     key: Key
     customer_id: CustomerId
@@ -56,7 +59,8 @@ class Found(NamedTuple):
     is_new: bool = False
 
 
-class Missed(NamedTuple):
+@value
+class Missed:
     """A read whose document must be rendered first."""
 
     key: Key
@@ -135,11 +139,11 @@ class CustomerRead:
             place, known_id, kind, moment, started_at, body = row.values()
             if place < 0:
                 now = wall if moment is None else _project_now(moment, started_at, wall)
-                keys[-place] = Key(known_id, kind == "secret", now, kind is not None)
+                keys[-place] = Key(project_id=known_id, is_secret=kind == "secret", now=now, may_read=kind is not None)
             else:
                 key = keys[key_of[place - 1]]
                 if key.now < moment and key.may_read:
-                    results[place - 1] = Found(key, known_id, body)
+                    results[place - 1] = Found(key=key, customer_id=known_id, body=body)
         for place, result in enumerate(results):
             if result is _PLACE:
                 known = keys.get(key_of[place])
@@ -160,10 +164,11 @@ class CustomerRead:
             blocked = await customers.blocked_among(tx, app_user_ids)
             ids, new = await customers.ensure(tx, [one for one in app_user_ids if one not in blocked])
             made = await documents.current(tx, list(ids.values()))
-        return _Rendered(ids, new, {customer_id: document.body for customer_id, document in made.items()}, tx.now)
+        return _Rendered(ids=ids, new=new, bodies={customer_id: document.body for customer_id, document in made.items()}, now=tx.now)
 
 
-class _Rendered(NamedTuple):
+@value
+class _Rendered:
     """What a project's documents became, at one moment."""
 
     ids: Mapping[str, CustomerId]
@@ -175,7 +180,7 @@ class _Rendered(NamedTuple):
         customer_id = self.ids.get(one.app_user_id)
         if customer_id is None:
             return CustomerBlocked(one.app_user_id)
-        return Found(one.key._replace(now=self.now), customer_id, self.bodies[customer_id], is_new=one.app_user_id in self.new)
+        return Found(key=replace(one.key, now=self.now), customer_id=customer_id, body=self.bodies[customer_id], is_new=one.app_user_id in self.new)
 
 
 def signed_of(raw_path: bytes, headers: dict[bytes, bytes], request_time: bytes, etag: bytes, body: bytes) -> Signed:
@@ -202,7 +207,7 @@ def _missed(key: Key | None, app_user_id: str) -> Missed | Exception:
         return _unknown_key()
     if not key.may_read:
         return Forbidden("this key may not read customers; it lacks customer_information:customers:read", code=7225)
-    return Missed(key, app_user_id)
+    return Missed(key=key, app_user_id=app_user_id)
 
 
 def _unknown_key() -> Unauthorized:

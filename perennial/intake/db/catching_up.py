@@ -1,10 +1,10 @@
 """SQL of catching up after an outage: where it stands, which lines it asks about, how it went."""
 
-from dataclasses import fields
 from datetime import datetime
 
 from perennial.base.db import Row, Tx
 from perennial.base.ids import AppId
+from perennial.base.value import names_of
 from perennial.intake.model import CatchUp, Report
 from perennial.subscriptions.model import Environment
 
@@ -96,4 +96,4 @@ async def catch_up_report(tx: Tx, state: CatchUp) -> Report:
 
 
 def _catch_up(row: Row) -> CatchUp:
-    return CatchUp(**{part.name: row[part.name] for part in fields(CatchUp)})
+    return CatchUp(**{name: row[name] for name in names_of(CatchUp)})
