@@ -82,4 +82,4 @@ app.command(rich_help_panel="Look and try")(processes.version)
 
 
 def main() -> None:
-    app()
+    app(prog_name="perennial")
