@@ -8,10 +8,11 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -62,6 +63,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         del os.environ["DATABASE_URL"]
     if (home := config.stash.get(_HOME, None)) is not None:
         shutil.rmtree(home)
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The server's own loop, which costs a fraction of the standard library's."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
