@@ -47,11 +47,16 @@ class Client:
 
 def client_of(headers: dict[bytes, bytes]) -> Client:
     get = headers.get
-    return _client(get(b"x-platform"), get(b"x-platform-version"), get(b"x-client-version"), get(b"x-storefront"))
+    return _client(  # cut before it is remembered: what is kept for long is never longer than this
+        get(b"x-platform", b"")[:_LONGEST],
+        get(b"x-platform-version", b"")[:_LONGEST],
+        get(b"x-client-version", b"")[:_LONGEST],
+        get(b"x-storefront", b"")[:_LONGEST],
+    )
 
 
-@lru_cache(maxsize=256)
-def _client(platform: bytes | None, platform_version: bytes | None, app_version: bytes | None, storefront: bytes | None) -> Client:
+@lru_cache(maxsize=1024)
+def _client(platform: bytes, platform_version: bytes, app_version: bytes, storefront: bytes) -> Client:
     """There are few different clients among many requests."""
     country = _text(storefront)
     return Client(
@@ -62,8 +67,8 @@ def _client(platform: bytes | None, platform_version: bytes | None, app_version:
     )
 
 
-def _text(header: bytes | None) -> str | None:
-    return (header or b"")[:_LONGEST].decode("latin-1").replace("\x00", "") or None
+def _text(header: bytes) -> str | None:
+    return header.decode("latin-1").replace("\x00", "") or None
 
 
 def etag_of(stable: bytes) -> bytes:
