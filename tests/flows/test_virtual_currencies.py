@@ -383,7 +383,7 @@ async def test_balances_are_shown_where_there_are_any_and_all_where_asked(world:
     assert [one["balance"] for one in (await v2.post(path + "?include_empty_balances=true", {"adjustments": {"GLD": 0}}))["items"]] == [0]
     assert await world.told("ada") == [], "nothing moved, nothing is told"
     await v2.get("/customers/nobody/virtual_currencies", status=404)
-    await v2.refused("POST", path, {"adjustments": {"XXX": 1}}, status=404, type="resource_missing", param="adjustments")
+    await v2.refused("POST", path, {"adjustments": {"ZZZ": 1}}, status=404, type="resource_missing", param="adjustments")
     await v2.refused("POST", path, {"adjustments": {}}, status=400, type="parameter_error", param="adjustments")
 
 
