@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import structlog
 
@@ -56,7 +57,9 @@ class Front:
         answer = _Answer()
         try:
             body = await _read_body(scope, receive)
-            if body is None:
+            if not _is_utf8(scope["raw_path"]):
+                answer.fill(400, error_body(scope["path"], 400, "the path is not UTF-8; escape each byte of an id in UTF-8 as %XX"))
+            elif body is None:
                 answer.fill(413, error_body(scope["path"], 413, f"the body is larger than {MOST_BODY} bytes"))
             else:
                 await self._framework(scope, _Replay(body, receive), answer)
@@ -93,6 +96,17 @@ class Front:
 
 def _is_signed(path: str) -> bool:
     return path in _SIGNED or path.endswith(("/offerings", "/virtual_currencies", "/health_report", "/restore/eligibility"))
+
+
+def _is_utf8(raw_path: bytes) -> bool:
+    """Frameworks decode paths with replacement characters: two ids that are no text would become one that is."""
+    if b"%" not in raw_path:
+        return True
+    try:
+        unquote_to_bytes(raw_path).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class _Answer:

@@ -74,7 +74,8 @@ def compare(
 
 def _read(path: Path) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()][:_MOST]
+        lines = path.read_text(encoding="utf-8").split("\n")  # universal line ends; `splitlines` would break ids at U+2028
+        return [line for line in lines if line.strip()][:_MOST]
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid(f"--ids {path} cannot be read: {error}", param="--ids") from error
 

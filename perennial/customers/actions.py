@@ -7,6 +7,7 @@ from perennial import catalog, events
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.ids import CustomerId, anonymous_app_user_id
+from perennial.base.text import forbidden_in
 from perennial.base.value import replace
 from perennial.customers import db, rules
 from perennial.customers.model import (
@@ -140,6 +141,8 @@ def _is_news(attribute: Attribute, held: Attribute | None) -> bool:
 
 
 async def get(tx: Tx, app_user_id: str, *, param: str = "customer_id") -> Customer:
+    if (forbidden := forbidden_in(app_user_id)) is not None:
+        raise Invalid(f"{param} {app_user_id[:80]!r} holds {forbidden}, which no app user id does; check its spelling", param=param, code=7256)
     found = await db.find(tx, [app_user_id])
     if app_user_id not in found:
         raise CustomerMissing(f"no customer has the id {app_user_id[:80]!r}; create it, or check its spelling", param=param, code=7259)

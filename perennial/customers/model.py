@@ -7,6 +7,7 @@ from string import hexdigits
 
 from perennial.base.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from perennial.base.ids import CustomerId, ProjectId
+from perennial.base.text import forbidden_in
 from perennial.base.time import EPOCH
 from perennial.base.value import field, value
 
@@ -148,6 +149,10 @@ def check_app_user_id(app_user_id: str, *, param: str = "app_user_id") -> str:
         raise Invalid(f"{param} is empty; send the id of the user, or the SDK's anonymous id", param=param, code=7220)
     if len(app_user_id) > MAX_APP_USER_ID:
         raise Invalid(f"{param} is longer than {MAX_APP_USER_ID} characters", param=param, code=7256)
-    if app_user_id in _NOT_AN_ID or "/" in app_user_id or not app_user_id.isprintable():
-        raise Invalid(f"{param} {app_user_id[:40]!r} cannot be an app user id; send a stable id of the user without '/'", param=param, code=7256)
+    if app_user_id in _NOT_AN_ID:
+        raise Invalid(f"{param} {app_user_id!r} names nobody; send a stable id of the user", param=param, code=7256)
+    if "/" in app_user_id:
+        raise Invalid(f"{param} {app_user_id!r} holds a '/'; send a stable id of the user without it", param=param, code=7256)
+    if (forbidden := forbidden_in(app_user_id)) is not None:
+        raise Invalid(f"{param} {app_user_id!r} holds {forbidden}; send a stable id of the user without it", param=param, code=7256)
     return app_user_id

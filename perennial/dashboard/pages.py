@@ -171,12 +171,13 @@ async def _seen_lately(tx: Tx, limit: int) -> list[Customer]:
 @get("/customers", guards=_GUARDS)
 async def search_customers(request: HttpRequest, search: FromQuery[str] = "") -> Response[str] | Redirect:
     """By an app user id or an e-mail address, exactly; without one, those seen last."""
-    app, wanted = app_of(request), search.strip()[:200].replace("\x00", "")
+    app, wanted = app_of(request), search[:200].replace("\x00", "")
     demo = require_demo(app.settings)
     async with app.database.transaction(demo.project_id) as tx:
         around = await _surroundings(app, tx)
-        if wanted:
+        if wanted.strip():
             ids = await customers.page(tx, after=None, limit=MOST_LISTED, search=wanted)
+            ids = ids or await customers.page(tx, after=None, limit=MOST_LISTED, search=wanted.strip())
             found = [one for one in (await customers.load(tx, ids)).values() if one.aliases]
         else:
             found = await _seen_lately(tx, MOST_LISTED)
@@ -262,7 +263,7 @@ async def move_clock(request: HttpRequest, data: URLEncodedBody[MoveClock]) -> R
 @post("/demo/purchases", guards=_GUARDS)
 async def buy(request: HttpRequest, data: URLEncodedBody[Buy]) -> Response[str] | Redirect:
     app, demo = _entered(request)
-    app_user_id = data.app_user_id.strip()
+    app_user_id = data.app_user_id
     try:
         check_app_user_id(app_user_id)
         product_id, _, way = data.product_id.partition(" ")

@@ -24,6 +24,7 @@ Cells = Mapping[str, str]
 _STORES: tuple[str, ...] = get_args(Store)
 _TRUTH = {**dict.fromkeys(("true", "t", "1", "yes"), True), **dict.fromkeys(("false", "f", "0", "no"), False)}
 _REMEMBERED = 10_000  # texts whose meaning is kept: prices, and the moments of one period, come again and again
+_BLANKS = str.maketrans("\t\r\n", "   ")
 _LONGEST = 500  # characters of a store's key
 _MOST = Decimal(10) ** 12  # major units: more is a mistake
 
@@ -111,7 +112,7 @@ def own_row(cells: Cells, place: Place) -> Row:
     return Row(
         place=place,
         app_user_id=_user(cells, "app_user_id"),
-        aliases=tuple(check_app_user_id(alias, param="aliases") for alias in cells.get("aliases", "").split()),
+        aliases=tuple(check_app_user_id(alias, param="aliases") for alias in _words(cells.get("aliases", ""))),
         first_seen_at=moment(cells, "first_seen_at"),
         country=_country(cells),
         store=_store(cells),
@@ -141,6 +142,11 @@ def _text(cells: Cells, name: str) -> str:
     if not text or len(text) > _LONGEST or "\x00" in text:
         raise Invalid(f"{name} is empty" if not text else f"{name} is longer than {_LONGEST} characters, or not text", param=name)
     return text
+
+
+def _words(text: str) -> list[str]:
+    """Texts apart by blanks, tabs or line ends. Other spaces (U+00A0, U+3000) may be part of an app user id."""
+    return [word for word in text.translate(_BLANKS).split(" ") if word]
 
 
 def _user(cells: Cells, name: str) -> str:

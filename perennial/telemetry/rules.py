@@ -8,6 +8,7 @@ import msgspec
 
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId
+from perennial.base.text import forbidden_in
 from perennial.base.time import from_ms
 from perennial.telemetry.model import KEPT_FOR, LARGEST_EVENT, LONGEST_NAME, SdkEvent
 
@@ -43,7 +44,7 @@ def read_event(sent: Any, app_id: AppId | None, now: datetime) -> SdkEvent | Non
 
 
 def _name(text: Any) -> str | None:
-    return text if isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and text.isprintable() else None
+    return text if isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and forbidden_in(text) is None else None
 
 
 def _moment(milliseconds: Any) -> datetime | None:

@@ -10,8 +10,10 @@ from perennial.api.auth import HttpRequest, app_of, caller_of
 from perennial.api.v1.answers import to_json
 from perennial.api.v1.purchases import store_app
 from perennial.base.db import Tx
+from perennial.base.errors import Invalid
 from perennial.base.ids import AppId
 from perennial.base.money import Money, to_micros
+from perennial.base.text import forbidden_in
 from perennial.base.value import replace
 from perennial.catalog.model import Caller, Offering, Placements, Product
 
@@ -21,6 +23,8 @@ MOST_PRODUCTS = 500
 @get("/v1/subscribers/{app_user_id:str}/offerings", operation_id="get_offerings", summary="Offerings for a customer")
 async def get_offerings(request: HttpRequest, app_user_id: FromPath[str]) -> Response[bytes]:
     """The user need not exist. Packages hold the products of the key's own app only."""
+    if (forbidden := forbidden_in(app_user_id)) is not None:
+        raise Invalid(f"app_user_id {app_user_id[:80]!r} holds {forbidden}; send a stable id of the user without it", param="app_user_id", code=7256)
     return await _offerings(request, app_user_id)
 
 
