@@ -21,6 +21,7 @@ from perennial.api.auth import (
     secret_caller,
     within,
 )
+from perennial.api.bodies import require_shallow
 from perennial.api.limits import Limits, Usage
 from perennial.api.v2 import idempotency
 from perennial.app import App
@@ -32,7 +33,6 @@ from perennial.base.value import value
 from perennial.catalog.model import Caller
 
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_DEEPEST = 64  # of a body: nothing documented is deeper than a few
 
 
 @value
@@ -116,22 +116,7 @@ async def _check_readable(request: HttpRequest) -> None:
         raise NotJson("send the body as JSON, with the header Content-Type: application/json")
     if _ESCAPED_NUL.search(body):
         raise Invalid("the body has a NUL character (\\u0000) in it, which cannot be kept")
-    if _depth(body) > _DEEPEST:
-        raise Invalid(f"the body is nested more than {_DEEPEST} levels deep")
-
-
-def _depth(body: bytes) -> int:
-    """An upper bound, as brackets within texts count too; unbalanced ones are the parser's affair."""
-    if body.count(b"[") + body.count(b"{") <= _DEEPEST:
-        return 0
-    deepest = depth = 0
-    for character in re.sub(rb'"(?:[^"\\]|\\.)*"', b"", body):
-        if character in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif character in b"]}":
-            depth -= 1
-    return deepest
+    require_shallow(body)
 
 
 def ms(moment: datetime | None) -> int | None:
