@@ -450,6 +450,7 @@ CREATE TABLE public.line (
     store_user bytea,
     noted jsonb,
     noted_at timestamp with time zone,
+    original_purchased_at timestamp with time zone,
     CONSTRAINT line_environment_check CHECK ((environment = ANY (ARRAY['production'::text, 'sandbox'::text]))),
     CONSTRAINT line_noted CHECK (((noted IS NULL) = (noted_at IS NULL)))
 );
@@ -1231,6 +1232,9 @@ CREATE TABLE public.purchase (
     booked_currency text,
     booked_postings integer DEFAULT 0 NOT NULL,
     told_quietly boolean DEFAULT false NOT NULL,
+    is_proration boolean,
+    charged_ppm bigint,
+    CONSTRAINT purchase_charged_ppm_check CHECK ((charged_ppm >= 0)),
     CONSTRAINT purchase_check CHECK (((price_amount IS NULL) = (price_currency IS NULL))),
     CONSTRAINT purchase_check1 CHECK ((((revoked_at IS NULL) = (revoked_refunded IS NULL)) AND ((revoked_at IS NULL) = (revoked_share_ppm IS NULL)))),
     CONSTRAINT purchase_check2 CHECK (((offer_kind IS NOT NULL) OR (offer_identifier IS NULL))),

@@ -78,7 +78,7 @@ def _show_lines(lines: Sequence[Line], now: datetime) -> None:
                 line.line_id,
                 f"{line.store} {line.environment}",
                 escape(purchase.product),
-                purchase.period_type if purchase.kind == "subscription" else purchase.kind,
+                "proration" if purchase.is_proration else purchase.period_type if purchase.kind == "subscription" else purchase.kind,
                 _when(purchase.purchased_at),
                 _end(subscriptions.access_end(line, held)),
                 price,

@@ -40,6 +40,7 @@ class Earning:
     is_subscription: bool
     is_trial: bool = False
     quantity: int = 1
+    charged_ppm: int = 1_000_000  # of the full price of what its period sells, in millionths: so much is given
     refunded_ppm: int = 0  # of the price, in millionths
 
 

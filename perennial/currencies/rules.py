@@ -8,6 +8,7 @@ but never more than there is.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from fractions import Fraction
 
 from perennial.base.ids import CustomerId, told_id
 from perennial.base.time import FOREVER
@@ -101,8 +102,8 @@ def _as_it_should_be(grant: Grant, earning: Earning) -> Grant:
 
 
 def _new_grant(earning: Earning, given: GivenByProduct, now: datetime) -> Grant | None:
-    """None where it gives nothing: it was bought before the product gave this currency, or nothing is left of what it gave."""
-    amount = min(MOST_OF_A_CURRENCY, (given.trial_amount if earning.is_trial else given.amount) * earning.quantity)
+    """None where it gives nothing: nothing was charged, it was bought before the product gave this currency, or nothing is left of what it gave."""
+    amount = min(MOST_OF_A_CURRENCY, covered((given.trial_amount if earning.is_trial else given.amount) * earning.quantity, earning))
     expires_at = earning.ends_at if given.expire_at_cycle_end else None
     back = due_back(amount, earning)
     if earning.purchased_at < given.since or back >= amount or (expires_at is not None and expires_at <= now):
@@ -118,6 +119,11 @@ def _new_grant(earning: Earning, given: GivenByProduct, now: datetime) -> Grant 
         expires_at=expires_at,
         wake_at=expires_at,
     )
+
+
+def covered(amount: int, earning: Earning) -> int:
+    """What the charge covers of what a whole period gives, rounded half to even."""
+    return round(Fraction(amount * earning.charged_ppm, 1_000_000))
 
 
 def due_back(amount: int, earning: Earning) -> int:

@@ -197,7 +197,7 @@ def show_period(line: Line, held: Held) -> Period:
         begins_at=purchase.purchased_at,
         ends_at=purchase.expires_at,
         price=purchase.price,
-        kind=_KINDS.get(purchase.period_type) or ("renewal" if purchase.is_renewal else "purchase"),
+        kind="proration" if purchase.is_proration else _KINDS.get(purchase.period_type) or ("renewal" if purchase.is_renewal else "purchase"),
         colour=_colour(held),
         note=", ".join(notes),
     )

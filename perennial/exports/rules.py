@@ -1,6 +1,7 @@
 """A customer's purchases as rows of the vendor's scheduled data export (version 5): pure.
 
-One row for each period of a subscription and each one-time purchase, unique by store_transaction_id and renewal_number. What we do not know stays
+One row for each period of a subscription, each proration within one (it has its period's renewal_number), and each one-time purchase, unique by
+store_transaction_id and renewal_number. What we do not know stays
 empty: prices in dollars where it was paid in another currency, taxes and commissions a store does not tell, experiments.
 """
 
@@ -23,6 +24,9 @@ from perennial.subscriptions import (
     is_grant,
     latest,
     original_transaction,
+    period_before,
+    period_number,
+    presented_offering,
     refunded_share,
 )
 from perennial.subscriptions.model import Held, Line
@@ -82,17 +86,17 @@ Cell = str | int
 def rows_of(customer: Customer, lines: Sequence[Line], products: Products) -> Iterator[list[Cell]]:
     """All rows of one customer, in the order of `COLUMNS`."""
     for line in lines:
-        for index, held in enumerate(line.held):
-            yield _row(customer, line, index, held, products)
+        for held in line.held:
+            yield _row(customer, line, held, products)
 
 
-def _row(customer: Customer, line: Line, index: int, held: Held, products: Products) -> list[Cell]:
+def _row(customer: Customer, line: Line, held: Held, products: Products) -> list[Cell]:
     purchase = held.purchase
     product = products.get((line.app_id, purchase.product))
     is_latest = held is latest(line)
     end, grace = access_end(line, held), grace_until(line, held) if is_latest else None
     is_renewable = purchase.kind == "subscription" and not is_grant(line) and purchase.period_type != "prepaid"
-    before = line.held[index - 1].purchase if index else None
+    before = None if purchase.is_proration else period_before(line, held)
     word = line.renewals[-1] if line.renewals and is_latest else None
     return [
         customer.original_app_user_id,
@@ -119,9 +123,9 @@ def _row(customer: Customer, line: Line, index: int, held: Held, products: Produ
         _time(billing_issue_at(line) if is_latest else None),
         *_paid(held),
         _json(list(product.entitlements)) if product and product.entitlements else "",
-        index + 1,
-        _yes(before is not None and before.period_type == "trial" and purchase.period_type != "trial"),
-        held.presented_offering or "",
+        period_number(line, held),
+        _yes(before is not None and before.purchase.period_type == "trial" and purchase.period_type != "trial"),
+        presented_offering(line, held) or "",
         purchase.ownership.upper(),
         _attributes(customer, reserved=True),
         _attributes(customer, reserved=False),
@@ -155,9 +159,9 @@ def _paid(held: Held) -> list[Cell]:
 
 
 def _price(held: Held) -> Money | None:
-    """What it cost the customer: nothing in a trial, and nothing where a relative pays."""
+    """What it cost the customer: nothing where a relative pays."""
     purchase = held.purchase
-    if purchase.price is not None and (purchase.period_type == "trial" or purchase.ownership == "family_shared"):
+    if purchase.price is not None and purchase.ownership == "family_shared":
         return Money(amount=0, currency=purchase.price.currency)
     return purchase.price
 

@@ -10,7 +10,8 @@ booked is subtracted, and the rest is posted: so it does not matter in which ord
     refund      refunds/<store>       ->  customers/receivable        never more than the sale
 
 So revenue and refunds of a store together are what is left of its sales. Sandbox purchases go to the same accounts under `sandbox/`. Nothing
-is booked of trials, of what was shared in a family, of what was granted by hand, and of the Test Store: there no money moved.
+is booked of what was shared in a family, of what was granted by hand, and of the Test Store: there no money moved. Whether a trial cost
+something (a setup fee) is said by its price, and so is what a proration cost.
 """
 
 from collections.abc import Iterator
@@ -83,7 +84,7 @@ def _kept(tax: Money, refunded: Money, price: Money) -> Money:
 
 
 def _is_sale(line: Line, purchase: Purchase) -> bool:
-    return line.store not in _NO_MONEY and purchase.ownership == "purchased" and purchase.period_type not in ("trial", "promotional")
+    return line.store not in _NO_MONEY and purchase.ownership == "purchased" and purchase.period_type != "promotional"
 
 
 def refunded_of(purchase: Purchase, price: Money) -> Money:

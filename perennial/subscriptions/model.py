@@ -64,7 +64,11 @@ class Offer:
 
 @value
 class Purchase:
-    """One charge of a store: a period of a subscription, or a one-time purchase. Keyed by `transaction`; the newest `as_of` wins."""
+    """One charge of a store: a period of a subscription, or a one-time purchase. Keyed by `transaction`; the newest `as_of` wins.
+
+    A proration is a charge, a credit or a change of product or quantity within a period that runs: revenue, and what is served from
+    then on, but no new period. It is neither the line's first purchase nor a renewal.
+    """
 
     transaction: str
     product: str  # the store's product identifier
@@ -85,6 +89,8 @@ class Purchase:
     revocation: Revocation | None = None
     refunds: tuple[Refund, ...] = ()  # by identifier
     is_superseded: bool = False  # replaced by an upgrade: its successor decides
+    is_proration: bool = False
+    charged_ppm: int | None = None  # the share charged of the full price of what its period sells, in millionths; None: the store did not say
     is_summary: bool = False  # from a source that tells less (legacy receipts): a full statement counts before it, whatever the dates
 
 
@@ -135,6 +141,7 @@ class Statement:
     customer_hint: str | None = None
     app_user_id: str | None = None
     noted: Noted | None = None
+    original_purchased_at: datetime | None = None  # when the line was first bought, by the store's own word
 
 
 @value
@@ -200,6 +207,7 @@ class Line:
     store_user: bytes | None = None  # sealed: who the buyer is to the store, where it must be asked about a user
     newest_key: str | None = None  # where the store has given the line another key since `store_line`
     noted: Noted | None = None
+    original_purchased_at: datetime | None = None  # by the store's own word; `rules.original_purchased_at` has the date where there is none
 
     @property
     def subject(self) -> str:

@@ -35,9 +35,23 @@ def merge(line: Line, statement: Statement, heard_at: datetime) -> Line:
         renewals = _first_and_last_of_each_run(renewals)
     newest_key = _newest_key(line, statement)
     noted = _later_words(line.noted, statement.noted)
-    if (held, renewals, newest_key, noted) == (line.held, line.renewals, line.newest_key, line.noted):
+    original = _earlier(line.original_purchased_at, statement.original_purchased_at)
+    known = (line.held, line.renewals, line.newest_key, line.noted, line.original_purchased_at)
+    if (held, renewals, newest_key, noted, original) == known:
         return line
-    return replace(line, held=held, renewals=renewals, newest_key=newest_key, noted=noted, heard_at=max(line.heard_at, heard_at))
+    return replace(
+        line,
+        held=held,
+        renewals=renewals,
+        newest_key=newest_key,
+        noted=noted,
+        original_purchased_at=original,
+        heard_at=max(line.heard_at, heard_at),
+    )
+
+
+def _earlier(known: datetime | None, said: datetime | None) -> datetime | None:
+    return min((moment for moment in (known, said) if moment is not None), default=None)
 
 
 def _later_words(known: Noted | None, said: Noted | None) -> Noted | None:
@@ -72,6 +86,7 @@ def newer(left: Purchase, right: Purchase) -> Purchase:
         tax=last.tax or (first.tax if last.price in (None, first.price) else None),
         commission=last.commission or (first.commission if last.price in (None, first.price) else None),
         offer=last.offer or first.offer,
+        charged_ppm=first.charged_ppm if last.charged_ppm is None else last.charged_ppm,
         country=last.country or first.country,
         refunds=_merge_refunds(first.refunds, last.refunds),
     )
@@ -148,6 +163,19 @@ def superseded_at(line: Line, held: Held) -> datetime | None:
     return line.held[later].purchase.purchased_at if purchase.is_superseded else None
 
 
+def replaced_at(line: Line, held: Held) -> datetime | None:
+    """When what a purchase sells was replaced: by another product, or by a period that began anew. More of the same (seats) replaces nothing."""
+    later = bisect_right(line.held, held.purchase.purchased_at, key=_begun_at)
+    end = held.purchase.expires_at
+    for one in islice(line.held, later, None):
+        if end is not None and one.purchase.purchased_at >= end:
+            break
+        is_more_of_the_same = one.purchase.is_proration and one.purchase.product == held.purchase.product
+        if not one.purchase.is_renewal and not is_more_of_the_same:
+            return one.purchase.purchased_at
+    return superseded_at(line, held) if held.purchase.is_superseded else None
+
+
 def _begun_at(held: Held) -> datetime:
     return held.purchase.purchased_at
 
@@ -186,6 +214,53 @@ def latest(line: Line) -> Held | None:
     return next((held for held in reversed(line.held) if superseded_at(line, held) is None), None)
 
 
+def is_bought_anew(purchase: Purchase) -> bool:
+    """Bought by an act of the customer: neither charged by the store when a period was over, nor within one."""
+    return not purchase.is_renewal and not purchase.is_proration
+
+
+def period_of(line: Line, held: Held) -> Held:
+    """The purchase that began the period a proration falls in, or the proration itself where none is known; of any other purchase, itself."""
+    if not held.purchase.is_proration:
+        return held
+    begun = [one for one in _up_to(line, held) if not one.purchase.is_proration]
+    return begun[-1] if begun else held
+
+
+def period_number(line: Line, held: Held) -> int:
+    """The place of a purchase's period among the line's, from 1. A proration has the number of the period it falls in."""
+    return max(1, sum(not one.purchase.is_proration for one in _up_to(line, held)))
+
+
+def period_before(line: Line, held: Held) -> Held | None:
+    """The purchase that began the period before this purchase's own."""
+    begun = [one for one in _up_to(line, period_of(line, held))[:-1] if not one.purchase.is_proration]
+    return begun[-1] if begun else None
+
+
+def _up_to(line: Line, held: Held) -> tuple[Held, ...]:
+    """What the line holds, up to a purchase and with it."""
+    places = (place for place, one in enumerate(line.held) if one.purchase.transaction == held.purchase.transaction)
+    return line.held[: next(places) + 1]
+
+
+def presented_offering(line: Line, held: Held) -> str | None:
+    """Where the line's first purchase was presented. It stays so through renewals and changes, until the line has ended and is bought elsewhere."""
+    known = _up_to(line, held)
+    presented = [(place, one) for place, one in enumerate(known) if one.presented_offering is not None]
+    found = presented[0][1].presented_offering if presented else None
+    for place, one in presented[1:]:
+        began = one.purchase.purchased_at
+        if is_bought_anew(one.purchase) and all(access_end(line, before) < began for before in known[:place]):
+            found = one.presented_offering
+    return found
+
+
+def original_purchased_at(line: Line) -> datetime:
+    """When the line was first bought: by the store's own word, else when the first period that is held began."""
+    return line.original_purchased_at or line.held[0].purchase.purchased_at
+
+
 def present(line: Line) -> Renewal | None:
     """The newest word on how the line goes on. Nothing is known where a newer purchase has not been spoken of yet."""
     return line.renewals[-1] if line.renewals else None
@@ -201,7 +276,7 @@ def will_renew(line: Line) -> bool:
 
 def auto_renew_off_at(line: Line) -> datetime | None:
     """Since when auto-renew has been off, as far as the store told us. A purchase the customer makes anew starts over."""
-    acted_at = max((held.purchase.purchased_at for held in line.held if not held.purchase.is_renewal), default=None)
+    acted_at = max((held.purchase.purchased_at for held in line.held if is_bought_anew(held.purchase)), default=None)
     since: datetime | None = None
     for renewal in line.renewals:
         if acted_at is not None and renewal.as_of < acted_at:

@@ -18,13 +18,17 @@ from perennial.subscriptions.rules import (
     ended_reason,
     fact_key,
     grace_until,
+    is_bought_anew,
     is_grant,
     latest,
     over_at,
     paused_at,
+    period_before,
+    period_number,
     present,
     refunded_share,
     renewals_of,
+    replaced_at,
     superseded_at,
     wake_at,
     was_cut_short,
@@ -60,6 +64,7 @@ def tell(line: Line, now: datetime, *, quiet: bool = False) -> tuple[Line, list[
         *_expirations(line, now),
         *_extensions(line),
     ]
+    tellings = [replace(one, renewal_number=period_number(line, one.held)) for one in tellings]
     told = _remember(line, tellings, now, quiet=quiet)
     heard = [one for one in tellings if one.held.told.purchased and not one.held.told.quietly] if quiet else tellings
     return replace(told, wake_at=wake_at(told, now)), sorted(heard, key=lambda one: (one.happened_at, _RANK[one.type]))
@@ -81,16 +86,9 @@ def _one_purchase(line: Line, index: int, held: Held) -> list[Telling]:
     before = line.held[index - 1] if index else None
     if purchase.kind != "subscription" or is_grant(line):
         return [Telling(type="NON_RENEWING_PURCHASE", key=purchase.transaction, happened_at=purchase.purchased_at, held=held)]
-    bought = Telling(
-        type="INITIAL_PURCHASE" if purchase.is_first else "RENEWAL",
-        key=purchase.transaction,
-        happened_at=purchase.purchased_at,
-        held=held,
-        is_trial_conversion=before is not None and before.purchase.period_type == "trial" and purchase.period_type != "trial",
-        renewal_number=index + 1,
-    )
+    bought = [] if purchase.is_proration else [_period_bought(line, held)]
     if before is None or not _changed_product(line, before, held):
-        return [bought]
+        return bought
     change = Telling(
         type="PRODUCT_CHANGE",
         key=fact_key("at", purchase.transaction),
@@ -98,7 +96,18 @@ def _one_purchase(line: Line, index: int, held: Held) -> list[Telling]:
         held=before,
         new_product=purchase.product,
     )
-    return [change, bought]
+    return [change, *bought]
+
+
+def _period_bought(line: Line, held: Held) -> Telling:
+    purchase, before = held.purchase, period_before(line, held)
+    return Telling(
+        type="INITIAL_PURCHASE" if purchase.is_first else "RENEWAL",
+        key=purchase.transaction,
+        happened_at=purchase.purchased_at,
+        held=held,
+        is_trial_conversion=before is not None and before.purchase.period_type == "trial" and purchase.period_type != "trial",
+    )
 
 
 def _changed_product(line: Line, before: Held, held: Held) -> bool:
@@ -183,7 +192,7 @@ def _auto_renewal(line: Line, held: Held) -> list[Telling]:
 def told_auto_renew(line: Line) -> bool:
     """What the world believes of auto-renew. A purchase the customer makes anew starts with it on, whatever was told before."""
     held = latest(line)
-    is_new = held is not None and not held.told.purchased and not held.purchase.is_renewal
+    is_new = held is not None and not held.told.purchased and is_bought_anew(held.purchase)
     return True if is_new else line.told.auto_renew
 
 
@@ -234,7 +243,8 @@ def _refunds(line: Line) -> list[Telling]:
 
 
 def _money_back(line: Line, held: Held, refund: Refund, key: str) -> Telling:
-    took_access = held.purchase.revocation is not None or refunded_share(held.purchase) == 1
+    is_all_of_the_period = refunded_share(held.purchase) == 1 and not held.purchase.is_proration
+    took_access = held.purchase.revocation is not None or is_all_of_the_period
     is_of_the_present = took_access and _was_latest(line, held, refund.at)
     return Telling(
         type="CANCELLATION" if is_of_the_present else "REFUND",
@@ -247,9 +257,9 @@ def _money_back(line: Line, held: Held, refund: Refund, key: str) -> Telling:
 
 
 def _was_latest(line: Line, held: Held, moment: datetime) -> bool:
-    """Whether, when it was refunded, no later period had begun."""
-    later = [one for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at and superseded_at(line, one) is None]
-    is_replaced = held.purchase.is_superseded or superseded_at(line, held) is not None
+    """Whether, when it was refunded, no later period had begun, and no other product had taken its place."""
+    later = [one for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at and not one.purchase.is_proration]
+    is_replaced = held.purchase.is_superseded or replaced_at(line, held) is not None
     return not is_replaced and all(one.purchase.purchased_at > moment for one in later)
 
 

@@ -14,7 +14,7 @@ from perennial.base.time import FOREVER, to_ms
 from perennial.catalog.model import Product
 from perennial.customers.model import Customer
 from perennial.subscriptions.model import Line, Purchase, Telling
-from perennial.subscriptions.rules import access_end, original_transaction
+from perennial.subscriptions.rules import access_end, original_transaction, presented_offering
 
 _REASONS = {
     "unsubscribe": "UNSUBSCRIBE",
@@ -96,7 +96,7 @@ def _purchase_fields(telling: Telling, line: Line) -> dict[str, Any]:
         "expiration_at_ms": to_ms(end) if end is not None and end != FOREVER else None,
         "store": line.store.upper(),
         "environment": line.environment.upper(),
-        "presented_offering_id": telling.held.presented_offering,
+        "presented_offering_id": presented_offering(line, telling.held),
         "transaction_id": purchase.transaction,
         "original_transaction_id": original_transaction(line),
         "is_family_share": purchase.ownership == "family_shared",
@@ -110,9 +110,8 @@ def _price_fields(telling: Telling) -> dict[str, Any]:
     """Prices are what the store said. Where it said none, or not in dollars, `price` is null: nothing is invented."""
     purchase = telling.held.purchase
     money = -telling.refunded if telling.refunded is not None else purchase.price
-    amount = float(money.major) if money is not None else None
-    if purchase.period_type in ("trial", "promotional") or purchase.ownership == "family_shared":
-        amount = 0.0
+    is_free = purchase.period_type == "promotional" or purchase.ownership == "family_shared" or (money is None and purchase.period_type == "trial")
+    amount = 0.0 if is_free else float(money.major) if money is not None else None
     return {
         "price": amount if money is None or money.currency == "USD" or amount == 0 else None,
         "currency": money.currency if money is not None else None,

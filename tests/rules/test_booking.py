@@ -151,7 +151,7 @@ def test_where_no_money_moved_nothing_is_booked():
     for line in (
         holding(bought(), store="test_store"),
         holding(bought(), store="promotional", app_id=None),
-        holding(bought(period_type="trial")),
+        holding(bought(period_type="trial", price=usd(0))),
         holding(bought(period_type="promotional")),
         holding(bought(ownership="family_shared")),
         holding(bought(price=None)),
@@ -161,8 +161,23 @@ def test_where_no_money_moved_nothing_is_booked():
 
 
 def test_a_sale_that_turns_out_to_be_a_trial_is_taken_back():
-    line, posted = learn(new_line(), bought(), bought(as_of=START + DAY, period_type="trial"))
+    line, posted = learn(new_line(), bought(), bought(as_of=START + DAY, period_type="trial", price=usd(0)))
     assert (in_usd(posted), line.held[0].booked) == ({}, Booked(postings=2))
+
+
+def test_a_setup_fee_on_a_trial_and_its_refund_are_booked():
+    given_back = Refund(identifier="re_1", at=START + DAY, amount=usd(400))
+    line, posted = learn(new_line(), bought(period_type="trial", price=usd(1000)))
+    assert in_usd(posted) == {"customers/receivable": -1000, "revenue/app_store": 1000}
+    line, posted = learn(line, bought(as_of=START + DAY, period_type="trial", price=usd(1000), refunds=(given_back,)))
+    assert in_usd(posted) == {"customers/receivable": 400, "refunds/app_store": -400}
+
+
+def test_a_proration_is_revenue_and_one_for_nothing_is_none():
+    more = bought(transaction="t2", is_first=False, is_proration=True, price=usd(500), purchased_at=START + DAY)
+    free = bought(transaction="t3", is_first=False, is_proration=True, price=usd(0), purchased_at=START + 2 * DAY)
+    _, posted = learn(new_line(), bought(), more, free)
+    assert in_usd(posted) == {"customers/receivable": -1700, "revenue/app_store": 1700}
 
 
 # Properties -------------------------------------------------------------------------------------------------------------------

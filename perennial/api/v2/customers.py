@@ -208,8 +208,12 @@ async def customer_shown(tx: Tx, customer_id: str) -> wire.Customer:
 async def surroundings(
     tx: Tx, lines: Sequence[Line], people: Mapping[CustomerId, Customer], *, called: Mapping[str, str] | None = None
 ) -> Surroundings:
-    """Two statements for any number of lines. `called`: by which app user id, where the caller named one."""
+    """Three statements for any number of lines, two where none was presented in an offering.
+
+    `called`: by which app user id, where the caller named one.
+    """
     products = await catalog.find_products(tx, product_keys(lines))
+    presented = {held.presented_offering for line in lines for held in line.held if held.presented_offering is not None}
     originals: dict[str, str] = {key: customer.original_app_user_id for key, customer in people.items()}
     return Surroundings(
         project_id=tx.project_id,
@@ -218,6 +222,7 @@ async def surroundings(
         original_ids=originals,
         customer_ids={**originals, **(called or {})},
         entitlements={one.lookup_key: one for one in await catalog.get_entitlements(tx, limit=10_000)},
+        offerings=await catalog.find_offering_ids(tx, presented) if presented else {},
     )
 
 

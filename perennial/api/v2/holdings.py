@@ -18,7 +18,17 @@ from perennial.base.money import Money
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import value
 from perennial.catalog.model import Entitlement, Product
-from perennial.subscriptions import access_end, is_entitled, is_grant, latest, refunded_share, status
+from perennial.subscriptions import (
+    access_end,
+    is_entitled,
+    is_grant,
+    latest,
+    original_purchased_at,
+    period_of,
+    presented_offering,
+    refunded_share,
+    status,
+)
 from perennial.subscriptions.model import Held, Line, Purchase, Renewal
 
 _STATUSES: dict[str, Literal["active", "expired", "in_grace_period", "in_billing_retry", "paused"]] = {
@@ -41,6 +51,7 @@ class Surroundings:
     entitlements: Mapping[str, Entitlement]  # by lookup key
     customer_ids: Mapping[str, str]  # the app user id to call a customer by
     original_ids: Mapping[str, str]
+    offerings: Mapping[str, str]  # offering ids by lookup key
 
     def product(self, line: Line, store_identifier: str) -> Product | None:
         return self.products.get((line.app_id, store_identifier))
@@ -48,6 +59,11 @@ class Surroundings:
     def entitlements_of(self, line: Line, held: Held) -> list[Entitlement]:
         product = self.product(line, held.purchase.product)
         return [self.entitlements[key] for key in (product.entitlements if product else ()) if key in self.entitlements]
+
+    def offering_of(self, line: Line, held: Held) -> str | None:
+        """The id of the offering a line was presented in; None where it was in none, or in one that the project has no more."""
+        lookup_key = presented_offering(line, held)
+        return None if lookup_key is None else self.offerings.get(lookup_key)
 
 
 @value
@@ -89,8 +105,8 @@ def show_subscription(line: Line, around: Surroundings) -> wire.Subscription:
         customer_id=around.customer_ids[line.customer_id],
         original_customer_id=around.original_ids[line.customer_id],
         product_id=product.product_id if product and product.app_id else None,
-        starts_at=to_ms(line.held[0].purchase.purchased_at),
-        current_period_starts_at=to_ms(purchase.purchased_at),
+        starts_at=to_ms(original_purchased_at(line)),
+        current_period_starts_at=to_ms(period_of(line, held).purchase.purchased_at),
         current_period_ends_at=_end(end),
         ends_at=None if goes_on(line, around.now) else _end(end),
         gives_access=is_entitled(line, around.now),
@@ -99,7 +115,7 @@ def show_subscription(line: Line, around: Surroundings) -> wire.Subscription:
         status=shown_status(line, held, around.now),
         total_revenue_in_usd=_total(revenue, held),
         revenue=[_amount(one) for one in revenue],
-        presented_offering_id=held.presented_offering,
+        presented_offering_id=around.offering_of(line, held),
         entitlements=show_entitlements(line, held, around),
         environment=line.environment,
         store=line.store,
@@ -186,7 +202,7 @@ def show_purchase(line: Line, around: Surroundings) -> wire.Purchase:
         revenue_in_usd=_total(revenue_of(line), held),
         quantity=purchase.quantity,
         status="refunded" if purchase.revocation is not None and purchase.revocation.at <= around.now else "owned",
-        presented_offering_id=held.presented_offering,
+        presented_offering_id=around.offering_of(line, held),
         entitlements=show_entitlements(line, held, around),
         environment=line.environment,
         store=line.store,

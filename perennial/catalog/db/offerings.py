@@ -1,6 +1,6 @@
 """SQL of offerings, packages and placements."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from perennial.base.db import Row, Tx
 from perennial.catalog.model import (
@@ -64,6 +64,16 @@ async def get_offerings(tx: Tx, *, offering_ids: Sequence[str] | None = None, af
     )
     packages = await get_packages(tx, offering_ids=[row["offering_id"] for row in rows])
     return [Offering(**dict(row), packages=tuple(package for package in packages if package.offering_id == row["offering_id"])) for row in rows]
+
+
+async def find_offering_ids(tx: Tx, lookup_keys: Iterable[str]) -> dict[str, str]:
+    """Offering ids by lookup key, of those that the project has."""
+    rows = await tx.fetch(
+        "SELECT lookup_key, offering_id FROM offering WHERE project_id = %(project_id)s AND lookup_key = ANY (%(keys)s::text[])",
+        project_id=tx.project_id,
+        keys=sorted(set(lookup_keys)),
+    )
+    return {row["lookup_key"]: row["offering_id"] for row in rows}
 
 
 async def insert_package(tx: Tx, package: Package) -> None:

@@ -158,7 +158,7 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
         ON CONFLICT (project_id, customer_id, line_id) DO UPDATE SET told_auto_renew = excluded.told_auto_renew,
           told_next_product = excluded.told_next_product, told_paused = excluded.told_paused,
           heard_at = excluded.heard_at, wake_at = excluded.wake_at, newest_key = excluded.newest_key, store_user = excluded.store_user,
-          noted = excluded.noted, noted_at = excluded.noted_at
+          noted = excluded.noted, noted_at = excluded.noted_at, original_purchased_at = excluded.original_purchased_at
         """,
         rows=_json([line_row(line, tx) for line in lines]),
     )
@@ -176,6 +176,7 @@ async def _upsert_purchases(tx: Tx, rows: list[dict[str, Any]]) -> None:
           quantity = excluded.quantity, offer_kind = excluded.offer_kind, offer_identifier = excluded.offer_identifier,
           country = excluded.country, revoked_at = excluded.revoked_at, revoked_refunded = excluded.revoked_refunded,
           revoked_share_ppm = excluded.revoked_share_ppm, is_superseded = excluded.is_superseded, is_summary = excluded.is_summary,
+          is_proration = excluded.is_proration, charged_ppm = excluded.charged_ppm,
           presented_offering = excluded.presented_offering, told_purchased = excluded.told_purchased,
           told_expires_at = excluded.told_expires_at, told_revoked_at = excluded.told_revoked_at, told_expired = excluded.told_expired,
           told_reversals = excluded.told_reversals, told_billing_issue = excluded.told_billing_issue,

@@ -90,6 +90,11 @@ async def join_lines(tx: Tx, source: Place, target: Place, *, source_is_newer: b
 
 _JOIN: tuple[LiteralString, ...] = (
     """
+    UPDATE line t SET original_purchased_at = least(t.original_purchased_at, s.original_purchased_at) FROM line s
+    WHERE s.project_id = %(project_id)s AND s.customer_id = %(customer)s AND s.line_id = %(line)s
+      AND t.project_id = %(project_id)s AND t.customer_id = %(target_customer)s AND t.line_id = %(target_line)s
+    """,
+    """
     INSERT INTO purchase
     SELECT (jsonb_populate_record(p, jsonb_build_object('customer_id', %(target_customer)s::text, 'line_id', %(target_line)s::text))).*
     FROM purchase p WHERE p.project_id = %(project_id)s AND p.customer_id = %(customer)s AND p.line_id = %(line)s ON CONFLICT DO NOTHING

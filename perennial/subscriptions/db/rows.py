@@ -23,6 +23,7 @@ def line_of(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
         newest_key=row["newest_key"],
         store_user=row["store_user"],
         noted=None if row["noted"] is None else Noted(as_of=row["noted_at"], words=row["noted"]),
+        original_purchased_at=row["original_purchased_at"],
         told=ToldLine(auto_renew=row["told_auto_renew"], next_product=row["told_next_product"], paused=row["told_paused"]),
     )
 
@@ -49,6 +50,8 @@ def held_of(row: Row) -> Held:
             revocation=_revocation(row),
             refunds=tuple(_refund(refund) for refund in row["refunds"]),
             is_superseded=row["is_superseded"],
+            is_proration=row["is_proration"] is True,
+            charged_ppm=row["charged_ppm"],
             is_summary=row["is_summary"],
         ),
         told=Told(
@@ -124,6 +127,7 @@ def line_row(line: Line, tx: Tx) -> dict[str, Any]:
         "newest_key": line.newest_key,
         "noted": None if line.noted is None else dict(line.noted.words),
         "noted_at": None if line.noted is None else line.noted.as_of,
+        "original_purchased_at": line.original_purchased_at,
         "store_user": None if line.store_user is None else "\\x" + line.store_user.hex(),
     }
 
@@ -159,6 +163,8 @@ def purchase_row(line: Line, held: Held, tx: Tx) -> dict[str, Any]:
         "revoked_refunded": revocation.refunded if revocation else None,
         "revoked_share_ppm": revocation.share_ppm if revocation else None,
         "is_superseded": purchase.is_superseded,
+        "is_proration": purchase.is_proration,
+        "charged_ppm": purchase.charged_ppm,
         "is_summary": purchase.is_summary,
         "presented_offering": held.presented_offering,
         "told_purchased": told.purchased,
