@@ -120,13 +120,31 @@ async def test_a_subscription_from_trial_to_end(world: World) -> None:
     assert (await v2.get("/customers/ada"))["active_entitlements"]["items"] == []
 
 
+async def test_the_offering_a_subscription_was_presented_in_stays_through_its_renewals_and_is_named_by_its_id(world: World) -> None:
+    v2 = Caller.of(world)
+    (offering,) = (await v2.get("/offerings"))["items"]
+    await world.buy("ada", "pro_monthly", token="test_monthly", presented_offering_identifier="default")
+    await world.buy("eve", "pro_monthly", token="test_deleted", presented_offering_identifier="no_longer_here")
+    await world.advance(days=65)
+    told = await world.bodies("ada")
+    assert [(one["type"], one["presented_offering_id"], one["renewal_number"]) for one in told] == [
+        ("INITIAL_PURCHASE", "default", 1),
+        ("RENEWAL", "default", 2),
+        ("RENEWAL", "default", 3),
+    ]
+    assert [one["presented_offering_id"] for one in (await v2.get("/customers/ada/subscriptions"))["items"]] == [offering["id"]]
+    assert [one["presented_offering_id"] for one in (await v2.get("/customers/eve/subscriptions"))["items"]] == [None]
+
+
 async def test_what_was_bought_once(world: World) -> None:
     v2 = Caller.of(world)
     await world.buy("ada", "pro_lifetime", token="test_for_good", presented_offering_identifier="default")
     (purchase,) = (await v2.get("/customers/ada/purchases"))["items"]
     assert (await v2.get("/customers/ada/subscriptions"))["items"] == []
     assert (purchase["purchased_at"], purchase["quantity"], purchase["status"]) == (to_ms(START), 1, "owned")
-    assert (purchase["store_purchase_identifier"], purchase["presented_offering_id"]) == ("test_for_good", "default")
+    (offering,) = (await v2.get("/offerings"))["items"]
+    assert (offering["lookup_key"], offering["id"].startswith("ofrng")) == ("default", True)
+    assert (purchase["store_purchase_identifier"], purchase["presented_offering_id"]) == ("test_for_good", offering["id"])
     assert purchase["revenue_in_usd"] == {"currency": "USD", "gross": 149.99, "commission": 0, "tax": 0, "proceeds": 149.99}
     (active,) = (await v2.get("/customers/ada/active_entitlements"))["items"]
     assert active["expires_at"] is None
