@@ -62,6 +62,13 @@ class Unavailable(PerennialError):
     """503: the trouble is ours or passing; the same request may succeed later."""
 
 
+class NotConfigured(Unavailable):
+    """503: an app lacks a setting or credential that its store needs, for the operator to add.
+
+    A 4xx would make a device finish its purchase with the store and never post it again.
+    """
+
+
 class TooMany(Unavailable):
     """429: more requests than the caller's limit; `wait` says how many seconds until there is room again."""
 

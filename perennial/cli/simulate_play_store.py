@@ -150,6 +150,12 @@ def fail_next_renewal(
 
 
 @commands.command()
+def consume(token: Token, project: Project = None, app: AppOption = None) -> None:
+    """The device consumes a one-time purchase, so that it can be bought again."""
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.consume(tx, app_id, token)))
+
+
+@commands.command()
 def refund(
     token: Token,
     project: Project = None,

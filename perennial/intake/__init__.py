@@ -8,6 +8,7 @@ from perennial.intake.actions.external import ExternalPayment, record_external
 from perennial.intake.actions.inbox import digest, receive
 from perennial.intake.actions.managing import management_url
 from perennial.intake.actions.pulling import pull
+from perennial.intake.actions.receipt_data import receipt_data
 from perennial.intake.actions.receipts import Receipt, nothing_more, post_receipt, read_receipt
 from perennial.intake.db import inquire, store_apps, wake_act, wake_inquiry, wake_message
 from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription, OfferType
@@ -39,6 +40,7 @@ __all__ = [
     "post_receipt",
     "pull",
     "read_receipt",
+    "receipt_data",
     "receive",
     "record_external",
     "report",

@@ -106,6 +106,7 @@ class Reading:
     questions: tuple[Question, ...] = ()
     download: Download | None = None  # how whoever posts this first got the app, where the store tells
     acts: tuple[Act, ...] = ()  # done soon, durably, retried: acknowledging a purchase. `act_id` derives from what it is done to
+    should_consume: Mapping[str, bool] = field(default_factory=dict)  # by one-time product: whether the device consumes it, or only acknowledges
 
 
 @value
@@ -118,6 +119,7 @@ class Posted:
     store_user_id: str | None = None  # Amazon's user, Microsoft's Store ID key: as posted, or as last posted for the line
     price: Money | None = None  # as posted by the app: for stores that tell no price
     is_restore: bool = False
+    is_completed_by_app: bool = False  # the app acknowledges and consumes by itself, at its own time
     products: tuple[Product, ...] = ()  # of our catalog: those posted, or those of the line
     line: Line | None = None  # what the token's line is already known to hold
 

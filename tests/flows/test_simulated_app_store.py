@@ -6,7 +6,7 @@ import pytest
 
 from perennial import intake, subscriptions
 from perennial.app import App
-from perennial.base.errors import Conflict, Invalid, NotFound, Unauthorized, Unavailable
+from perennial.base.errors import Conflict, Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.ids import new_uuid
 from perennial.base.money import Money
 from perennial.base.time import wall_clock
@@ -549,8 +549,8 @@ async def test_the_store_answers_nobody_else(asking: Town) -> None:
     sold, now = await the_store_app(asking), await asking.now()
     store = AppStore()
     for stranger in (replace(sold, api_key_id="OTHER"), replace(sold, api_issuer="other"), replace(sold, bundle_id="com.example.other")):
-        with pytest.raises(Unauthorized):
+        with pytest.raises(NotConfigured):
             await store.look_up(stranger, bought.transaction, "sandbox", now)
-    with pytest.raises(Unauthorized):
+    with pytest.raises(NotConfigured):
         await store.look_up(sold, bought.transaction, "sandbox", now - timedelta(hours=1))
     await store.close()

@@ -31,6 +31,7 @@ SOLD = {
     "pro:yearly": ("subscription", "P1Y", 5999),
     "basic:monthly": ("subscription", "P1M", 499),
     "coins": ("consumable", None, 199),
+    "lifetime": ("non_consumable", None, 9999),
 }
 
 
@@ -416,6 +417,63 @@ async def test_coins_bought_acknowledged_and_taken_back(shop: Shop) -> None:
     await shop.do(play.refund, token, revoke=True)
     assert (await shop.told())[1:] == ["CANCELLATION CUSTOMER_SUPPORT"]
     assert (await shop.line(token)).held[0].purchase.revocation == Revocation(at=at("2026-02-05T12:01:00"), refunded=False)
+
+
+async def post(shop: Shop, token: str, product: str, **more: Any) -> dict[str, Any]:
+    """As Android's SDK does after a purchase. Its `purchased_products`."""
+    answer = await shop.world.http.post(
+        "/v1/receipts",
+        headers={"Authorization": f"Bearer {shop.key}", "X-Platform": "android"},
+        json={"app_user_id": "ada", "fetch_token": token, "product_ids": [product], "is_restore": False, **more},
+    )
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json().get("purchased_products", {})
+    return found
+
+
+async def test_coins_are_bought_again_and_again_as_the_device_is_told_to_consume_them(shop: Shop) -> None:
+    first = await shop.buy("coins")
+    with pytest.raises(Conflict, match="ITEM_ALREADY_OWNED"):
+        await shop.buy("coins")
+    assert await post(shop, first, "coins") == {"coins": {"should_consume": True}}
+    await shop.do(play.consume, first)  # what the SDK does then
+    second = await shop.buy("coins")
+    assert await post(shop, second, "coins") == {"coins": {"should_consume": True}}
+    bought = (await shop.world.customer("ada"))["non_subscriptions"]["coins"]
+    assert [one["store_transaction_id"] for one in bought] == [(await shop.life(one)).orders[0].order_id for one in (first, second)]
+    assert await shop.trouble() == []
+
+
+async def test_coins_whose_device_died_after_the_post_are_consumed_by_the_server(shop: Shop) -> None:
+    first = await shop.buy("coins")
+    await post(shop, first, "coins")
+    await shop.world.run_due()
+    assert ((await shop.life(first)).newest.is_consumed, (await shop.life(first)).newest.is_acknowledged) == (True, True)
+    await shop.buy("coins")
+    await post(shop, first, "coins")  # a retry changes nothing
+    await shop.world.run_due()
+    assert await shop.trouble() == []
+
+
+async def test_coins_of_an_app_that_completes_its_purchases_itself_are_left_to_it(shop: Shop) -> None:
+    token = await shop.buy("coins")
+    await post(shop, token, "coins", observer_mode=True)
+    await post(shop, token, "coins", purchase_completed_by="my_app")
+    await shop.world.run_due()
+    assert not (await shop.life(token)).newest.is_consumed
+
+
+async def test_what_lasts_is_never_consumed(shop: Shop) -> None:
+    token = await shop.buy("lifetime")
+    assert await post(shop, token, "lifetime") == {"lifetime": {"should_consume": False}}
+    await shop.world.run_due()
+    assert ((await shop.life(token)).newest.is_consumed, (await shop.life(token)).newest.is_acknowledged) == (False, True)
+    with pytest.raises(Conflict, match="ITEM_ALREADY_OWNED"):
+        await shop.buy("lifetime")
+
+
+async def test_a_subscription_has_nothing_to_consume(shop: Shop) -> None:
+    assert await post(shop, await shop.buy(), "pro") == {}
 
 
 # What we have done there

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 import pytest
 
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.money import Money
 from perennial.base.time import to_ms
 from perennial.base.value import replace
@@ -197,7 +197,7 @@ async def test_a_certificate_that_cannot_be_had_now_is_asked_for_again(store: Am
 async def test_an_app_without_a_topic_takes_nothing(store: AmazonAppstore) -> None:
     body = sns_message(rtn("SUBSCRIPTION_RENEWED", NOW), NOW)
     await store.prepare({}, body)
-    with pytest.raises(Invalid, match="sns_topic_arn"):
+    with pytest.raises(NotConfigured, match="sns_topic_arn"):
         store.open(replace(AMAZON_APP, settings={}), body, {}, NOW)
 
 

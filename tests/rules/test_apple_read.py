@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
 from perennial.base.time import from_ms, to_ms
@@ -713,8 +713,11 @@ def test_a_version_1_notification_is_told_what_to_do() -> None:
 
 
 def test_an_app_without_a_bundle_id_cannot_read() -> None:
-    for refusal in both(body("TEST"), replace(APP, bundle_id=None)):
-        assert refusal.param == "bundle_id"
+    unset = replace(APP, bundle_id=None)
+    for reading in (lambda: STORE.open(unset, body("TEST"), {}, NOW), lambda: STORE.read(unset, body("TEST"), NOW)):
+        with pytest.raises(NotConfigured) as caught:
+            reading()
+        assert caught.value.param == "bundle_id"
 
 
 # What a device posts

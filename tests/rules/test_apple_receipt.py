@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization.pkcs7 import PKCS7Options, PKC
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.value import replace
 from perennial.customers.model import Download
@@ -417,7 +417,7 @@ def test_what_is_no_app_receipt_is_invalid_and_names_the_token(token: str, compl
 
 
 def test_an_app_without_a_bundle_id_cannot_read() -> None:
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(NotConfigured) as caught:
         read(receipt(MONTH), replace(APP, bundle_id=None))
     assert caught.value.param == "bundle_id"
 

@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, EllipticCurvePrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from perennial.base.errors import Invalid, NotFound, Unauthorized, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.time import to_ms
 from perennial.base.value import replace, value
@@ -327,7 +327,7 @@ async def test_without_its_settings_the_store_cannot_be_asked(missing: str, appl
     nothing: dict[str, Any] = {missing: None}
     bare = replace(app, **nothing)
     assert store.can_ask(bare) is False
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(NotConfigured) as caught:
         await store.ask(bare, QUESTION, Posted(), NOW)
     assert caught.value.param == missing
     assert apple.asked == []
@@ -351,7 +351,7 @@ async def test_a_key_that_is_none_is_named(key: str, app: StoreApp, store: AppSt
     ("number", "content", "kind"),
     [
         (400, {"errorCode": 4000006, "errorMessage": "Invalid transaction id."}, Invalid),
-        (401, b"", Unauthorized),
+        (401, b"", NotConfigured),
         (403, {"errorCode": 4030004, "errorMessage": "No."}, Invalid),
         (404, {"errorCode": 4040010, "errorMessage": "Transaction id not found."}, TransactionNotFound),
         (404, {"errorCode": 4040001, "errorMessage": "Account not found."}, NotFound),
@@ -375,13 +375,13 @@ async def test_each_refusal_is_one_of_ours(number: int, content: object, kind: t
     with pytest.raises(kind) as caught:
         await store.ask(app, QUESTION, Posted(), NOW)
     assert type(caught.value) is kind
-    assert isinstance(caught.value, Unavailable) is (kind is StoreUnavailable)
+    assert isinstance(caught.value, Unavailable) is (kind in (StoreUnavailable, NotConfigured))
 
 
 async def test_a_refused_token_says_what_to_check(apple: Apple, app: StoreApp, store: AppStore) -> None:
     apple.answer(HISTORY, b"", status=401)
     with pytest.raises(
-        Unauthorized, match=r"^the App Store Server API answered 401: it did not accept our token\. Check the app's in-app purchase key"
+        NotConfigured, match=r"^the App Store Server API answered 401: it did not accept our token\. Check the app's in-app purchase key"
     ):
         await store.ask(app, QUESTION, Posted(), NOW)
 

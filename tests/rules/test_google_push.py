@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.value import replace
 from perennial.intake.model import Envelope, Question, Reading, Untrusted
 from perennial.providers.google import PlayStore, push
@@ -106,7 +106,7 @@ async def test_a_push_without_a_token_is_untrusted(store: PlayStore, headers: di
 async def test_without_its_settings_an_app_takes_no_push(store: PlayStore, setting: str) -> None:
     headers = bearer(push_token())
     await store.prepare(headers, BODY)
-    with pytest.raises(Invalid, match=setting):
+    with pytest.raises(NotConfigured, match=setting):
         store.open(replace(APP, settings={name: text for name, text in APP.settings.items() if name != setting}), BODY, headers, NOW)
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.value import replace
 from perennial.intake.model import Untrusted
 from perennial.providers.google.receipt import Proof, proof_of
@@ -68,6 +68,6 @@ def test_what_is_no_receipt_is_invalid(posted: str) -> None:
 
 @pytest.mark.parametrize("key", [None, "", "not base64", b64encode(b"no key").decode()])
 def test_without_the_apps_key_no_signature_is_believed(key: str | None) -> None:
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(NotConfigured) as caught:
         proof_of(replace(APP, settings={"license_key": key} if key is not None else {}), signed(), ())
     assert caught.value.param == "license_key"

@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import pytest
 
-from perennial.base.errors import Forbidden, Invalid, Unauthorized, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.ids import AppId, CustomerId, LineId
 from perennial.base.time import to_ms
 from perennial.base.value import replace
@@ -37,6 +37,7 @@ from tests.google_messages import (
 END = NOW + 30 * DAY
 TOKEN_PATH, PRODUCT_PATH = "/purchases/subscriptionsv2/tokens/token-a", "/purchases/productsv2/tokens/token-a"
 QUESTION = Question(environment="production", subject="token-a")
+CONSUMED = {"productId": "coins", "productOfferDetails": {"quantity": 1, "consumptionState": "CONSUMPTION_STATE_CONSUMED"}}
 
 
 @pytest.fixture
@@ -260,8 +261,8 @@ async def test_what_google_does_not_know_as_either_is_not_found(store: PlayStore
 @pytest.mark.parametrize(
     ("status", "error", "why"),
     [
-        (401, Unauthorized, "invited in the Play Console"),
-        (403, Forbidden, "view financial data"),
+        (401, NotConfigured, "invited in the Play Console"),
+        (403, NotConfigured, "view financial data"),
         (429, PlayUnavailable, "429"),
         (302, PlayUnavailable, "302"),
     ],
@@ -316,14 +317,14 @@ async def test_nobody_at_the_address(store: PlayStore) -> None:
 @pytest.mark.parametrize("secret", ["", "{}", "not json", json.dumps({"client_email": "a", "private_key": "b"})])
 async def test_a_service_account_that_is_none(store: PlayStore, app: StoreApp, secret: str) -> None:
     broken = replace(app, secrets={"service_account": secret})
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(NotConfigured) as caught:
         await ask(store, broken)
     assert caught.value.param == "service_account"
 
 
 async def test_a_service_account_google_does_not_know(store: PlayStore, google: FakeGoogle, app: StoreApp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(google, "answer", lambda *_: (400, {}, b'{"error": "invalid_grant"}'))
-    with pytest.raises(Unauthorized, match="gave no access token"):
+    with pytest.raises(NotConfigured, match="gave no access token"):
         await ask(store, app)
 
 
@@ -364,7 +365,7 @@ async def test_a_product_the_catalog_knows_is_looked_for_as_such(store: PlayStor
     assert statement.purchases[0].kind == "consumable"
 
 
-@pytest.mark.parametrize("token", ["", "..", "a b", "é", "a" * 5000, "a\x00b", "{}", '{"data": {}}', '{"data": "x", "signature": "y"}'])
+@pytest.mark.parametrize("token", ["", "..", "a b", "é", "a" * 5000, "a\x00b", "{}", '{"data": {}}'])
 async def test_what_is_no_token_is_invalid_and_asks_nobody(store: PlayStore, app: StoreApp, google: FakeGoogle, token: str) -> None:
     with pytest.raises(Invalid):
         await store.read_receipt(app, Posted(token=token), NOW)
@@ -397,18 +398,79 @@ async def act(store: PlayStore, app: StoreApp, kind: Any, line: Line | None = No
 ASKED_AGAIN = Reading(questions=(QUESTION,))
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_consumable"),
+    [("consumable", True), ("non_consumable", False), ("one_time", False), ("non_renewing_subscription", False), (None, False)],
+)
+async def test_what_a_device_posts_says_whether_to_consume_it_and_only_consumables_are(
+    store: PlayStore, app: StoreApp, google: FakeGoogle, kind: Any, is_consumable: bool
+) -> None:
+    google.says(PRODUCT_PATH, bought_product(acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING"))
+    google.has(product_order())
+    posted = Posted(token="token-a", product_ids=("coins",), products=(sold(kind),) if kind else ())
+    reading = await store.read_receipt(app, posted, NOW)
+    assert reading.should_consume == {"coins": is_consumable}
+    assert [act.details.get("consume", 0) for act in reading.acts] == [1 if is_consumable else 0]
+
+
+async def test_an_app_that_completes_its_purchases_itself_has_nothing_consumed(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:
+    google.says(PRODUCT_PATH, bought_product())
+    google.has(product_order())
+    posted = Posted(token="token-a", product_ids=("coins",), products=(sold("consumable"),), is_completed_by_app=True)
+    reading = await store.read_receipt(app, posted, NOW)
+    assert (reading.should_consume, reading.acts) == ({"coins": True}, ())
+
+
+async def test_what_only_a_notification_told_of_is_acknowledged_and_not_consumed(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:
+    """A device no longer lists what was consumed, so nobody could claim it."""
+    google.says(PRODUCT_PATH, bought_product(acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING"))
+    google.has(product_order())
+    reading = await ask(store, app, "product coins", products=(sold("consumable"),))
+    assert [act.details.get("consume") for act in reading.acts] == [None]
+
+
+async def test_what_was_consumed_or_taken_back_is_not_to_be_consumed(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:
+    google.says(PRODUCT_PATH, bought_product(productLineItem=[CONSUMED]), bought_product("CANCELLED"))
+    google.has(product_order())
+    posted = Posted(token="token-a", product_ids=("coins",), products=(sold("consumable"),))
+    assert (await store.read_receipt(app, posted, NOW)).acts == ()
+    taken_back = await store.read_receipt(app, posted, NOW)
+    assert (taken_back.should_consume, taken_back.acts) == ({}, ())
+
+
 async def test_acknowledging(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:
     google.says("/purchases/subscriptions/pro/tokens/token-a:acknowledge", b"")
     google.says("/purchases/products/coins/tokens/token-a:acknowledge", b"")
     google.says("/purchases/products/coins/tokens/token-a:consume", b"")
+    google.says(PRODUCT_PATH, bought_product())
     assert await act(store, app, "acknowledge", type="subscription", product="pro") == Reading()
     assert await act(store, app, "acknowledge", type="one_time", product="coins") == Reading()
     assert await act(store, app, "acknowledge", type="one_time", product="coins", consume=1) == Reading()
     assert google.paths() == [
         "POST /purchases/subscriptions/pro/tokens/token-a:acknowledge",
         "POST /purchases/products/coins/tokens/token-a:acknowledge",
+        f"GET {PRODUCT_PATH}",
         "POST /purchases/products/coins/tokens/token-a:consume",
     ]
+
+
+async def test_what_the_device_consumed_already_is_not_consumed_again(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:
+    google.says(PRODUCT_PATH, bought_product(productLineItem=[CONSUMED]))
+    assert await act(store, app, "acknowledge", type="one_time", product="coins", consume=1) == Reading()
+    assert google.paths() == [f"GET {PRODUCT_PATH}"]
+
+
+async def test_a_device_that_consumes_between_the_look_and_the_call_is_no_trouble(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:
+    google.says(PRODUCT_PATH, bought_product(), bought_product(productLineItem=[CONSUMED]))
+    google.refuses("/purchases/products/coins/tokens/token-a:consume", 400, "productNotOwnedByUser")
+    assert await act(store, app, "acknowledge", type="one_time", product="coins", consume=1) == Reading()
+
+
+async def test_a_consumption_that_google_refuses_for_good_is_parked_with_its_words(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:
+    google.says(PRODUCT_PATH, bought_product())
+    google.refuses("/purchases/products/coins/tokens/token-a:consume", 400, "invalid")
+    with pytest.raises(CannotAct):
+        await act(store, app, "acknowledge", type="one_time", product="coins", consume=1)
 
 
 async def test_cancelling(store: PlayStore, app: StoreApp, google: FakeGoogle) -> None:

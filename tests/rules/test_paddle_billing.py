@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.money import Money
 from perennial.base.value import replace
 from perennial.catalog.model import Product
@@ -198,7 +198,7 @@ def test_what_paddle_signs_but_we_cannot_read_is_kept() -> None:
 
 
 def test_without_a_secret_nothing_is_taken() -> None:
-    with pytest.raises(Invalid, match="notification_secret"):
+    with pytest.raises(NotConfigured, match="notification_secret"):
         STORE.open(replace(PADDLE_APP, secrets={}), BODY, paddle_headers(BODY, NOW), NOW)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from perennial.base.errors import Invalid, NotFound, Unauthorized, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.ids import AppId, CustomerId, LineId, ProjectId
 from perennial.base.time import to_ms
 from perennial.base.value import replace, value
@@ -269,7 +269,7 @@ async def test_without_a_key_nothing_can_be_asked(store: StripeBilling, app: Sto
     assert (store.can_ask(app), store.can_ask(without)) == (True, False)
     strange_key, strange_account = replace(app, secrets={"api_key": "schlüssel"}), replace(app, settings={"connected_account": "acct\n1"})
     for unusable, name in ((without, "api_key"), (strange_key, "api_key"), (strange_account, "connected_account")):
-        with pytest.raises(Invalid, match=name):
+        with pytest.raises(NotConfigured, match=name):
             await store.ask(unusable, SUB, Posted(), NOW)
 
 
@@ -293,7 +293,7 @@ async def test_what_does_not_pass_soon_is_left_for_later(stripe: Stripe, store: 
 
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
-    [(401, Unauthorized, "rolled or deleted"), (403, Unauthorized, "restricted key"), (404, NotFound, "No such"), (400, Invalid, "No such")],
+    [(401, NotConfigured, "rolled or deleted"), (403, NotConfigured, "restricted key"), (404, NotFound, "No such"), (400, Invalid, "No such")],
 )
 async def test_a_refusal_is_told_in_stripes_words_and_not_repeated(
     stripe: Stripe, store: StripeBilling, app: StoreApp, status: int, kind: type[Exception], words: str

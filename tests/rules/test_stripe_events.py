@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stripe import SignatureVerificationError, WebhookSignature
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.value import replace
 from perennial.intake.model import Envelope, Question, Reading, StoreApp, Untrusted
@@ -129,7 +129,7 @@ def test_while_a_secret_is_rolled_both_count() -> None:
 
 
 def test_an_app_without_a_secret_opens_nothing() -> None:
-    with pytest.raises(Invalid, match="webhook_secret"):
+    with pytest.raises(NotConfigured, match="webhook_secret"):
         opened(app=replace(APP, secrets={"webhook_secret": " "}), signed=header(secret=""))
 
 

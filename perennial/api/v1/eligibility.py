@@ -23,7 +23,7 @@ from perennial.base.value import value
 from perennial.catalog.model import Caller
 from perennial.customers.model import check_app_user_id
 from perennial.intake import Receipt
-from perennial.intake.model import StoreApp
+from perennial.intake.model import Reading, StoreApp
 from perennial.providers.apple.offers import OfferKeyMissing, sign_offer
 from perennial.subscriptions.model import Purchase
 
@@ -136,7 +136,7 @@ class _OnlyTried(Exception):
     """Ends the transaction of a trial: what would happen is known, and nothing has."""
 
 
-async def _take_back(tx: Tx, buyer: CustomerId) -> None:
+async def _take_back(tx: Tx, buyer: CustomerId, reading: Reading) -> None:
     raise _OnlyTried
 
 

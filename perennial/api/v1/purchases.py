@@ -6,13 +6,13 @@ To an SDK a 4xx here is final (it finishes the store's transaction), so trouble 
 from decimal import Decimal
 
 import msgspec
-from litestar import Response, post
-from litestar.params import JSONBody
+from litestar import Response, get, post
+from litestar.params import FromPath, JSONBody
 
 from perennial import catalog, customers, intake
 from perennial.api.auth import HttpRequest, app_of, caller_of
 from perennial.api.v1 import documents
-from perennial.api.v1.answers import json_bytes
+from perennial.api.v1.answers import json_bytes, to_json
 from perennial.api.v1.identity import attribute_errors
 from perennial.api.v1.wire import PostReceipt, attributes_of
 from perennial.base.db import Tx
@@ -23,6 +23,7 @@ from perennial.base.time import to_ms
 from perennial.catalog.model import Caller
 from perennial.customers.model import check_app_user_id
 from perennial.intake import Receipt
+from perennial.intake.model import Reading
 
 _STORES = {
     "ios": "app_store",
@@ -49,7 +50,7 @@ async def post_receipt(request: HttpRequest, data: JSONBody[PostReceipt]) -> Res
     async with app.database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
 
-    async def answer(tx: Tx, buyer: CustomerId) -> bytes:
+    async def answer(tx: Tx, buyer: CustomerId, reading: Reading) -> bytes:
         problems = []
         if data.attributes:
             sent = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
@@ -57,9 +58,19 @@ async def post_receipt(request: HttpRequest, data: JSONBody[PostReceipt]) -> Res
         body = await documents.answer(tx, buyer, last_seen=tx.now, with_attributes=caller.kind == "secret")
         if problems:
             body = body[:-1] + b',"attributes_error_response":' + msgspec.json.encode(attribute_errors(problems)) + b"}"
+        if reading.should_consume:
+            body = body[:-1] + b',"purchased_products":' + msgspec.json.encode(_purchased_products(reading)) + b"}"
         return body
 
     return json_bytes(await intake.post_receipt(app.database, app.vault, app.providers, caller.project_id, app_id, receipt, data.app_user_id, answer))
+
+
+def _purchased_products(reading: Reading) -> dict[str, dict[str, bool]]:
+    """By one-time product, whether the device consumes the purchase (it can be bought again) or only acknowledges it.
+
+    Android's SDK reads an absent entry as "consume" up to about 9.21 and as "do not" from then on, so every entry is there.
+    """
+    return {product: {"should_consume": should_consume} for product, should_consume in reading.should_consume.items()}
 
 
 def _receipt(data: JSONBody[PostReceipt]) -> Receipt:
@@ -72,6 +83,7 @@ def _receipt(data: JSONBody[PostReceipt]) -> Receipt:
         app_transaction=data.app_transaction if data.fetch_token else None,
         product_ids=data.products,
         is_restore=is_restore,
+        is_completed_by_app=data.purchase_completed_by == "my_app" or data.observer_mode is True,
         presented_offering=data.presented_offering_identifier,
         store_user_id=data.store_user_id,
         price=_price(data),
@@ -102,4 +114,18 @@ async def store_app(tx: Tx, caller: Caller, platform: str | None) -> AppId:
     return apps[0].app_id
 
 
-HANDLERS = [post_receipt]
+@get(
+    "/v1/receipts/amazon/{store_user_id:str}/{receipt_id:str}",
+    operation_id="get_amazon_receipt",
+    summary="What Amazon says of a receipt",
+)
+async def get_amazon_receipt(request: HttpRequest, store_user_id: FromPath[str], receipt_id: FromPath[str]) -> Response[bytes]:
+    """Amazon's own JSON: Android's SDK reads `termSku` of it before it posts the receipt. Records nothing. 7103: no such receipt."""
+    caller, app = await caller_of(request), app_of(request)
+    async with app.database.transaction(caller.project_id) as tx:
+        app_id = await store_app(tx, caller, request.headers.get("x-platform"))
+    found = await intake.receipt_data(app.database, app.vault, app.providers, caller.project_id, app_id, user_id=store_user_id, receipt_id=receipt_id)
+    return to_json(found)
+
+
+HANDLERS = [post_receipt, get_amazon_receipt]

@@ -107,11 +107,21 @@ class RewardVerification(Struct):
     message: str | UnsetType = UNSET
 
 
+class AmazonReceipt(Struct):
+    """As Amazon's Receipt Verification Service answers; what else it says is handed through."""
+
+    receiptId: str
+    productId: str
+    productType: str
+    termSku: str | UnsetType | None = UNSET
+
+
 _FOUND, _MADE = spec(CustomerInfo, "The customer"), spec(CustomerInfo, "The customer, who is new or was given something")
 ANSWERS = {
     "get_customer": {200: _FOUND, 201: _MADE},
     "identify": {200: _FOUND, 201: _MADE},
     "track_external_purchase": {200: spec(Tracked, "The ids of what was recorded")},
+    "get_amazon_receipt": {200: spec(AmazonReceipt, "The receipt, in Amazon's words")},
     "get_reward_verification": {200: spec(RewardVerification, "What became of it")},
     "delete_subscriber": {200: spec(Deleted, "They are gone")},
     **{name: {201: _MADE} for name in ("grant_entitlement", "override_offering", "delete_offering_override")},

@@ -33,6 +33,8 @@ class PostReceipt(msgspec.Struct):
     product_id: str | None = None
     product_ids: list[str] | None = None
     is_restore: bool | None = None
+    observer_mode: bool | None = None
+    purchase_completed_by: str | None = None
     initiation_source: str | None = None
     presented_offering_identifier: str | None = None
     store_user_id: str | None = None

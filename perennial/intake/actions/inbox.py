@@ -7,7 +7,7 @@ import structlog
 
 from perennial import subscriptions
 from perennial.base.db import Database, Tx
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, PerennialError, Unavailable
 from perennial.base.ids import ProjectId
 from perennial.base.secrets import Vault
 from perennial.intake import db
@@ -79,16 +79,16 @@ async def _digest(tx: Tx, vault: Vault, providers: Providers, batch: Sequence[Du
     await db.mark_digested(tx, batch, [_outcome(reading) for reading in readings])
 
 
-def _read(providers: Providers, app: StoreApp, message: Due, now: datetime) -> Reading | Invalid:
+def _read(providers: Providers, app: StoreApp, message: Due, now: datetime) -> Reading | PerennialError:
     """What cannot be read is a value: it is kept, marked, and holds nobody up."""
     try:
         return providers[app.store].read(app, message.body, now)
-    except Invalid as error:
+    except (Invalid, NotConfigured) as error:
         log.warning("a kept notification cannot be read", app_id=app.app_id, message_id=message.message_id, error=error.message)
         return error
 
 
-def _outcome(reading: Reading | Invalid) -> str:
-    if isinstance(reading, Invalid):
+def _outcome(reading: Reading | PerennialError) -> str:
+    if isinstance(reading, PerennialError):
         return f"unreadable: {reading.message}"[:1000]
     return reading.note or "recorded"

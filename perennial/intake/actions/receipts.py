@@ -31,6 +31,7 @@ class Receipt:
     app_transaction: str | None = None
     product_ids: tuple[str, ...] = ()
     is_restore: bool = False
+    is_completed_by_app: bool = False  # the SDK and the server finish nothing: the app does
     presented_offering: str | None = None
     store_user_id: str | None = None
     price: Money | None = None
@@ -44,9 +45,10 @@ async def post_receipt(
     app_id: AppId,
     receipt: Receipt,
     app_user_id: str,
-    finish: Callable[[Tx, CustomerId], Awaitable[T]],
+    finish: Callable[[Tx, CustomerId, Reading], Awaitable[T]],
 ) -> T:
-    """Verifies a posted proof, records what it states as bought by `app_user_id`, and ends that transaction with `finish`.
+    """Verifies a posted proof, records what it states as bought by `app_user_id`, and ends that transaction with `finish`,
+    which gets the buyer and what the proof states.
 
     What was read beside a line that changed meanwhile is read once more. Raises `Invalid` (7103) where the proof proves nothing,
     `subscriptions.ReceiptInUse` (7102) where it is another's and stays there, `Unavailable` where its store does not answer.
@@ -57,11 +59,11 @@ async def post_receipt(
             ids, _new = await customers.ensure(tx, [app_user_id])
             if not heard.about or await current(tx, [heard]) == [True]:
                 await _record(tx, vault, providers, app, receipt, heard.reading, ids[app_user_id])
-                return await finish(tx, ids[app_user_id])
+                return await finish(tx, ids[app_user_id], heard.reading)
     raise Unavailable("this purchase changed again and again while its store was asked about it; post it again")
 
 
-async def nothing_more(tx: Tx, buyer: CustomerId) -> None:
+async def nothing_more(tx: Tx, buyer: CustomerId, reading: Reading) -> None:
     """Ends `post_receipt` where there is nothing to add."""
 
 
@@ -101,6 +103,7 @@ async def _posted(tx: Tx, app: StoreApp, receipt: Receipt) -> Posted:
         store_user_id=receipt.store_user_id,
         price=receipt.price,
         is_restore=receipt.is_restore,
+        is_completed_by_app=receipt.is_completed_by_app,
         products=products,
         line=first(known, _keys(app, receipt)),
     )

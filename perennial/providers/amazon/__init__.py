@@ -13,10 +13,11 @@ receipt was replaced, ` replaces <receiptId>`; several hints stand on lines of t
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.http import Http
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp, Untrusted
 from perennial.providers.amazon import read, rvs, sns
@@ -56,7 +57,7 @@ class AmazonAppstore:
         message = sns.parse(body)
         topic = app.settings.get("sns_topic_arn")
         if not topic:
-            raise Invalid("the app has no `sns_topic_arn`; copy it from Amazon's developer console", param="sns_topic_arn")
+            raise NotConfigured("the app has no `sns_topic_arn`; copy it from Amazon's developer console", param="sns_topic_arn")
         if message.topic_arn != topic:
             raise Untrusted(f"of the topic {message.topic_arn!r}, not of {topic!r}", param="TopicArn")
         sent_at = sns.verify(message, self._certificates.get(message.signing_cert_url), now)
@@ -85,7 +86,18 @@ class AmazonAppstore:
         said = await rvs.verify(self._http, app, posted.store_user_id, posted.token, None)
         if not isinstance(said, rvs.Verified):
             raise Invalid("Amazon knows no such receipt of this user", param="fetch_token")
-        return Reading(statements=(read.statement(app, said.receipt, posted.store_user_id, posted, now, is_sandbox=said.is_sandbox),))
+        return Reading(
+            statements=(read.statement(app, said.receipt, posted.store_user_id, posted, now, is_sandbox=said.is_sandbox),),
+            should_consume=read.should_consume(said.receipt),
+        )
+
+    async def receipt_data(self, app: StoreApp, user_id: str, receipt_id: str) -> Mapping[str, Any]:
+        """Amazon's JSON about a receipt: a device learns `termSku` here, which the store's own SDK does not tell it."""
+        said = await rvs.verify(self._http, app, user_id, receipt_id, None)
+        if not isinstance(said, rvs.Verified):
+            raise Invalid("Amazon knows no such receipt of this user", param="receipt_id", code=7103)
+        known: Mapping[str, Any] = msgspec.json.decode(said.raw, type=dict[str, Any])
+        return known
 
     def can_ask(self, app: StoreApp) -> bool:
         return bool(app.secrets.get("shared_secret"))

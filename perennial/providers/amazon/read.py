@@ -54,6 +54,13 @@ _SAME = timedelta(minutes=1)  # two ends this close are one
 _MOST_TERMS = 2000
 
 
+def should_consume(receipt: Receipt) -> dict[str, bool]:
+    """Whether a device consumes what was bought once. Amazon fulfils both alike, and Android's SDK wants to be told."""
+    if receipt.cancel_date is not None or receipt.product_type not in ("CONSUMABLE", "ENTITLED"):
+        return {}
+    return {receipt.product_id: receipt.product_type == "CONSUMABLE"}
+
+
 def line_key(receipt_id: str, user_id: str) -> str:
     """RVS wants both, so a line's key holds both: `<receiptId>@<userId>`. Neither kind of id has an @."""
     return f"{receipt_id}@{user_id}"

@@ -7,7 +7,7 @@ never gets the real one; it is asked only where the app says so (`rvs_sandbox`),
 from typing import Literal
 from urllib.parse import quote, urlsplit
 
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.http import Http
 from perennial.base.value import value
 from perennial.intake.model import StoreApp
@@ -26,6 +26,7 @@ class Verified:
 
     receipt: Receipt
     is_sandbox: bool
+    raw: bytes = b""  # Amazon's JSON
 
 
 Refusal = Literal["unknown", "gone"]
@@ -45,7 +46,7 @@ async def verify(http: Http, app: StoreApp, user_id: str, receipt_id: str, envir
 async def _ask(http: Http, app: StoreApp, user_id: str, receipt_id: str, *, is_sandbox: bool) -> Verified | Refusal:
     secret = SANDBOX_SECRET if is_sandbox else app.secrets.get("shared_secret")
     if not secret:
-        raise Invalid("the app has no `shared_secret`; Amazon cannot be asked without it", param="shared_secret")
+        raise NotConfigured("the app has no `shared_secret`; Amazon cannot be asked without it", param="shared_secret")
     if any(not 0 < len(one) <= _LONGEST_ID or not one.isascii() or not one.isprintable() for one in (user_id, receipt_id)):
         raise Invalid("not a receipt id and a user id as Amazon gives them", param="fetch_token")
     address = (app.api_base_url or ADDRESS).rstrip("/") + ("/sandbox" if is_sandbox else "") + "/version/1.0/verifyReceiptId"
@@ -53,7 +54,7 @@ async def _ask(http: Http, app: StoreApp, user_id: str, receipt_id: str, *, is_s
     answer = await http.call("GET", address, secret_path=urlsplit(address).path + "".join(named))
     match answer.status:
         case 200:
-            return Verified(receipt=answer.decode(Receipt), is_sandbox=is_sandbox)
+            return Verified(receipt=answer.decode(Receipt), is_sandbox=is_sandbox, raw=answer.content)
         case 400 | 497:
             return "unknown"
         case 410:

@@ -20,7 +20,7 @@ from datetime import datetime
 
 import msgspec
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.money import Money, from_milliunits
 from perennial.base.time import from_ms
 from perennial.base.value import replace
@@ -145,7 +145,7 @@ def verified_renewal(app: StoreApp, token: str, transaction: Transaction, now: d
 
 def _verify_app(app: StoreApp, bundle_id: str | None) -> None:
     if app.bundle_id is None:
-        raise Invalid("the app has no bundle id; set it to read what the App Store signs for it", param="bundle_id")
+        raise NotConfigured("the app has no bundle id; set it to read what the App Store signs for it", param="bundle_id")
     if bundle_id != app.bundle_id:
         raise Untrusted(f"signed for the app {bundle_id!r}, not for {app.bundle_id!r}", param="bundleId")
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, Hash, HashAlgorithm
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.time import to_ms
 from perennial.base.value import value
 from perennial.customers.model import Download
@@ -74,7 +74,7 @@ def read_app_receipt(app: StoreApp, token: str, now: datetime) -> Reading:
     """What an app receipt (base64) states, line by line. Raises `Untrusted`, or `Invalid` for what is no app receipt."""
     receipt = verified_receipt(token, roots=app.simulated_roots, now=now)
     if app.bundle_id is None:
-        raise Invalid("the app has no bundle id; set it to read its receipts", param="bundle_id")
+        raise NotConfigured("the app has no bundle id; set it to read its receipts", param="bundle_id")
     if receipt.bundle_id != app.bundle_id:
         raise Untrusted(f"a receipt of the app {receipt.bundle_id!r}, not of {app.bundle_id!r}", param="fetch_token")
     statements = gathered(_statement(app, receipt, attributes) for attributes in receipt.purchases)

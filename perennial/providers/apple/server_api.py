@@ -18,7 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from perennial.base.errors import Invalid, NotFound, Unauthorized, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.http import tls
 from perennial.base.time import EPOCH, to_ms
 from perennial.intake.model import StoreApp
@@ -163,7 +163,7 @@ def _refuse(response: httpx.Response, content: bytes, now: datetime) -> NoReturn
     code, message = (error.error_code, error.error_message) if error is not None else (0, "")
     said = f"the App Store Server API answered {status}" + (f" ({code}: {message})" if code else "")
     if status == 401:
-        raise Unauthorized(
+        raise NotConfigured(
             f"{said}: it did not accept our token. Check the app's in-app purchase key, its key id, the issuer id and the bundle id, and this clock"
         )
     if status == 429 or status >= 500 or status < 400 or code in _PASSING:
@@ -210,5 +210,5 @@ def private_key(pem: str, *, param: str) -> EllipticCurvePrivateKey:
 
 def _set(setting: str | None, name: str) -> str:
     if not setting:
-        raise Invalid(f"the app has no `{name}`; the App Store Server API cannot be asked without it", param=name)
+        raise NotConfigured(f"the app has no `{name}`; the App Store Server API cannot be asked without it", param=name)
     return setting

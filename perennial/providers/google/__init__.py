@@ -101,7 +101,8 @@ class PlayStore:
         """A purchase token as an SDK posts it, or signed purchase data; what it stands for is Google's to say."""
         proof = receipt.proof_of(app, posted.token, posted.product_ids)
         try:
-            reading, _ = await self._look_up(app, proof.token, replace(posted, product_ids=proof.products), "", now)
+            asked = replace(posted, product_ids=proof.products)
+            reading, _ = await self._look_up(app, proof.token, asked, "", now, is_post=True)
         except NoLongerKept:
             return _forgotten(proof.token, posted.line)
         except (NotKnown, NotUnderstood) as error:
@@ -120,17 +121,19 @@ class PlayStore:
                 hint = voided_hint(voided.order_id, at, is_full=not voided.voided_quantity)
                 yield Question(environment=environment, subject=voided.purchase_token, hint=hint)
 
-    async def _look_up(self, app: StoreApp, token: str, posted: Posted, hint: str, now: datetime) -> tuple[Reading, Environment]:
+    async def _look_up(
+        self, app: StoreApp, token: str, posted: Posted, hint: str, now: datetime, *, is_post: bool = False
+    ) -> tuple[Reading, Environment]:
         """Asks for a subscription or for a one-time purchase, the likelier first: a token does not tell what it is of."""
         if _is_likely_one_time(posted, hint):
             try:
-                return await self._one_time(app, token, posted, hint, now)
+                return await self._one_time(app, token, posted, hint, now, is_post=is_post)
             except (NotKnown, NotUnderstood):
                 return await self._subscription(app, token, posted, hint, now)
         try:
             return await self._subscription(app, token, posted, hint, now)
         except (NotKnown, NotUnderstood):
-            return await self._one_time(app, token, posted, hint, now)
+            return await self._one_time(app, token, posted, hint, now, is_post=is_post)
 
     async def _subscription(self, app: StoreApp, token: str, posted: Posted, hint: str, now: datetime) -> tuple[Reading, Environment]:
         found = await self._api.subscription(app, token, now)
@@ -173,7 +176,7 @@ class PlayStore:
         missed = [order_id for one in tokens for order_id in read.missed_orders(one, line)]
         return await self._api.orders(app, missed, now) | await self._api.orders(app, known, now)
 
-    async def _one_time(self, app: StoreApp, token: str, posted: Posted, hint: str, now: datetime) -> tuple[Reading, Environment]:
+    async def _one_time(self, app: StoreApp, token: str, posted: Posted, hint: str, now: datetime, *, is_post: bool) -> tuple[Reading, Environment]:
         found = await self._product(app, token, posted, hint, now)
         environment = one_time.environment_of_product(found)
         line = posted.line if posted.line is not None and posted.line.environment == environment else None
@@ -188,7 +191,13 @@ class PlayStore:
         )
         statements = one_time.product_statements(answer)
         note = None if statements else "nothing is granted: the payment is pending, or was given up"
-        return Reading(statements=statements, note=note, acts=read.acknowledgements(token, found)), environment
+        consumed = read.consumptions(token, found, posted.products) if is_post and not posted.is_completed_by_app else ()
+        return Reading(
+            statements=statements,
+            note=note,
+            acts=consumed or read.acknowledgements(token, found),
+            should_consume=one_time.should_consume(found, posted.products),
+        ), environment
 
     async def _product(self, app: StoreApp, token: str, posted: Posted, hint: str, now: datetime) -> ProductPurchase:
         """By the present call; by the one before it where only that knows the purchase, which needs the product's name."""
@@ -233,14 +242,30 @@ class PlayStore:
                 raise CannotAct("Google Play lets nobody but the customer change a plan: they do so in the app or in Play")
 
     async def _acknowledge(self, app: StoreApp, act: Act, now: datetime) -> None:
-        """`consume` in the details uses a consumable up at once, for apps that do not do so themselves."""
+        """`consume` in the details consumes the purchase instead, where the device did not do so yet."""
         product = str(act.details["product"])
         if act.details.get("type") == "subscription":
             await self._api.acknowledge_subscription(app, product, act.subject, now)
         elif act.details.get("consume"):
-            await self._api.consume(app, product, act.subject, now)
+            await self._consume(app, product, act.subject, now)
         else:
             await self._api.acknowledge_product(app, product, act.subject, now)
+
+    async def _consume(self, app: StoreApp, product: str, token: str, now: datetime) -> None:
+        """Google refuses to consume twice: the device's own call may come before this one, or between looking and consuming."""
+        if await self._is_consumed(app, product, token, now):
+            return
+        try:
+            await self._api.consume(app, product, token, now)
+        except Refused:
+            if not await self._is_consumed(app, product, token, now):
+                raise
+
+    async def _is_consumed(self, app: StoreApp, product: str, token: str, now: datetime) -> bool:
+        """Whether nothing is left to consume: it was consumed, or what was bought was taken back."""
+        found = await self._product(app, token, Posted(product_ids=(product,)), "", now)
+        items = [item for item in found.product_line_item if item.product_id == product]
+        return not one_time.is_bought(found) or all(one_time.is_consumed(item) for item in items)
 
     async def _refund(self, app: StoreApp, order_id: str, now: datetime, *, revoke: bool) -> None:
         if (await self._api.order(app, order_id, now)).state != "REFUNDED":

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from perennial.base.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized, Unavailable
+from perennial.base.errors import Conflict, Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.time import perf_counter, to_ms
 from perennial.base.value import value
 from perennial.intake.model import StoreApp
@@ -224,7 +224,7 @@ class PublisherApi:
         body: Mapping[str, object] | None = None,
     ) -> Answer:
         if not app.bundle_id:
-            raise Invalid("the app has no package name; set it to ask Google Play", param="bundle_id")
+            raise NotConfigured("the app has no package name; set it to ask Google Play", param="bundle_id")
         url = f"{base_address(app)}/androidpublisher/v3/applications/{_quoted(app.bundle_id)}{path}"
         return await self.call(app, now, method, url, answer, scope=PUBLISHER_SCOPE, query=query, body=body)
 
@@ -291,7 +291,7 @@ class PublisherApi:
         except httpx.HTTPError as error:
             raise _Passing(f"Google did not answer: {type(error).__name__}") from error
         if response.status_code in (400, 401, 403):
-            raise Unauthorized("Google gave no access token for the app's `service_account`: it was deleted, its key withdrawn, or a clock is wrong")
+            raise NotConfigured("Google gave no access token for the app's `service_account`: it was deleted, its key withdrawn, or a clock is wrong")
         if not response.is_success:
             raise _Passing(f"Google gave no access token: it answered {response.status_code}")
         return _decode(content, AccessToken)
@@ -309,15 +309,17 @@ def base_address(app: StoreApp) -> str:
 
 
 def service_account(app: StoreApp) -> ServiceAccount:
-    """The app's secret `service_account`, read. Raises `Invalid` where it is missing or no such key."""
+    """The app's secret `service_account`, read. Raises `NotConfigured` where it is missing or no such key."""
     text = app.secrets.get("service_account")
     if not text:
-        raise Invalid(
+        raise NotConfigured(
             "the app has no `service_account`: paste the JSON key of the service account invited in the Play Console", param="service_account"
         )
     account = _account(text)
     if account is None:
-        raise Invalid("`service_account` is not the JSON key of a service account: paste the whole file Google gave you", param="service_account")
+        raise NotConfigured(
+            "`service_account` is not the JSON key of a service account: paste the whole file Google gave you", param="service_account"
+        )
     return account
 
 
@@ -381,9 +383,9 @@ def _refuse(response: httpx.Response, content: bytes, method: str, now: datetime
     said = f"Google answered {status}" + (f" {reason}" if reason else "") + (f": {error.message}" if error is not None and error.message else "")
     match status:
         case 401:
-            raise Unauthorized(f"{said}. Check the app's `service_account`, and that it is invited in the Play Console")
+            raise NotConfigured(f"{said}. Check the app's `service_account`, and that it is invited in the Play Console")
         case 403:
-            raise Forbidden(f"{said}. In the Play Console, let the service account view financial data and manage orders and subscriptions")
+            raise NotConfigured(f"{said}. In the Play Console, let the service account view financial data and manage orders and subscriptions")
         case 404:
             raise NotKnown(said)
         case 410:

@@ -67,7 +67,7 @@ def _one_time(answer: ProductAnswer, item: ProductItem, line: Line | None) -> Pu
     bought = Purchase(
         transaction=held.transaction if held is not None else purchase.order_id or answer.token,  # promotions have no order
         product=item.product_id or "",
-        kind=_product_kind(answer, item),
+        kind=product_kind(item, answer.products),
         purchased_at=completed or (held.purchased_at if held is not None else None) or (paid.starts_at if paid is not None else None) or answer.as_of,
         expires_at=None,
         as_of=answer.as_of,
@@ -102,10 +102,21 @@ def _voided(answer: ProductAnswer, held: Purchase | None) -> Voided | None:
     return voided.get(answer.purchase.order_id or "") or (voided.get(held.transaction) if held is not None else None)
 
 
-def _product_kind(answer: ProductAnswer, item: ProductItem) -> Kind:
-    """By the catalog. Google knows only whether it was used up, which nothing but a consumable can be."""
-    sold = next((product for product in answer.products if product.store_identifier == item.product_id), None)
+def product_kind(item: ProductItem, products: Sequence[Product]) -> Kind:
+    """By the catalog. Google knows only whether it was consumed, which nothing but a consumable can be."""
+    sold = next((product for product in products if product.store_identifier == item.product_id), None)
     if sold is not None:
         return _KINDS.get(sold.type, "non_consumable")
-    is_consumed = item.product_offer_details is not None and item.product_offer_details.consumption_state == "CONSUMPTION_STATE_CONSUMED"
-    return "consumable" if is_consumed else "non_consumable"
+    return "consumable" if is_consumed(item) else "non_consumable"
+
+
+def is_consumed(item: ProductItem) -> bool:
+    details = item.product_offer_details
+    return details is not None and details.consumption_state == "CONSUMPTION_STATE_CONSUMED"
+
+
+def should_consume(purchase: ProductPurchase, products: Sequence[Product]) -> dict[str, bool]:
+    """By product, whether the device is to consume it after the post. What is unknown is kept: consuming cannot be taken back."""
+    if not is_bought(purchase):
+        return {}
+    return {item.product_id: product_kind(item, products) == "consumable" for item in purchase.product_line_item if item.product_id}

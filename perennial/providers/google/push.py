@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.secrets import same
 from perennial.base.time import perf_counter, to_ms
 from perennial.intake.model import Envelope, StoreApp, Untrusted
@@ -163,7 +163,7 @@ def verify(app: StoreApp, headers: Mapping[str, str], keys: Keys, now: datetime)
 def _set(app: StoreApp, name: str) -> str:
     setting = app.settings.get(name)
     if not setting:
-        raise Invalid(f"the app has no `{name}`: set it to that of its Pub/Sub push subscription", param=name)
+        raise NotConfigured(f"the app has no `{name}`: set it to that of its Pub/Sub push subscription", param=name)
     return setting
 
 

@@ -5,11 +5,13 @@ token, so that what we hold of its line is beside the answer. Its hint says what
 `product SKU`, or `voided ORDER MILLISECONDS full|part`; a line each where several messages put the same question.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from perennial.base.ids import told_id
+from perennial.catalog.model import Product
 from perennial.intake.model import Act, Question, Reading, StoreApp, Untrusted
-from perennial.providers.google.one_time import environment_of_product, is_bought
+from perennial.providers.google.one_time import environment_of_product, is_bought, is_consumed, product_kind
 from perennial.providers.google.orders import orders_before, voided_hint, voided_of
 from perennial.providers.google.payload import DeveloperNotification, ProductPurchase, Subscription, millis
 from perennial.providers.google.push import kind, opened
@@ -108,6 +110,27 @@ def missed_orders(subscription: Subscription, line: Line | None) -> list[str]:
 
 
 # Acknowledging ----------------------------------------------------------------------------------------------------------------
+
+
+def consumptions(token: str, purchase: ProductPurchase, products: Sequence[Product]) -> tuple[Act, ...]:
+    """Consumes what can be bought again and was granted, so that it can be; consuming acknowledges it too.
+
+    Only what a device has posted is consumed: the device no longer lists a consumed purchase, so nobody could claim it afterwards.
+    """
+    if not is_bought(purchase):
+        return ()
+    environment = environment_of_product(purchase)
+    return tuple(
+        Act(
+            act_id=told_id("play_store", "consume", token, item.product_id or ""),
+            kind="acknowledge",
+            environment=environment,
+            subject=token,
+            details={"type": "one_time", "product": item.product_id or "", "consume": 1},
+        )
+        for item in purchase.product_line_item
+        if item.product_id and product_kind(item, products) == "consumable" and not is_consumed(item)
+    )
 
 
 def acknowledgements(token: str, purchase: Subscription | ProductPurchase) -> tuple[Act, ...]:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.value import value
 from perennial.intake.model import StoreApp, Untrusted
 
@@ -94,7 +94,7 @@ def license_key(app: StoreApp) -> RSAPublicKey:
     """The app's setting `license_key`: base64 of a DER public key, as the Play Console shows it."""
     text = app.settings.get("license_key")
     if not text:
-        raise Invalid(
+        raise NotConfigured(
             "the app has no `license_key`; a signed purchase cannot be verified without it, a bare token can be posted", param="license_key"
         )
     try:
@@ -102,5 +102,5 @@ def license_key(app: StoreApp) -> RSAPublicKey:
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, RSAPublicKey):
-        raise Invalid("`license_key` is not the key the Play Console shows: paste the whole base64 text", param="license_key")
+        raise NotConfigured("`license_key` is not the key the Play Console shows: paste the whole base64 text", param="license_key")
     return key

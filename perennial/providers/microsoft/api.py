@@ -7,7 +7,7 @@ handed on. Source: "v8.0/b2b/recurrences" (Microsoft GDK documentation, 2026-03)
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.http import Answer, Http
 from perennial.base.time import perf_counter
 from perennial.intake.model import CannotAct, StoreApp
@@ -98,7 +98,9 @@ def has_credentials(app: StoreApp) -> bool:
 
 def _credentials(app: StoreApp) -> tuple[str, str, str, str]:
     if not has_credentials(app):
-        raise Invalid("the app lacks `tenant_id`, `client_id` or `client_secret`; Microsoft cannot be asked without them", param="client_secret")
+        raise NotConfigured(
+            "the app lacks `tenant_id`, `client_id` or `client_secret`; Microsoft cannot be asked without them", param="client_secret"
+        )
     return app.settings["tenant_id"], app.settings["client_id"], app.secrets["client_secret"], app.api_base_url or ""
 
 

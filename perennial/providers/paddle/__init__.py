@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.http import Http
 from perennial.base.money import Money
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
@@ -57,7 +57,7 @@ class PaddleBilling:
             raise Invalid(f"a body of {len(body)} bytes is longer than the {LARGEST_BODY} we read")
         secrets = app.secrets.get("notification_secret", "").split()
         if not secrets:
-            raise Invalid("the app has no `notification_secret`; copy it from Paddle's notification destination", param="notification_secret")
+            raise NotConfigured("the app has no `notification_secret`; copy it from Paddle's notification destination", param="notification_secret")
         signed_at = signature.verify(headers.get(signature.HEADER), body, secrets=secrets, tolerance=_tolerance(app), now=now)
         try:
             event = _event(body)

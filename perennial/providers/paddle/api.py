@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from perennial.base.errors import Invalid, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.http import Answer, Http
 from perennial.intake.model import CannotAct, StoreApp
 from perennial.providers.paddle.payload import Adjustment, ErrorAnswer, Event, Meta, PortalSession, Subscription, Transaction
@@ -112,7 +112,7 @@ def _address(app: StoreApp) -> str:
 def _authorization(app: StoreApp) -> dict[str, str]:
     key = app.secrets.get("api_key")
     if not key:
-        raise Invalid("the app has no `api_key`; Paddle cannot be asked without it", param="api_key")
+        raise NotConfigured("the app has no `api_key`; Paddle cannot be asked without it", param="api_key")
     return {"Authorization": f"Bearer {key}"}
 
 

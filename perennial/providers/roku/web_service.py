@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.http import Http
 from perennial.intake.model import StoreApp
 from perennial.providers.roku.payload import Answer, Transaction
@@ -75,5 +75,5 @@ def _address(app: StoreApp) -> str:
 def _api_key(app: StoreApp) -> str:
     key = app.secrets.get("api_key")
     if not key:
-        raise Invalid("the app has no `api_key`; Roku cannot be asked without it", param="api_key")
+        raise NotConfigured("the app has no `api_key`; Roku cannot be asked without it", param="api_key")
     return key

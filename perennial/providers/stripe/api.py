@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from perennial.base.errors import Invalid, NotFound, Unauthorized, Unavailable
+from perennial.base.errors import Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.http import Http
 from perennial.intake.model import StoreApp
 from perennial.providers.stripe.payload import ErrorAnswer, ErrorDetails, Identified, Page, RawPage
@@ -91,6 +91,8 @@ class StripeApi:
         for pause in self._pauses:
             try:
                 return await self._once(app, method, path, answer, query, form, key)
+            except NotConfigured:
+                raise  # it does not pass by itself
             except Unavailable:
                 await asyncio.sleep(pause)
         return await self._once(app, method, path, answer, query, form, key)
@@ -136,14 +138,14 @@ def check_mode(app: StoreApp, environment: Environment) -> None:
 def _api_key(app: StoreApp) -> str:
     key = app.secrets.get("api_key", "").strip()
     if not key:
-        raise Invalid("the app has no `api_key`; Stripe cannot be asked without a secret or restricted key", param="api_key")
+        raise NotConfigured("the app has no `api_key`; Stripe cannot be asked without a secret or restricted key", param="api_key")
     return _plain(key, "api_key")
 
 
 def _plain(text: str, name: str) -> str:
     """What goes into a header. The text itself is not repeated: it may be a secret."""
     if not text.isascii() or not text.isprintable():
-        raise Invalid(f"the app's `{name}` is not one of Stripe's: they are plain letters, digits and underscores", param=name)
+        raise NotConfigured(f"the app's `{name}` is not one of Stripe's: they are plain letters, digits and underscores", param=name)
     return text
 
 
@@ -153,9 +155,9 @@ def _refuse(status: int, error: ErrorDetails) -> NoReturn:
     if status == 429 or status == 409 or status >= 500 or status < 400:
         raise Unavailable(said)
     if status == 401:
-        raise Unauthorized(f"{said}. Check the app's api_key: it may have been rolled or deleted", param="api_key")
+        raise NotConfigured(f"{said}. Check the app's api_key: it may have been rolled or deleted", param="api_key")
     if status == 403:
-        raise Unauthorized(f"{said}. A restricted key must be allowed what we ask: `providers/stripe` lists it", param="api_key")
+        raise NotConfigured(f"{said}. A restricted key must be allowed what we ask: `providers/stripe` lists it", param="api_key")
     if status == 404:
         raise NotFound(said)
     raise Refused(said, reason=error.code or error.type or "")

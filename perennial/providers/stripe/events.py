@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.time import iso
 from perennial.intake.model import Envelope, Question, Reading, StoreApp
 from perennial.providers.stripe import signature
@@ -55,7 +55,7 @@ def opened(app: StoreApp, body: bytes, header: str | None, now: datetime) -> Env
     """The envelope of a webhook one of the app's secrets signed. What is Stripe's but no event we can read is kept by its content."""
     secrets = [secret for name in ("webhook_secret", "webhook_secret_previous") if (secret := app.secrets.get(name, "").strip())]
     if not secrets:
-        raise Invalid("the app has no `webhook_secret`; copy the endpoint's signing secret (whsec_...) from Stripe", param="webhook_secret")
+        raise NotConfigured("the app has no `webhook_secret`; copy the endpoint's signing secret (whsec_...) from Stripe", param="webhook_secret")
     if len(body) > LARGEST_BODY:
         raise Invalid(f"a body of {len(body)} bytes is longer than the {LARGEST_BODY} we read")
     signature.verify(header, body, secrets=secrets, now=now)

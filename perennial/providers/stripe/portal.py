@@ -4,7 +4,7 @@ What the portal lets them do is set in Stripe's dashboard; without a portal conf
 `portal_return_url` is where its way back leads; without it, where the portal's configuration says.
 """
 
-from perennial.base.errors import Invalid, NotFound, Unauthorized
+from perennial.base.errors import Invalid, NotConfigured, NotFound
 from perennial.base.ids import new_token
 from perennial.intake.model import CannotAct, StoreApp
 from perennial.providers.stripe.api import Fields, StripeApi, check_mode, path_of
@@ -27,7 +27,7 @@ async def open_portal(api: StripeApi, app: StoreApp, subject: str, environment: 
             raise CannotAct(f"Stripe knows {subject!r} without a customer, and its portal is a customer's")
         # A key that is new each time: a session is short-lived, and the same one handed out again would be over too soon.
         session = await api.post(app, "/v1/billing_portal/sessions", PortalSession, _form(app, customer), key=f"portal-{new_token(16)}")
-    except (Unauthorized, NotFound, Invalid) as error:
+    except (NotConfigured, NotFound, Invalid) as error:
         raise CannotAct(error.message) from error
     if not session.url:
         raise CannotAct("Stripe made a session of its portal that has no address")

@@ -102,6 +102,7 @@ async def buy(
     if len(region) != 2 or not (region.isascii() and region.isalpha() and region.isupper()):
         raise Invalid("a region is a country in two capital letters, such as US", param="region")
     sold = await require_product(tx, app_id, product)
+    await _refuse_twice(tx, app_id, sold, account)
     life = rules.buy(
         app_id=AppId(store.app_id),
         code=tx.new_id("life").partition("_")[2],
@@ -114,6 +115,21 @@ async def buy(
     )
     await db.insert(tx, life, rules.next_moment(life))
     return bought(life)
+
+
+async def _refuse_twice(tx: Tx, app_id: str, sold: Product, account: str | None) -> None:
+    """Google Play sells nobody what they own: what is bought once must be consumed before it is bought again."""
+    if account is None or duration_of(sold) is not None:
+        return
+    for life in await db.of_account(tx, app_id, account, sold.store_identifier):
+        if life.newest.ended_at is None and not life.newest.is_consumed:
+            owned = life.token_name(life.newest.number)
+            raise Conflict(f"ITEM_ALREADY_OWNED: {account!r} owns {sold.store_identifier!r} by {owned}; consume that first")
+
+
+async def consume(tx: Tx, app_id: str, subject: str) -> Life:
+    """What the device does with a consumable that it was told to consume."""
+    return await act(tx, app_id, subject, lambda life: rules.consume(life, tx.now))
 
 
 def bought(life: Life) -> Bought:

@@ -38,6 +38,20 @@ async def find_all(tx: Tx, app_id: str, codes: Sequence[str]) -> list[Life]:
     return [life_of(row["state"]) for row in rows]
 
 
+async def of_account(tx: Tx, app_id: str, account: str, product: str) -> list[Life]:
+    """What an account bought of one product, the newest first; at most a hundred."""
+    rows = await tx.fetch(
+        """
+        SELECT state FROM simulated_play_store
+        WHERE project_id = %(project_id)s AND app_id = %(app_id)s AND state @> %(wanted)s ORDER BY code DESC LIMIT 100
+        """,
+        project_id=tx.project_id,
+        app_id=app_id,
+        wanted={"account": account, "tokens": [{"plan": {"product": product}}]},
+    )
+    return [life_of(row["state"]) for row in rows]
+
+
 async def lock(tx: Tx, app_id: str, code: str) -> Life | None:
     """Ours until the transaction ends."""
     state = await tx.fetch_value(

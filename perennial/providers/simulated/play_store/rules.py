@@ -351,7 +351,8 @@ def acknowledge(life: Life, token: Token) -> Life:
 
 
 def consume(life: Life, now: datetime) -> Life:
-    _require(not is_subscription(life) and life.newest.ended_at is None, "only a one-time purchase is used up")
+    """By the device, or by the seller's server: the customer can buy it again. Again, it changes nothing."""
+    _require(not is_subscription(life) and life.newest.ended_at is None, "only a one-time purchase is consumed")
     return _with(life, replace(life.newest, is_consumed=True, is_acknowledged=True))
 
 
