@@ -1358,6 +1358,22 @@ CREATE TABLE public.transfer (
 );
 
 --
+-- Name: unread; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.unread (
+    project_id text NOT NULL,
+    app_id text NOT NULL,
+    source text NOT NULL,
+    field text NOT NULL,
+    said text NOT NULL,
+    times bigint DEFAULT 1 NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    CONSTRAINT unread_source_check CHECK ((source = ANY (ARRAY['notification'::text, 'receipt'::text, 'answer'::text])))
+);
+
+--
 -- Name: virtual_currency; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1824,6 +1840,13 @@ ALTER TABLE ONLY public.support_ticket
 
 ALTER TABLE ONLY public.transfer
     ADD CONSTRAINT transfer_pkey PRIMARY KEY (project_id, key);
+
+--
+-- Name: unread unread_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.unread
+    ADD CONSTRAINT unread_pkey PRIMARY KEY (project_id, app_id, source, field);
 
 --
 -- Name: virtual_currency virtual_currency_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -2958,6 +2981,12 @@ ALTER TABLE public.support_ticket ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.transfer ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: unread; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.unread ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: virtual_currency; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -3310,6 +3339,12 @@ CREATE POLICY wall ON public.support_ticket USING ((project_id = ANY (( SELECT s
 --
 
 CREATE POLICY wall ON public.transfer USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
+
+--
+-- Name: unread wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY wall ON public.unread USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
 
 --
 -- Name: virtual_currency wall; Type: POLICY; Schema: public; Owner: -
@@ -3753,6 +3788,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.support_ticket TO perennial_ap
 --
 
 GRANT SELECT,INSERT ON TABLE public.transfer TO perennial_app;
+
+--
+-- Name: TABLE unread; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.unread TO perennial_app;
 
 --
 -- Name: TABLE virtual_currency; Type: ACL; Schema: public; Owner: -

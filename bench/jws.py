@@ -12,7 +12,7 @@ from bench.report import Figure, Rounds, paired
 from bench.store import bought, unbase64
 from perennial.base.time import perf_counter, wall_clock
 from perennial.providers.apple import SigningAuthority, jws
-from perennial.providers.apple.payload import TRANSACTION
+from perennial.providers.apple.payload import Transaction
 from perennial.providers.simulated.app_store import payloads
 
 ROUNDS = 41
@@ -25,7 +25,7 @@ async def run(house: House, progress: Progress, customers: int) -> list[Figure]:
     line = bought("app", 0, now)
     token = pen.sign(payloads.transaction_payload(line, line.charges[0], now) | {"bundleId": "com.example.bench"})
     roots = (pen.root_der,)
-    ours, bare = _alternate(lambda: jws.verify(token, TRANSACTION, roots=roots, now=now), bare_check(pen, token))
+    ours, bare = _alternate(lambda: jws.verify(token, Transaction, roots=roots, now=now), bare_check(pen, token))
     return [
         Figure(
             name="jws.verify",

@@ -10,11 +10,14 @@ from perennial.intake.actions.managing import management_url
 from perennial.intake.actions.pulling import pull
 from perennial.intake.actions.receipt_data import receipt_data
 from perennial.intake.actions.receipts import Receipt, nothing_more, post_receipt, read_receipt
+from perennial.intake.actions.unread import UNREAD_FIELDS, UNREADABLE, unread
 from perennial.intake.db import inquire, store_apps, wake_act, wake_inquiry, wake_message
 from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription, OfferType
 from perennial.intake.model import CatchUp, Report
 
 __all__ = [
+    "UNREADABLE",
+    "UNREAD_FIELDS",
     "AutoRenewal",
     "CatchUp",
     "ExternalPayment",
@@ -45,6 +48,7 @@ __all__ = [
     "record_external",
     "report",
     "store_apps",
+    "unread",
     "wake_act",
     "wake_inquiry",
     "wake_message",

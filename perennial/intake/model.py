@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from perennial.base.errors import Invalid, StoreRefused
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
+from perennial.base.reading import Unread
 from perennial.base.value import field, value
 from perennial.catalog.model import Product, ProductType
 from perennial.customers.model import Download
@@ -107,6 +108,23 @@ class Reading:
     download: Download | None = None  # how whoever posts this first got the app, where the store tells
     acts: tuple[Act, ...] = ()  # done soon, durably, retried: acknowledging a purchase. `act_id` derives from what it is done to
     should_consume: Mapping[str, bool] = field(default_factory=dict)  # by one-time product: whether the device consumes it, or only acknowledges
+    unread: tuple[Unread, ...] = ()  # fields of the message that could not be read, or are not known: left aside, kept and shown
+
+
+Source = Literal["notification", "receipt", "answer"]  # what was being read
+
+
+@value
+class UnreadField:
+    """A field that could not be read: how often, and what stood there last, as JSON, cut."""
+
+    app_id: AppId
+    source: Source
+    field: str
+    said: str
+    times: int
+    first_at: datetime
+    last_at: datetime
 
 
 @value

@@ -110,12 +110,12 @@ def test_notification() -> None:
 
 def test_transaction_info() -> None:
     token = text(f"{PYTHON}/transactionInfo")
-    said = jws.verify(token, payload.TRANSACTION, roots=(samples_root(),), now=NOW)
+    said = jws.verify(token, payload.Transaction, roots=(samples_root(),), now=NOW)
     assert said == payload.Transaction(environment="Sandbox", bundle_id="com.example", signed_date=1672956154000)
     with pytest.raises(Untrusted):
-        jws.verify(token, payload.TRANSACTION, roots=(), now=NOW)
+        jws.verify(token, payload.Transaction, roots=(), now=NOW)
     with pytest.raises(Invalid):
-        jws.verify(altered(token), payload.TRANSACTION, roots=(samples_root(),), now=NOW)
+        jws.verify(altered(token), payload.Transaction, roots=(samples_root(),), now=NOW)
     judge = apples_verifier(samples_root(), "com.example").verify_and_decode_signed_transaction
     assert apple_accepts(judge, token)
     assert not apple_accepts(judge, altered(token))
@@ -123,7 +123,7 @@ def test_transaction_info() -> None:
 
 async def test_renewal_info() -> None:
     token = text(f"{PYTHON}/renewalInfo")
-    said = jws.verify(token, payload.RENEWAL_INFO, roots=(samples_root(),), now=NOW)
+    said = jws.verify(token, payload.RenewalInfo, roots=(samples_root(),), now=NOW)
     assert said == payload.RenewalInfo(environment="Sandbox", signed_date=1672956154000)
     with pytest.raises(Untrusted, match="fetch_token"):  # it names no app, so it is never believed alone
         await STORE.read_receipt(app("com.example", samples_root()), Posted(token=token), NOW)
@@ -318,13 +318,13 @@ def differences(ours: msgspec.Struct, theirs: object, names: dict[str, str] | No
 
 
 def test_transaction_body() -> None:
-    ours = payload.TRANSACTION.decode(raw(f"{PYTHON}/signedTransaction.json"))
+    ours = msgspec.json.decode(raw(f"{PYTHON}/signedTransaction.json"), type=payload.Transaction)
     assert differences(ours, apples(JWSTransactionDecodedPayload, "signedTransaction.json")) == {}
     assert (ours.transaction_id, ours.price, ours.commitment_info and ours.commitment_info.billing_period_number) == ("23456", 10990, 3)
 
 
 def test_renewal_info_body() -> None:
-    ours = payload.RENEWAL_INFO.decode(raw(f"{PYTHON}/signedRenewalInfo.json"))
+    ours = msgspec.json.decode(raw(f"{PYTHON}/signedRenewalInfo.json"), type=payload.RenewalInfo)
     assert differences(ours, apples(JWSRenewalInfoDecodedPayload, "signedRenewalInfo.json")) == {}
     assert (ours.auto_renew_product_id, ours.expiration_intent) == ("com.example.product.2", 1)
     assert ours.eligible_win_back_offer_ids == ["eligible1", "eligible2"]
@@ -338,14 +338,14 @@ def test_renewal_info_body() -> None:
     ],
 )
 def test_notification_bodies(name: str, kind: str, reason: str | None) -> None:
-    ours = payload.NOTIFICATION.decode(raw(f"{PYTHON}/{name}"))
+    ours = msgspec.json.decode(raw(f"{PYTHON}/{name}"), type=payload.Notification)
     assert differences(ours, apples(ResponseBodyV2DecodedPayload, name)) == {}
     assert ours.data is not None
     assert (ours.kind, ours.stated_environment, ours.data.consumption_request_reason) == (kind, "LocalTesting", reason)
 
 
 def test_app_transaction_body() -> None:
-    ours = payload.APP_TRANSACTION.decode(raw(f"{PYTHON}/appTransaction.json"))
+    ours = msgspec.json.decode(raw(f"{PYTHON}/appTransaction.json"), type=payload.AppTransaction)
     assert differences(ours, apples(ApplesAppTransaction, "appTransaction.json")) == {}
     assert (ours.stated_environment, ours.signed_ms, ours.bundle_id) == ("LocalTesting", 1698148900000, "com.example")
 

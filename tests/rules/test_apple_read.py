@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
-from perennial.base.time import from_ms, to_ms
+from perennial.base.reading import noting
+from perennial.base.time import EPOCH, from_ms, to_ms
 from perennial.base.value import replace
 from perennial.intake.model import Envelope, Posted, Reading, StoreApp, Untrusted
 from perennial.providers.apple import AppStore, jws, read
@@ -388,27 +389,77 @@ def test_the_customer_may_be_named_by_the_renewal_information_alone() -> None:
         ({"originalTransactionId": None}, "originalTransactionId"),
         ({"transactionId": ""}, "transactionId"),
         ({"productId": None}, "productId"),
-        ({"type": None}, "type"),
-        ({"type": "Loan"}, "type"),
         ({"purchaseDate": None}, "purchaseDate"),
         ({"expiresDate": None}, "expiresDate"),
-        ({"purchaseDate": 10**18}, "purchaseDate"),
-        ({"revocationDate": -(10**30)}, "revocationDate"),
-        ({"price": -1}, "price"),
-        ({"price": 10**13}, "price"),
-        ({"currency": "usd"}, "currency"),
-        ({"currency": "USDX"}, "currency"),
-        ({"currency": "ÄÖÜ"}, "currency"),
-        ({"currency": "U1D"}, "currency"),
-        ({"quantity": 0}, "quantity"),
-        ({"revocationDate": 1, "revocationPercentage": 100_001}, "revocationPercentage"),
     ],
 )
-def test_a_transaction_that_cannot_be_right_names_its_field(changes: dict[str, object], field: str) -> None:
+def test_a_transaction_without_what_it_needs_names_the_field(changes: dict[str, object], field: str) -> None:
     with pytest.raises(Invalid) as caught:
-        STORE.read(APP, body("DID_RENEW", {"data": data(signedTransactionInfo=transaction(**changes), signedRenewalInfo=None)}), NOW)
+        read.read_device_proof(APP, transaction(**changes), NOW)
     assert caught.value.param == field
     assert not isinstance(caught.value, Untrusted)
+
+
+@pytest.mark.parametrize("field", ["purchaseDate", "expiresDate", "productId", "transactionId"])
+def test_a_notification_that_lacks_what_it_needs_has_the_store_asked_about_its_line(field: str) -> None:
+    reading = STORE.read(APP, body("DID_RENEW", {"data": data(signedTransactionInfo=transaction(**{field: None}), signedRenewalInfo=None)}), NOW)
+    assert reading.statements == ()
+    assert [one.subject for one in reading.questions] == ["1001"]
+    assert reading.note is not None and field in reading.note
+
+
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("changes", "noted", "stated"),
+    [
+        ({"type": "Loan"}, ["type"], {"kind": "subscription"}),
+        ({"type": None}, ["type"], {"kind": "subscription"}),
+        ({"type": "Loan", "expiresDate": None}, ["type"], {"kind": "non_consumable", "expires_at": None}),
+        ({"price": -1}, ["price"], {"price": None}),
+        ({"price": 2**63}, ["price"], {"price": None}),
+        ({"price": 1e300}, ["price"], {"price": None}),
+        ({"currency": "USDX"}, ["price"], {"price": None}),
+        ({"currency": "ÄÖÜ"}, ["price"], {"price": None}),
+        ({"currency": 840}, ["price"], {"price": None}),
+        ({"quantity": 0}, ["quantity"], {"quantity": 1}),
+        ({"quantity": 2**31}, ["quantity"], {"quantity": 1}),
+        ({"quantity": "many"}, ["quantity"], {"quantity": 1}),
+        ({"expiresDate": 253_402_300_799_000}, [], {"expires_at": NEVER}),
+        ({"expiresDate": 10**30}, [], {"expires_at": NEVER}),
+        ({"purchaseDate": -62_135_596_800_000}, [], {"purchased_at": EPOCH}),
+        ({"storefrontId": 143441}, [], {}),
+        ({"storefrontId": [143441]}, ["storefrontId"], {}),
+        ({"offerType": 10**30}, ["offerType"], {"offer": Offer(kind="unspecified")}),
+        ({"revocationDate": 1_770_000_000_000, "revocationPercentage": 100_001}, ["revocationPercentage"], {}),
+    ],
+)
+def test_what_is_unknown_or_out_of_range_is_left_aside_and_the_rest_is_recorded(
+    changes: dict[str, object], noted: list[str], stated: dict[str, object]
+) -> None:
+    with noting() as unread:
+        reading = STORE.read(APP, body("DID_RENEW", {"data": data(signedTransactionInfo=transaction(**changes), signedRenewalInfo=None)}), NOW)
+    [purchase] = reading.statements[0].purchases
+    assert [one.field for one in unread] == noted
+    assert {name: getattr(purchase, name) for name in stated} == stated
+    assert purchase.product == "pro_monthly"
+
+
+def test_an_auto_renew_status_we_do_not_know_cancels_nothing_and_has_the_store_asked() -> None:
+    with noting() as unread:
+        reading = STORE.read(APP, body("DID_CHANGE_RENEWAL_STATUS", {"data": data(signedRenewalInfo=renewal(autoRenewStatus=2))}), NOW)
+    [snapshot] = reading.statements[0].renewals
+    assert (snapshot.auto_renew, snapshot.off_reason) == (None, None)
+    assert [one.field for one in unread] == ["autoRenewStatus"]
+    assert [one.subject for one in reading.questions] == ["1001"]
+
+
+def test_an_environment_that_apple_has_come_to_sign_is_of_the_sandbox_and_asked_about(apples_own: StoreApp) -> None:
+    signed = transaction(environment="Preview")
+    reading = STORE.read(apples_own, notification({"data": data(environment="Preview", signedTransactionInfo=signed, signedRenewalInfo=None)}), NOW)
+    assert [one.environment for one in reading.statements] == ["sandbox"]
+    assert [one.hint for one in reading.questions] == ["of the environment Preview"]
 
 
 # How it goes on
@@ -601,7 +652,7 @@ def test_a_message_for_another_app_is_untrusted(bundle_id: str | None) -> None:
         assert refusal.param == "bundleId"
 
 
-@pytest.mark.parametrize("environment", ["Xcode", "LocalTesting", "production", "", None])
+@pytest.mark.parametrize("environment", ["Xcode", "LocalTesting", "", None])
 def test_only_production_and_sandbox_exist_even_under_apples_signature(environment: str | None, apples_own: StoreApp) -> None:
     for refusal in both(notification({"data": data(environment=environment)}), apples_own):
         assert isinstance(refusal, Untrusted)
@@ -762,7 +813,7 @@ def test_what_a_device_must_not_post_is_untrusted_and_names_the_token(token: str
     assert caught.value.param == "fetch_token"
 
 
-@pytest.mark.parametrize("token", ["", "a.b.c", "hello", "a.b", transaction(type="Loan"), "é"])
+@pytest.mark.parametrize("token", ["", "a.b.c", "hello", "a.b", transaction(expiresDate=None), "é"])
 def test_what_is_no_proof_at_all_is_invalid_and_names_the_token(token: str) -> None:
     with pytest.raises(Invalid, match=r"^fetch_token: ") as caught:
         read_receipt(APP, token, NOW)
@@ -796,7 +847,7 @@ def test_any_signed_transaction_is_read_or_refused_cleanly(changes: dict[str, An
         stated = purchase(**changes)
     except Invalid:
         return
-    assert stated.transaction == (TRANSACTION | changes)["transactionId"]
+    assert stated.transaction == str((TRANSACTION | changes)["transactionId"])
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ from perennial.base.secrets import Vault
 from perennial.intake import db
 from perennial.intake.actions.asking import Providers, ask, later, record
 from perennial.intake.actions.beside import beside
+from perennial.intake.actions.unread import listening
 from perennial.intake.db import Inquiry
 from perennial.intake.model import LEASE, Act, CannotAct, Posted, StoreApp
 
@@ -54,7 +55,8 @@ async def _do(
 ) -> list[Inquiry]:
     """Does it and records that it is done. What is to be asked next is on the list with it, and claimed for the caller."""
     try:
-        reading = await providers[app.store].act(app, act, posted, now)
+        with listening() as heard:
+            reading = heard(await providers[app.store].act(app, act, posted, now))
     except CannotAct as error:
         await _refused(database, project_id, app.app_id, act, error.message)
         raise

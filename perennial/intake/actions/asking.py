@@ -14,6 +14,7 @@ from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.intake import db
 from perennial.intake.actions.beside import Heard, beside, current, either
+from perennial.intake.actions.unread import keep_unread, listening
 from perennial.intake.db import Inquiry
 from perennial.intake.model import RETRY_AFTER, Posted, Provider, Question, Reading, StoreApp
 from perennial.subscriptions import Said
@@ -107,7 +108,8 @@ async def _ask(providers: Providers, app: StoreApp, inquiry: Inquiry, posted: Po
     """An error is a value here: it must not take the answers of others with it."""
     try:
         async with free:
-            said = await providers[app.store].ask(app, inquiry.question, posted, now)
+            with listening() as heard:
+                said = heard(await providers[app.store].ask(app, inquiry.question, posted, now))
     except PerennialError as error:
         log.warning("a store did not answer", app_id=app.app_id, subject=inquiry.subject, error=error.message)
         return Answer(app=app, inquiry=inquiry, said=error.message)
@@ -149,6 +151,7 @@ async def _record_answers(tx: Tx, providers: Providers, answers: Sequence[Answer
     are_current = await current(tx, [said for _, said in heard])
     kept = [one for one, is_current in zip(heard, are_current, strict=True) if is_current]
     await record(tx, providers, {answer.app.app_id: answer.app for answer, _ in kept}, [(answer.app.app_id, said.reading) for answer, said in kept])
+    await keep_unread(tx, "answer", [(answer.app, said.reading) for answer, said in kept])
     await db.close_inquiries(tx, [answer.inquiry for answer, _ in kept])
     if overtaken := [answer.inquiry for (answer, _), is_current in zip(heard, are_current, strict=True) if not is_current]:
         await db.reopen_inquiries(tx, overtaken)

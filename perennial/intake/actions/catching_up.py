@@ -12,7 +12,7 @@ from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.secrets import Vault
 from perennial.base.value import replace
-from perennial.intake import db
+from perennial.intake import db, rules
 from perennial.intake.actions.asking import Providers
 from perennial.intake.model import CatchUp, Caught, Message, Question, Report, StoreApp
 from perennial.subscriptions.model import Environment
@@ -61,7 +61,7 @@ async def _read(database: Database, providers: Providers, project_id: ProjectId,
 
 
 async def _keep(database: Database, project_id: ProjectId, state: CatchUp, batch: Sequence[Caught | Question]) -> CatchUp:
-    messages = [Message(app_id=state.app_id, envelope=one.envelope, body=one.body) for one in batch if isinstance(one, Caught)]
+    messages = [rules.kept(Message(app_id=state.app_id, envelope=one.envelope, body=one.body)) for one in batch if isinstance(one, Caught)]
     questions = [(state.app_id, one) for one in batch if isinstance(one, Question)]
     async with database.transaction(project_id) as tx:
         new = await db.keep(tx, messages) if messages else 0

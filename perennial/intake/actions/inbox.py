@@ -10,8 +10,9 @@ from perennial.base.db import Database, Tx
 from perennial.base.errors import Invalid, NotConfigured, PerennialError, Unavailable
 from perennial.base.ids import ProjectId
 from perennial.base.secrets import Vault
-from perennial.intake import db
+from perennial.intake import db, rules
 from perennial.intake.actions.asking import Providers, follow, later
+from perennial.intake.actions.unread import keep_unread, listening
 from perennial.intake.db import Due
 from perennial.intake.model import Message, Reading, StoreApp
 from perennial.subscriptions import Said
@@ -21,7 +22,7 @@ log = structlog.get_logger("perennial.intake")
 
 async def receive(tx: Tx, messages: Sequence[Message]) -> None:
     """Keeps opened notifications. Once this commits they are ours: the store need not send them again."""
-    await db.keep(tx, messages)
+    await db.keep(tx, [rules.kept(message) for message in messages])
 
 
 async def digest(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 100) -> int:
@@ -76,13 +77,15 @@ async def _digest(tx: Tx, vault: Vault, providers: Providers, batch: Sequence[Du
         await subscriptions.record(tx, said)
     understood = [(one.app_id, reading) for one, reading in zip(batch, readings, strict=True) if isinstance(reading, Reading)]
     await follow(tx, providers, apps, understood)
+    await keep_unread(tx, "notification", [(apps[one.app_id], reading) for one, reading in zip(batch, readings, strict=True)])
     await db.mark_digested(tx, batch, [_outcome(reading) for reading in readings])
 
 
 def _read(providers: Providers, app: StoreApp, message: Due, now: datetime) -> Reading | PerennialError:
     """What cannot be read is a value: it is kept, marked, and holds nobody up."""
     try:
-        return providers[app.store].read(app, message.body, now)
+        with listening() as heard:
+            return heard(providers[app.store].read(app, message.body, now))
     except (Invalid, NotConfigured) as error:
         log.warning("a kept notification cannot be read", app_id=app.app_id, message_id=message.message_id, error=error.message)
         return error
@@ -91,4 +94,7 @@ def _read(providers: Providers, app: StoreApp, message: Due, now: datetime) -> R
 def _outcome(reading: Reading | PerennialError) -> str:
     if isinstance(reading, PerennialError):
         return f"unreadable: {reading.message}"[:1000]
+    if reading.unread:
+        said = ", ".join(one.field for one in reading.unread)
+        return f"{reading.note or 'recorded'}; not read: {said}"[:1000]
     return reading.note or "recorded"

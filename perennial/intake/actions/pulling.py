@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from perennial.base.db import Database
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.secrets import Vault
-from perennial.intake import db
+from perennial.intake import db, rules
 from perennial.intake.actions.asking import Providers
 from perennial.intake.model import Caught, Message, StoreApp
 
@@ -32,7 +32,7 @@ async def pull(database: Database, vault: Vault, providers: Providers, project_i
 
     async def keep(caught: Sequence[Caught]) -> None:
         async with database.transaction(project_id) as tx:
-            await db.keep(tx, [Message(app_id=app_id, envelope=one.envelope, body=one.body) for one in caught])
+            await db.keep(tx, [rules.kept(Message(app_id=app_id, envelope=one.envelope, body=one.body)) for one in caught])
 
     for _ in range(MOST_ROUNDS):
         some = await provider.pull(app, keep, database.clock())

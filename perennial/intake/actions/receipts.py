@@ -8,19 +8,20 @@ from perennial.base.db import Database, Tx
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.ids import AppId, CustomerId, ProjectId
 from perennial.base.money import Money
+from perennial.base.reading import LONGEST_KEY, is_text
 from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.catalog.model import Product
 from perennial.intake import db
 from perennial.intake.actions.asking import Providers, follow
 from perennial.intake.actions.beside import MOST_PRODUCTS, Heard, current, either, first
+from perennial.intake.actions.unread import keep_unread, listening
 from perennial.intake.model import STORE_USER, Posted, Reading, StoreApp
 from perennial.subscriptions import Key, Said
 
 T = TypeVar("T")
 
 _ATTEMPTS = 4
-_LONGEST_KEY = 4096  # characters
 
 
 @value
@@ -82,7 +83,8 @@ async def _hear(
             raise Invalid(f"apps of {app.store} take no receipts here", param="fetch_token", code=7103)
         posted, now = await _posted(tx, app, receipt), tx.now
     try:
-        reading = await providers[app.store].read_receipt(app, posted, now)
+        with listening() as heard:
+            reading = heard(await providers[app.store].read_receipt(app, posted, now))
     except Invalid as error:
         raise type(error)(error.message, param=error.param or "fetch_token", code=error.code or 7103) from error
     return app, Heard(reading=reading, about=_keys(app, receipt), beside=posted.line)
@@ -90,7 +92,7 @@ async def _hear(
 
 def _keys(app: StoreApp, receipt: Receipt) -> tuple[Key, ...]:
     """What its line may go by: a purchase token does, a signed transaction or a whole receipt is longer than any."""
-    return either(app.store, "production", receipt.token) if len(receipt.token) <= _LONGEST_KEY else ()
+    return either(app.store, "production", receipt.token) if len(receipt.token) <= LONGEST_KEY and is_text(receipt.token) else ()
 
 
 async def _posted(tx: Tx, app: StoreApp, receipt: Receipt) -> Posted:
@@ -133,3 +135,4 @@ async def _record(tx: Tx, vault: Vault, providers: Providers, app: StoreApp, rec
     if reading.download is not None:
         await customers.set_download(tx, buyer, reading.download)
     await follow(tx, providers, {app.app_id: app}, [(app.app_id, reading)])
+    await keep_unread(tx, "receipt", [(app, reading)])

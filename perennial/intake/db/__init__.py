@@ -19,6 +19,7 @@ from perennial.intake.db.inquiries import (
 )
 from perennial.intake.db.messages import Due, due_messages, keep, mark_digested, step_aside, wake_message
 from perennial.intake.db.payments import keep_payment, payments_of
+from perennial.intake.db.unread import keep_unread, unread_since
 
 __all__ = [
     "Due",
@@ -36,6 +37,7 @@ __all__ = [
     "inquire",
     "keep",
     "keep_payment",
+    "keep_unread",
     "lines_of_span",
     "mark_digested",
     "payments_of",
@@ -46,6 +48,7 @@ __all__ = [
     "step_aside",
     "store_apps",
     "unfinished_catch_up",
+    "unread_since",
     "wake_act",
     "wake_inquiry",
     "wake_message",

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime
 
 from perennial.base.errors import Invalid, NotFound
-from perennial.base.time import from_ms
+from perennial.base.reading import milliseconds
 from perennial.base.value import replace
 from perennial.customers.model import Download
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, NewProduct, Posted, Question, Reading, StoreApp, StoreProduct
@@ -44,7 +44,9 @@ class AppStore:
         """Verify a posted notification's outer signature, and that it is for this app."""
         notification = read.verified_notification(app, body, now)
         assert notification.signed_date is not None, "verified means judged at its signedDate"
-        return Envelope(message_id=notification.notification_uuid, kind=notification.kind, sent_at=from_ms(notification.signed_date))
+        return Envelope(
+            message_id=notification.notification_uuid, kind=notification.kind, sent_at=milliseconds(notification.signed_date, "signedDate")
+        )
 
     def read(self, app: StoreApp, body: bytes, now: datetime) -> Reading:
         """Verify everything in a posted notification and say what it states."""
@@ -70,6 +72,8 @@ class AppStore:
 
     async def ask(self, app: StoreApp, question: Question, posted: Posted, now: datetime) -> Reading:
         """The present state and history of a line, from the App Store Server API."""
+        if question.hint.startswith(read.ELSEWHERE):
+            return await self.find(app, question.subject, now)
         return await self.look_up(app, question.subject, question.environment, now)
 
     async def look_up(self, app: StoreApp, transaction: str, environment: Environment, now: datetime) -> Reading:

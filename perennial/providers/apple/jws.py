@@ -13,7 +13,6 @@ Checking a chain costs twenty times the signature, so a chain that held is kept 
 every use; nothing else about it can change.
 """
 
-import re
 from base64 import urlsafe_b64encode
 from binascii import Error as NotBase64
 from binascii import a2b_base64
@@ -30,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, Ellip
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.value import value
 from perennial.intake.model import Untrusted
@@ -80,10 +80,10 @@ class _Header(msgspec.Struct):
 _HEADER = msgspec.json.Decoder(_Header)
 
 
-def verify(token: str, decoder: msgspec.json.Decoder[P], *, roots: tuple[bytes, ...], now: datetime) -> P:
+def verify(token: str, kind: type[P], *, roots: tuple[bytes, ...], now: datetime) -> P:
     """The payload of `token`, when Apple (or one of the simulated `roots`, DER, in the sandbox) signed it.
 
-    Raises `Invalid` for what is no JWS at all or whose payload has another shape, `Untrusted` for everything a signer did not vouch for.
+    Raises `Invalid` for what is no JWS at all or whose payload cannot be read, `Untrusted` for everything a signer did not vouch for.
     """
     header, payload, signature, covered = _segments(token)
     chain = _chains.get(header, roots)
@@ -93,22 +93,11 @@ def verify(token: str, decoder: msgspec.json.Decoder[P], *, roots: tuple[bytes, 
         _chains.keep(header, roots, chain)  # only now: a forged signature must not push real chains out
     else:
         _verify_signature(chain, covered, signature)
-    content = decode(_unbase64(payload), decoder)
+    content = reading.decode(_unbase64(payload), kind)
     _verify_moment(chain, content.signed_ms, now)
     if chain.is_simulated and content.stated_environment != "Sandbox":
         raise Untrusted("a simulated store signed this, and simulated stores are believed only for the Sandbox environment")
     return content
-
-
-def decode(payload: bytes, decoder: msgspec.json.Decoder[P]) -> P:
-    """JSON to a typed payload. `Invalid` names the field that has another type."""
-    if rb"\u0000" in payload:
-        raise Invalid("the payload holds a NUL character, which no identifier has and no database keeps")
-    try:
-        return decoder.decode(payload)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        field = re.search(r"`\$\.?([^`]*)`", str(error))
-        raise Invalid(f"the signed payload cannot be read: {error}", param=field.group(1) if field else None) from error
 
 
 def verify_chain(x5c: list[str], *, roots: tuple[bytes, ...]) -> Chain:

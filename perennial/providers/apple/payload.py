@@ -7,6 +7,8 @@ Apple's own schema; `read` says which it cannot do without.
 
 import msgspec
 
+from perennial.base.reading import Name, Product, Word
+
 Number = int | float
 
 
@@ -26,35 +28,35 @@ class TransactionCommitment(Wire):
 class Transaction(Wire):
     """`JWSTransactionDecodedPayload`: one charge, one period or one purchase."""
 
-    environment: str | None = None
-    bundle_id: str | None = None
+    environment: Word | None = None
+    bundle_id: Word | None = None
     signed_date: Number | None = None
-    transaction_id: str | None = None
-    original_transaction_id: str | None = None
+    transaction_id: Name | None = None
+    original_transaction_id: Name | None = None
     web_order_line_item_id: str | None = None
-    app_transaction_id: str | None = None
-    product_id: str | None = None
+    app_transaction_id: Name | None = None
+    product_id: Product | None = None
     subscription_group_identifier: str | None = None
-    type: str | None = None
+    type: Word | None = None
     purchase_date: Number | None = None
     original_purchase_date: Number | None = None
     expires_date: Number | None = None
     quantity: int | None = None
     revocation_date: Number | None = None
     revocation_reason: int | None = None
-    revocation_type: str | None = None
+    revocation_type: Word | None = None
     revocation_percentage: Number | None = None
     is_upgraded: bool | None = None
-    in_app_ownership_type: str | None = None
-    app_account_token: str | None = None
+    in_app_ownership_type: Word | None = None
+    app_account_token: Name | None = None
     offer_type: int | None = None
-    offer_identifier: str | None = None
-    offer_discount_type: str | None = None
+    offer_identifier: Name | None = None
+    offer_discount_type: Word | None = None
     offer_period: str | None = None
-    storefront: str | None = None
+    storefront: Word | None = None
     storefront_id: str | None = None
-    transaction_reason: str | None = None
-    currency: str | None = None
+    transaction_reason: Word | None = None
+    currency: Word | None = None
     price: Number | None = None
     billing_plan_type: str | None = None
     commitment_info: TransactionCommitment | None = None
@@ -71,7 +73,7 @@ class Transaction(Wire):
 class RenewalCommitment(Wire):
     """What follows the present 12-month commitment."""
 
-    commitment_auto_renew_product_id: str | None = None
+    commitment_auto_renew_product_id: Product | None = None
     commitment_auto_renew_status: int | None = None
     commitment_renewal_billing_plan_type: str | None = None
     commitment_renewal_date: Number | None = None
@@ -81,13 +83,13 @@ class RenewalCommitment(Wire):
 class RenewalInfo(Wire):
     """`JWSRenewalInfoDecodedPayload`: how a subscription will go on. It has no bundle id: only its transaction says whose it is."""
 
-    environment: str | None = None
+    environment: Word | None = None
     signed_date: Number | None = None
-    original_transaction_id: str | None = None
-    app_transaction_id: str | None = None
-    app_account_token: str | None = None
-    product_id: str | None = None
-    auto_renew_product_id: str | None = None
+    original_transaction_id: Name | None = None
+    app_transaction_id: Name | None = None
+    app_account_token: Name | None = None
+    product_id: Product | None = None
+    auto_renew_product_id: Product | None = None
     auto_renew_status: int | None = None
     expiration_intent: int | None = None
     is_in_billing_retry_period: bool | None = None
@@ -95,10 +97,10 @@ class RenewalInfo(Wire):
     price_increase_status: int | None = None
     renewal_date: Number | None = None
     renewal_price: Number | None = None
-    currency: str | None = None
+    currency: Word | None = None
     offer_type: int | None = None
-    offer_identifier: str | None = None
-    offer_discount_type: str | None = None
+    offer_identifier: Name | None = None
+    offer_discount_type: Word | None = None
     offer_period: str | None = None
     eligible_win_back_offer_ids: list[str] | None = None
     recent_subscription_start_date: Number | None = None
@@ -117,16 +119,16 @@ class RenewalInfo(Wire):
 class AppTransaction(Wire):
     """The signed proof that a device downloaded the app; it holds no purchase."""
 
-    receipt_type: str | None = None
+    receipt_type: Word | None = None
     app_apple_id: int | None = None
-    bundle_id: str | None = None
+    bundle_id: Word | None = None
     application_version: str | None = None
     version_external_identifier: int | None = None
     receipt_creation_date: Number | None = None
     original_purchase_date: Number | None = None
-    original_application_version: str | None = None
+    original_application_version: Word | None = None
     preorder_date: Number | None = None
-    app_transaction_id: str | None = None
+    app_transaction_id: Name | None = None
     original_platform: str | None = None
 
     @property
@@ -141,9 +143,9 @@ class AppTransaction(Wire):
 class DeviceProof(Transaction):
     """Whatever a device posts as its signed proof: a transaction, or the app's own."""
 
-    receipt_type: str | None = None
+    receipt_type: Word | None = None
     receipt_creation_date: Number | None = None
-    original_application_version: str | None = None
+    original_application_version: Word | None = None
 
     @property
     def signed_ms(self) -> float | None:
@@ -157,8 +159,8 @@ class DeviceProof(Transaction):
 class Data(Wire):
     """What a notification tells of one customer."""
 
-    environment: str | None = None
-    bundle_id: str | None = None
+    environment: Word | None = None
+    bundle_id: Word | None = None
     app_apple_id: int | None = None
     bundle_version: str | None = None
     signed_transaction_info: str | None = None
@@ -170,10 +172,10 @@ class Data(Wire):
 class Summary(Wire):
     """How a mass extension of renewal dates went."""
 
-    environment: str | None = None
-    bundle_id: str | None = None
+    environment: Word | None = None
+    bundle_id: Word | None = None
     app_apple_id: int | None = None
-    product_id: str | None = None
+    product_id: Product | None = None
     request_identifier: str | None = None
     storefront_country_codes: list[str] | None = None
     succeeded_count: int | None = None
@@ -185,7 +187,7 @@ class ExternalPurchaseToken(Wire):
 
     external_purchase_id: str | None = None
     token_creation_date: Number | None = None
-    bundle_id: str | None = None
+    bundle_id: Word | None = None
     app_apple_id: int | None = None
 
     @property
@@ -197,8 +199,8 @@ class ExternalPurchaseToken(Wire):
 class AppData(Wire):
     """What a notification tells of one download of the app."""
 
-    environment: str | None = None
-    bundle_id: str | None = None
+    environment: Word | None = None
+    bundle_id: Word | None = None
     app_apple_id: int | None = None
     signed_app_transaction_info: str | None = None
 
@@ -209,9 +211,9 @@ Subject = Data | Summary | ExternalPurchaseToken | AppData
 class Notification(Wire):
     """`ResponseBodyV2DecodedPayload`. Exactly one of `data`, `summary`, `external_purchase_token` and `app_data` is there."""
 
-    notification_type: str
-    notification_uuid: str = msgspec.field(name="notificationUUID")
-    subtype: str | None = None
+    notification_type: Word
+    notification_uuid: Name = msgspec.field(name="notificationUUID")
+    subtype: Word | None = None
     version: str | None = None
     signed_date: Number | None = None
     data: Data | None = None
@@ -250,7 +252,7 @@ class SubscriptionStatus(Wire):
 
     signed_transaction_info: str
     signed_renewal_info: str | None = None
-    original_transaction_id: str | None = None
+    original_transaction_id: Name | None = None
     status: int | None = None
 
 
@@ -261,8 +263,8 @@ class SubscriptionGroup(Wire):
 class StatusAnswer(Wire):
     """Get All Subscription Statuses: every group of one customer, not paged."""
 
-    environment: str | None = None
-    bundle_id: str | None = None
+    environment: Word | None = None
+    bundle_id: Word | None = None
     app_apple_id: int | None = None
     data: list[SubscriptionGroup] = []
 
@@ -298,11 +300,3 @@ class TestNotificationAnswer(Wire):
 class ApiError(Wire):
     error_code: int
     error_message: str = ""
-
-
-TRANSACTION = msgspec.json.Decoder(Transaction)
-RENEWAL_INFO = msgspec.json.Decoder(RenewalInfo)
-APP_TRANSACTION = msgspec.json.Decoder(AppTransaction)
-DEVICE_PROOF = msgspec.json.Decoder(DeviceProof)
-NOTIFICATION = msgspec.json.Decoder(Notification)
-NOTIFICATION_BODY = msgspec.json.Decoder(NotificationBody)

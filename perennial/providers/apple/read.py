@@ -12,34 +12,33 @@ Where the payloads leave a choice, this is ours:
 - **Renewal information about another period** (refund messages carry an old transaction beside the newest renewal information) is bound to
   no transaction: `Renewal.transaction` is empty and means "whichever is newest".
 - **Family members** pay nothing, so their purchases have no price.
+- **What we do not know** costs nobody a purchase. A type we do not know is a subscription where it ends and lasts where it does not; an
+  environment we do not know is of the sandbox, where no money is counted; an auto-renew status, offer or price we do not know leaves open what it
+  would say. All of it is noted, and the store is asked.
 - **REFUND_REVERSED** restores its transaction even where the payload still shows the refund's date: the message is the newer word.
 """
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Literal
 
-import msgspec
-
+from perennial.base import reading
 from perennial.base.errors import Invalid, NotConfigured
-from perennial.base.money import Money, from_milliunits
-from perennial.base.time import from_ms
+from perennial.base.money import Money
+from perennial.base.reading import note
 from perennial.base.value import replace
 from perennial.customers.model import Download
 from perennial.intake.model import Question, Reading, StoreApp, Untrusted
 from perennial.providers.apple import jws
 from perennial.providers.apple.countries import ALPHA_2
 from perennial.providers.apple.payload import (
-    APP_TRANSACTION,
-    DEVICE_PROOF,
-    NOTIFICATION,
-    NOTIFICATION_BODY,
-    RENEWAL_INFO,
-    TRANSACTION,
     AppData,
+    AppTransaction,
     Data,
     DeviceProof,
     ExternalPurchaseToken,
     Notification,
+    NotificationBody,
     Number,
     RenewalInfo,
     Summary,
@@ -70,7 +69,10 @@ _BILLING_FAILED = frozenset(("DID_FAIL_TO_RENEW", "GRACE_PERIOD_EXPIRED"))  # as
 _MAY_CARRY_AN_OLD_TRANSACTION = frozenset(("REFUND", "REFUND_REVERSED", "REFUND_DECLINED", "CONSUMPTION_REQUEST"))
 _ASK_AFTER = frozenset(("REFUND", "REFUND_REVERSED", "REVOKE"))
 _RETRY_MS = 60 * 24 * 3600 * 1000  # Apple retries billing for at most 60 days
-_LARGEST_PRICE = 10**12
+_MILLI, _WHOLE_PERCENTAGE = 1000, 100_000
+_NOT_THE_STORES = frozenset(("Xcode", "LocalTesting"))  # environments that the App Store does not sign
+_RENEWS = {0: False, 1: True}
+_CONSENTS: dict[int, Literal["pending", "accepted"]] = {0: "pending", 1: "accepted"}
 
 # Every type and its subtypes ("" for none), as Apple documents them (App Store Server Notifications 2.0, changelogs to 2026-06).
 _SUBTYPES: dict[str, tuple[str, ...]] = {
@@ -109,13 +111,13 @@ def verified_notification(app: StoreApp, body: bytes, now: datetime) -> Notifica
     if len(body) > LARGEST_BODY:
         raise Invalid(f"a body of {len(body)} bytes is longer than the {LARGEST_BODY} we read")
     try:
-        token = NOTIFICATION_BODY.decode(body).signed_payload
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        token = reading.decode(body, NotificationBody).signed_payload
+    except Invalid as error:
         raise Invalid(
             "not an App Store notification of version 2: no `signedPayload`. Version 1 is not signed; choose version 2 in App Store Connect",
             param="signedPayload",
         ) from error
-    notification = jws.verify(token, NOTIFICATION, roots=app.simulated_roots, now=now)
+    notification = jws.verify(token, Notification, roots=app.simulated_roots, now=now)
     subject = notification.subject
     if subject is None:
         raise Invalid("a notification must have exactly one of `data`, `summary`, `externalPurchaseToken` and `appData`")
@@ -128,7 +130,7 @@ def verified_notification(app: StoreApp, body: bytes, now: datetime) -> Notifica
 
 def verified_transaction(app: StoreApp, token: str, now: datetime, *, environment: str | None = None) -> Transaction:
     """A signed transaction of this app; of `environment` (as Apple spells it), where the caller knows it."""
-    transaction = jws.verify(token, TRANSACTION, roots=app.simulated_roots, now=now)
+    transaction = jws.verify(token, Transaction, roots=app.simulated_roots, now=now)
     _verify_environment(transaction.environment, environment)
     _verify_app(app, transaction.bundle_id)
     return transaction
@@ -136,7 +138,7 @@ def verified_transaction(app: StoreApp, token: str, now: datetime, *, environmen
 
 def verified_renewal(app: StoreApp, token: str, transaction: Transaction, now: datetime) -> RenewalInfo:
     """Signed renewal information of `transaction`. It names no app itself, so another app's would pass without this tie."""
-    renewal = jws.verify(token, RENEWAL_INFO, roots=app.simulated_roots, now=now)
+    renewal = jws.verify(token, RenewalInfo, roots=app.simulated_roots, now=now)
     _verify_environment(renewal.environment, transaction.environment)
     if renewal.original_transaction_id is None or renewal.original_transaction_id != transaction.original_transaction_id:
         raise Untrusted("the renewal information belongs to another subscription than the transaction beside it", param="originalTransactionId")
@@ -151,10 +153,17 @@ def _verify_app(app: StoreApp, bundle_id: str | None) -> None:
 
 
 def _verify_environment(stated: str | None, expected: str | None) -> None:
-    if stated not in _ENVIRONMENTS:
+    if not stated or stated in _NOT_THE_STORES:
         raise Untrusted(f"of the environment {stated!r}; only Production and Sandbox are signed by the App Store", param="environment")
     if expected is not None and stated != expected:
         raise Untrusted(f"of the environment {stated!r} inside a message of {expected!r}", param="environment")
+
+
+def _environment(stated: str) -> Environment:
+    """One that Apple has come to sign since is of the sandbox: access is given, and no money is counted."""
+    if stated not in _ENVIRONMENTS:
+        note("environment", stated)
+    return _ENVIRONMENTS.get(stated, "sandbox")
 
 
 # Read
@@ -168,16 +177,35 @@ def read_notification(app: StoreApp, notification: Notification, now: datetime) 
             transaction = verified_transaction(app, data.signed_transaction_info, now, environment=data.environment)
             token = data.signed_renewal_info
             renewal = verified_renewal(app, token, transaction, now) if token is not None else None
-            stated = statement(app, transaction, renewal, status=data.status, notification=notification)
-            should_ask = not is_known or notification.notification_type in _ASK_AFTER
-            return Reading(statements=(stated,), questions=(about(stated),) if should_ask else ())
+            try:
+                stated = statement(app, transaction, renewal, status=data.status, notification=notification)
+            except Invalid as error:
+                return _left_to_the_store(notification, transaction, error)
+            should_ask = not is_known or notification.notification_type in _ASK_AFTER or not _is_understood(transaction, renewal)
+            return Reading(statements=(stated,), questions=(about(stated, transaction),) if should_ask else ())
         case AppData() as download if download.signed_app_transaction_info is not None:
             _verify_app_transaction(app, download.signed_app_transaction_info, download.environment, now)
     return Reading(note=_note(notification))
 
 
+def _left_to_the_store(notification: Notification, transaction: Transaction, error: Invalid) -> Reading:
+    """Of what cannot be stated the store is asked, where at least the line has a name."""
+    line = transaction.original_transaction_id
+    if not line:
+        raise error
+    note(error.param or "data", None)
+    environment = _environment(_needed(transaction.environment, "environment"))
+    return Reading(note=f"{notification.kind}: {error.message}", questions=(Question(environment=environment, subject=line),))
+
+
+def _is_understood(transaction: Transaction, renewal: RenewalInfo | None) -> bool:
+    """Whether every word that decides about access is one we know."""
+    has_known_status = renewal is None or renewal.auto_renew_status is None or renewal.auto_renew_status in _RENEWS
+    return transaction.type in _KINDS and transaction.environment in _ENVIRONMENTS and has_known_status
+
+
 def _verify_app_transaction(app: StoreApp, token: str, environment: str | None, now: datetime) -> None:
-    proof = jws.verify(token, APP_TRANSACTION, roots=app.simulated_roots, now=now)
+    proof = jws.verify(token, AppTransaction, roots=app.simulated_roots, now=now)
     _verify_environment(proof.receipt_type, environment)
     _verify_app(app, proof.bundle_id)
 
@@ -198,19 +226,19 @@ def _note(notification: Notification) -> str:
 
 def read_device_proof(app: StoreApp, token: str, now: datetime) -> Reading:
     """What a signed transaction posted by a device states. The app's own transaction is genuine, but holds no purchase."""
-    proof = jws.verify(token, DEVICE_PROOF, roots=app.simulated_roots, now=now)
+    proof = jws.verify(token, DeviceProof, roots=app.simulated_roots, now=now)
     _verify_environment(proof.stated_environment, None)
     _verify_app(app, proof.bundle_id)
     if proof.transaction_id is None and proof.receipt_type is not None:
         return Reading(note="the app's own transaction: it proves a download, not a purchase", download=_download(proof))
     stated = statement(app, proof, None)
-    is_subscription = any(purchase.kind == "subscription" for purchase in stated.purchases)
-    return Reading(statements=(stated,), questions=(about(stated),) if is_subscription else ())  # a device does not post how it will go on
+    is_open = any(purchase.kind == "subscription" for purchase in stated.purchases) or not _is_understood(proof, None)
+    return Reading(statements=(stated,), questions=(about(stated, proof),) if is_open else ())  # a device does not post how it will go on
 
 
 def read_download(app: StoreApp, token: str, now: datetime) -> Download | None:
     """What the app's own transaction, as a device posts it beside another proof, says of the download."""
-    proof = jws.verify(token, DEVICE_PROOF, roots=app.simulated_roots, now=now)
+    proof = jws.verify(token, DeviceProof, roots=app.simulated_roots, now=now)
     _verify_environment(proof.stated_environment, None)
     _verify_app(app, proof.bundle_id)
     return _download(proof) if proof.transaction_id is None else None
@@ -219,11 +247,16 @@ def read_download(app: StoreApp, token: str, now: datetime) -> Download | None:
 def _download(proof: DeviceProof) -> Download | None:
     if not proof.original_application_version or proof.original_purchase_date is None:
         return None
-    return Download(version=proof.original_application_version, at=from_ms(int(proof.original_purchase_date)))
+    return Download(version=proof.original_application_version, at=reading.milliseconds(proof.original_purchase_date, "originalPurchaseDate"))
 
 
-def about(statement: Statement) -> Question:
-    return Question(environment=statement.environment, subject=statement.line)
+ELSEWHERE = "of the environment "  # begins the hint of a question about what may be of either
+
+
+def about(statement: Statement, transaction: Transaction | None = None) -> Question:
+    said = transaction.environment if transaction is not None else None
+    hint = f"{ELSEWHERE}{said}" if said is not None and said not in _ENVIRONMENTS else ""
+    return Question(environment=statement.environment, subject=statement.line, hint=hint)
 
 
 def gathered(statements: Iterable[Statement]) -> tuple[Statement, ...]:
@@ -259,7 +292,7 @@ def statement(
     is_reversed = notification is not None and notification.notification_type == "REFUND_REVERSED"
     return Statement(
         store=app.store,
-        environment=_ENVIRONMENTS[_needed(transaction.environment, "environment")],
+        environment=_environment(_needed(transaction.environment, "environment")),
         line=_needed(transaction.original_transaction_id, "originalTransactionId"),
         purchases=(_purchase(transaction, is_reversed=is_reversed),),
         renewals=(_renewal(transaction, renewal, status, notification),) if renewal is not None else (),
@@ -284,7 +317,7 @@ def _purchase(transaction: Transaction, *, is_reversed: bool) -> Purchase:
         period_type=_period_type(transaction),
         ownership=ownership,
         price=_price(transaction) if ownership == "purchased" else None,
-        quantity=_quantity(transaction.quantity),
+        quantity=reading.quantity(transaction.quantity),
         offer=_offer(transaction),
         country=ALPHA_2.get(transaction.storefront or ""),
         revocation=None if is_reversed else _revocation(transaction, ownership),
@@ -293,10 +326,11 @@ def _purchase(transaction: Transaction, *, is_reversed: bool) -> Purchase:
 
 
 def _kind(transaction: Transaction) -> Kind:
-    kind = _KINDS.get(_needed(transaction.type, "type"))
-    if kind is None:
-        raise Invalid(f"a transaction of the type {transaction.type!r}, which we do not know", param="type")
-    return kind
+    kind = _KINDS.get(transaction.type or "")
+    if kind is not None:
+        return kind
+    note("type", transaction.type)
+    return "subscription" if transaction.expires_date is not None else "non_consumable"
 
 
 def _expiry(transaction: Transaction, kind: Kind) -> datetime | None:
@@ -322,7 +356,10 @@ def _period_type(transaction: Transaction) -> PeriodType:
 def _offer(transaction: Transaction) -> Offer | None:
     if transaction.offer_type is None:
         return None
-    return Offer(kind=_OFFERS.get(transaction.offer_type, f"unknown_{transaction.offer_type}"), identifier=transaction.offer_identifier)
+    if transaction.offer_type not in _OFFERS:
+        note("offerType", transaction.offer_type)
+    unknown = f"unknown_{transaction.offer_type}" if 0 <= transaction.offer_type < 100 else "unspecified"
+    return Offer(kind=_OFFERS.get(transaction.offer_type, unknown), identifier=transaction.offer_identifier)
 
 
 def _price(transaction: Transaction) -> Money | None:
@@ -330,17 +367,11 @@ def _price(transaction: Transaction) -> Money | None:
     price, currency = transaction.price, transaction.currency
     if price is None or currency is None:
         return None
-    if not 0 <= price <= _LARGEST_PRICE:
-        raise Invalid(f"a price of {price} thousandths is not one the App Store charges", param="price")
-    if len(currency) != 3 or not currency.isascii() or not currency.isalpha() or not currency.isupper():
-        raise Invalid(f"{currency!r} is not an ISO 4217 currency code", param="currency")
-    return from_milliunits(round(price), currency)
-
-
-def _quantity(quantity: int | None) -> int:
-    if quantity is not None and not 1 <= quantity <= 1_000_000:
-        raise Invalid(f"a quantity of {quantity} is not one the App Store sells", param="quantity")
-    return quantity or 1
+    if not price >= 0:
+        note("price", price)
+        return None
+    whole = round(price) if price < reading.MOST_MAJOR * _MILLI else price
+    return reading.aside("price", {"price": price, "currency": currency}, lambda: reading.parts(whole, _MILLI, currency, "price"))
 
 
 def _revocation(transaction: Transaction, ownership: Ownership) -> Revocation | None:
@@ -353,9 +384,9 @@ def _revocation(transaction: Transaction, ownership: Ownership) -> Revocation | 
     percentage = transaction.revocation_percentage
     if percentage is None:
         return Revocation(at=at, refunded=True)
-    if not 0 <= percentage <= 100_000:
-        raise Invalid(f"{percentage} thousandths of a percent is no part of a price", param="revocationPercentage")
-    return Revocation(at=at, refunded=True, share_ppm=round(percentage * 10))
+    if not 0 <= percentage <= _WHOLE_PERCENTAGE:
+        note("revocationPercentage", percentage)
+    return Revocation(at=at, refunded=True, share_ppm=round(min(max(percentage, 0), _WHOLE_PERCENTAGE) * 10))
 
 
 def _renewal(transaction: Transaction, renewal: RenewalInfo, status: int | None, notification: Notification | None) -> Renewal:
@@ -373,7 +404,7 @@ def _renewal(transaction: Transaction, renewal: RenewalInfo, status: int | None,
         in_billing_retry=renewal.is_in_billing_retry_period is True or status in (BILLING_RETRY, GRACE),
         grace_until=min(grace_until, as_of) if grace_until is not None and ended is not None else grace_until,  # an end ends grace too
         ended=ended,
-        price_consent="pending" if renewal.price_increase_status == 0 else "accepted" if renewal.price_increase_status == 1 else None,
+        price_consent=_CONSENTS.get(renewal.price_increase_status) if renewal.price_increase_status is not None else None,
     )
 
 
@@ -409,7 +440,9 @@ def _auto_renew(transaction: Transaction, renewal: RenewalInfo, *, has_ended: bo
             return True
         if renewal.commitment_info is not None and renewal.commitment_info.commitment_auto_renew_status is not None:
             status = renewal.commitment_info.commitment_auto_renew_status
-    return None if status is None else status == 1
+    if status is not None and status not in _RENEWS:
+        note("autoRenewStatus", status)
+    return None if status is None else _RENEWS.get(status)
 
 
 def _next_product(transaction: Transaction, renewal: RenewalInfo) -> str | None:
@@ -420,10 +453,7 @@ def _next_product(transaction: Transaction, renewal: RenewalInfo) -> str | None:
 def _moment(milliseconds: Number | None, field: str) -> datetime:
     if milliseconds is None:
         raise Invalid(f"the signed payload lacks `{field}`", param=field)
-    try:
-        return from_ms(milliseconds)
-    except Invalid as error:
-        raise Invalid(f"`{field}` is not a moment: {error.message}", param=field) from error
+    return reading.milliseconds(milliseconds, field)
 
 
 def _needed(text: str | None, field: str) -> str:

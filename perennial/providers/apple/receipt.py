@@ -12,7 +12,7 @@ the catalog's product type overrides that.
 
 from base64 import b64decode
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from asn1crypto import cms  # type: ignore[import-untyped]
@@ -24,7 +24,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, Hash, HashAlgorithm
 
+from perennial.base import reading
 from perennial.base.errors import Invalid, NotConfigured
+from perennial.base.reading import note
 from perennial.base.time import to_ms
 from perennial.base.value import value
 from perennial.customers.model import Download
@@ -38,6 +40,7 @@ APPLE_ROOT = "b0b1730ecbc7ff4505142c49f1295e6eda6bcaed7e2c68c5be91b5a11001f024" 
 LARGEST_RECEIPT = 2 * 1024 * 1024  # characters of base64; about four thousand transactions
 
 _MOST_CERTIFICATES = 8
+_LONGEST_TEXT = 1024  # bytes
 _DIGESTS: dict[str, HashAlgorithm] = {"sha1": SHA1(), "sha256": SHA256()}  # noqa: S303  see above
 _CHAIN_HASHES = frozenset(("sha1", "sha256", "sha384", "sha512"))
 _ENVIRONMENTS: dict[str, Environment] = {
@@ -77,10 +80,21 @@ def read_app_receipt(app: StoreApp, token: str, now: datetime) -> Reading:
         raise NotConfigured("the app has no bundle id; set it to read its receipts", param="bundle_id")
     if receipt.bundle_id != app.bundle_id:
         raise Untrusted(f"a receipt of the app {receipt.bundle_id!r}, not of {app.bundle_id!r}", param="fetch_token")
-    statements = gathered(_statement(app, receipt, attributes) for attributes in receipt.purchases)
+    statements = gathered(_readable(app, receipt))
     if not statements:
         return Reading(note="the receipt holds no purchase", download=_download(receipt))
     return Reading(statements=statements, questions=tuple(about(statement) for statement in statements), download=_download(receipt))
+
+
+def _readable(app: StoreApp, receipt: Receipt) -> Iterator[Statement]:
+    """One purchase that cannot be read does not take the others with it. Where it is the only one, it says why it cannot: `Invalid`."""
+    for attributes in receipt.purchases:
+        try:
+            yield _statement(app, receipt, attributes)
+        except Invalid as error:
+            if len(receipt.purchases) == 1:
+                raise
+            note("in_app", error.message)
 
 
 def _download(receipt: Receipt) -> Download | None:
@@ -275,16 +289,21 @@ def _statement(app: StoreApp, receipt: Receipt, attributes: Attributes) -> State
         is_first=transaction == line,
         is_renewal=expires_at is not None and transaction != line,
         period_type=_period_type(attributes),
-        quantity=max(1, _integer(attributes.get(_QUANTITY)) or 1),
+        quantity=reading.quantity(_number(attributes, _QUANTITY)),
         revocation=Revocation(at=cancelled_at, refunded=True) if cancelled_at is not None else None,
     )
     return Statement(store=app.store, environment=receipt.environment, line=line, purchases=(purchase,))
 
 
 def _period_type(attributes: Attributes) -> PeriodType:
-    if _integer(attributes.get(_IS_TRIAL)):
+    if _number(attributes, _IS_TRIAL):
         return "trial"
-    return "intro" if _integer(attributes.get(_IS_INTRO)) else "normal"
+    return "intro" if _number(attributes, _IS_INTRO) else "normal"
+
+
+def _number(attributes: Attributes, kind: int) -> int | None:
+    """Of an attribute that nothing depends on."""
+    return reading.aside(f"in_app.{kind}", attributes.get(kind), lambda: _integer(attributes.get(kind)))
 
 
 def _text(encoded: bytes | None) -> str | None:
@@ -292,8 +311,8 @@ def _text(encoded: bytes | None) -> str | None:
     if encoded is None:
         return None
     elements = list(_elements(encoded))
-    if len(elements) != 1 or elements[0][0] not in (_UTF8, _IA5) or b"\0" in elements[0][1]:
-        raise Invalid("the receipt has text that is not text", param="fetch_token")
+    if len(elements) != 1 or elements[0][0] not in (_UTF8, _IA5) or b"\0" in elements[0][1] or len(elements[0][1]) > _LONGEST_TEXT:
+        raise Invalid("the receipt has text that is not text, or longer than any of Apple's", param="fetch_token")
     try:
         return elements[0][1].decode("utf-8") or None
     except UnicodeDecodeError as error:
@@ -312,15 +331,7 @@ def _integer(encoded: bytes | None) -> int | None:
 def _moment(encoded: bytes | None) -> datetime | None:
     """RFC 3339, in UTC: `2025-12-26T18:39:47Z`."""
     text = _text(encoded)
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-        if instant.tzinfo is not None:
-            return instant.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise Invalid(f"the receipt has a moment that is none, or has no zone: {text!r}", param="fetch_token")
+    return None if text is None else reading.instant(text, "a moment of the receipt")
 
 
 def _downloaded_at(encoded: bytes | None) -> datetime | None:

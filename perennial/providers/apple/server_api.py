@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from perennial.base.errors import Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.http import tls
+from perennial.base.reading import decode
 from perennial.base.time import EPOCH, to_ms
 from perennial.intake.model import StoreApp
 from perennial.providers.apple import jws
@@ -142,9 +143,9 @@ class ServerApi:
         if not response.is_success:
             _refuse(response, content, now)
         try:
-            return msgspec.json.decode(content, type=answer)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise StoreUnavailable(f"the App Store Server API answered what we cannot read: {error}") from error
+            return decode(content, answer)
+        except Invalid as error:
+            raise StoreUnavailable(f"the App Store Server API answered what we cannot read: {error.message}") from error
 
 
 async def _content(response: httpx.Response) -> bytes:
@@ -175,8 +176,8 @@ def _refuse(response: httpx.Response, content: bytes, now: datetime) -> NoReturn
 
 def _error(content: bytes) -> ApiError | None:
     try:
-        return msgspec.json.decode(content, type=ApiError)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return decode(content, ApiError)
+    except Invalid:
         return None
 
 
