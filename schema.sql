@@ -64,6 +64,26 @@ CREATE FUNCTION public.apps_to_pull() RETURNS TABLE(project_id text, app_id text
 $$;
 
 --
+-- Name: due_endpoints(timestamp with time zone, text[], text[], text, text, integer); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.due_endpoints(wall timestamp with time zone, busy_endpoints text[], busy_projects text[], after_project text, after_endpoint text, most integer) RETURNS TABLE(project_id text, endpoint_id text, is_webhook boolean)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY
+    SELECT e.project_id, e.endpoint_id, e.kind = 'webhook'
+    FROM endpoint e JOIN project p ON p.project_id = e.project_id
+    WHERE (e.project_id, e.endpoint_id) > (after_project, after_endpoint) AND e.paused_at IS NULL
+      AND e.endpoint_id <> ALL (busy_endpoints) AND e.project_id <> ALL (busy_projects)
+      AND EXISTS (SELECT FROM delivery d WHERE d.project_id = e.project_id AND d.endpoint_id = e.endpoint_id
+                    AND d.wake_at <= project_now(p.clock_at, p.clock_started_at, wall))
+    ORDER BY e.project_id, e.endpoint_id LIMIT most;
+END $$;
+
+--
 -- Name: due_projects(text, timestamp with time zone, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -77,6 +97,24 @@ BEGIN
     CROSS JOIN LATERAL (
       SELECT FROM agenda a
       WHERE a.project_id = p.project_id AND a.lane = wanted_lane AND a.wake_at <= project_now(p.clock_at, p.clock_started_at, wall) LIMIT 1) due
+    LIMIT most;
+END $$;
+
+--
+-- Name: due_projects_of(text[], timestamp with time zone, integer); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, most integer) RETURNS SETOF text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN QUERY
+    SELECT p.project_id FROM project p
+    CROSS JOIN LATERAL (
+      SELECT FROM agenda a
+      WHERE a.project_id = p.project_id AND a.kind = ANY (wanted_kinds)
+        AND a.wake_at <= project_now(p.clock_at, p.clock_started_at, wall) LIMIT 1) due
     LIMIT most;
 END $$;
 
@@ -880,13 +918,18 @@ CREATE TABLE public.endpoint (
     secrets bytea,
     secret_names text[],
     gather_for interval,
+    paused_at timestamp with time zone,
+    former_secret bytea,
+    former_until timestamp with time zone,
     CONSTRAINT endpoint_environment_check CHECK ((environment = ANY (ARRAY['production'::text, 'sandbox'::text]))),
+    CONSTRAINT endpoint_former_secret CHECK (((former_secret IS NULL) = (former_until IS NULL))),
     CONSTRAINT endpoint_gathers CHECK ((gather_for > '00:00:00'::interval)),
     CONSTRAINT endpoint_is_whole CHECK (
 CASE
     WHEN (kind = 'webhook'::text) THEN ((url IS NOT NULL) AND (signing_secret IS NOT NULL) AND (num_nonnulls(settings, secrets, secret_names, gather_for) = 0))
     ELSE ((num_nonnulls(settings, secrets, secret_names) = 3) AND (num_nonnulls(url, signing_secret, authorization_header) = 0))
-END)
+END),
+    CONSTRAINT endpoint_of_webhook CHECK (((kind = 'webhook'::text) OR (former_secret IS NULL)))
 );
 
 --
@@ -1932,6 +1975,12 @@ CREATE INDEX customer_merged_into ON public.customer USING btree (project_id, me
 --
 
 CREATE INDEX deleted_app_user_id_by_customer ON public.deleted_app_user_id USING btree (project_id, customer_id);
+
+--
+-- Name: delivery_due; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX delivery_due ON public.delivery USING btree (project_id, endpoint_id, wake_at) WHERE (wake_at IS NOT NULL);
 
 --
 -- Name: delivery_in_batch; Type: INDEX; Schema: public; Owner: -
@@ -3372,11 +3421,25 @@ REVOKE ALL ON FUNCTION public.all_projects() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.all_projects() TO perennial_app;
 
 --
+-- Name: FUNCTION due_endpoints(wall timestamp with time zone, busy_endpoints text[], busy_projects text[], after_project text, after_endpoint text, most integer); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.due_endpoints(wall timestamp with time zone, busy_endpoints text[], busy_projects text[], after_project text, after_endpoint text, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.due_endpoints(wall timestamp with time zone, busy_endpoints text[], busy_projects text[], after_project text, after_endpoint text, most integer) TO perennial_app;
+
+--
 -- Name: FUNCTION due_projects(wanted_lane text, wall timestamp with time zone, most integer); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.due_projects(wanted_lane text, wall timestamp with time zone, most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.due_projects(wanted_lane text, wall timestamp with time zone, most integer) TO perennial_app;
+
+--
+-- Name: FUNCTION due_projects_of(wanted_kinds text[], wall timestamp with time zone, most integer); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, most integer) TO perennial_app;
 
 --
 -- Name: FUNCTION enter(projects text[], wall timestamp with time zone); Type: ACL; Schema: public; Owner: -

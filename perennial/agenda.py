@@ -3,7 +3,7 @@
 The same code runs both, so a year in a test is a year. Work is taken in batches, in lanes, so that bulk work cannot hold up money.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -20,6 +20,7 @@ log = structlog.get_logger("perennial.agenda")
 
 LANES = ("money", "telling", "simulation", "bulk")
 CLOCK_LEASE = timedelta(minutes=2)  # of whoever moves a clock, renewed at every step
+SENT_ALL_THE_TIME = frozenset({"delivery"})  # kinds that workers do not wait for a round with
 MOST_STEPS = 200_000  # of one advance: a clock moved by decades ends with an error, not never
 
 Handler = Callable[[App, ProjectId], Awaitable[int]]
@@ -105,19 +106,25 @@ async def run_due(app: App, project_id: ProjectId, lanes: Sequence[str] = LANES)
     raise Conflict(f"more than {MOST_STEPS} things were due at one moment; is something waking itself?")
 
 
-async def run_once(app: App, project_id: ProjectId, lane: str) -> int:
-    """A batch of everything due in a lane. Returns how many items were handled: none, when nothing is due."""
-    return sum([await handler(app, project_id) for handler in HANDLERS[lane].values()])
+async def run_once(app: App, project_id: ProjectId, lane: str, *, besides: Collection[str] = ()) -> int:
+    """A batch of everything due in a lane. Returns how many items were handled: none, when nothing is due. Kinds `besides` are left out."""
+    return sum([await handler(app, project_id) for kind, handler in HANDLERS[lane].items() if kind not in besides])
 
 
 async def run_due_everywhere(app: App, lanes: Sequence[str], *, most_projects: int = 100) -> int:
-    """One round of a worker: every project with something due, each in its own time."""
+    """One round of a worker: every project with something due, each in its own time. Deliveries are sent all the time (`dispatcher`)."""
     handled = 0
     for lane in lanes:
-        rows = await app.database.door("SELECT * FROM due_projects($1, $2, $3) AS project_id", lane, app.database.clock(), most_projects)
+        kinds = [kind for kind in HANDLERS[lane] if kind not in SENT_ALL_THE_TIME]
+        rows = await app.database.door("SELECT * FROM due_projects_of($1, $2, $3) AS project_id", kinds, app.database.clock(), most_projects)
         for row in rows:
-            handled += await run_once(app, row["project_id"], lane)
+            handled += await run_once(app, row["project_id"], lane, besides=SENT_ALL_THE_TIME)
     return handled
+
+
+def dispatcher(app: App, on_sent: Callable[[int], None]) -> events.Dispatcher:
+    """A worker's sending of deliveries, of all projects."""
+    return events.Dispatcher(app.database, app.vault, app.sender, app.carrier, on_sent=on_sent)
 
 
 async def pull_everywhere(app: App) -> int:

@@ -1,6 +1,7 @@
 """Runs the agenda: `perennial worker`. Any number may run; they take different work, and one that dies is missed by nobody for long.
 
-Each lane has a loop of its own, so that bulk work or a slow receiver never holds up money.
+Each lane has a loop of its own, so that bulk work never holds up money; deliveries have one that sends to each receiver by itself, so that
+one that hangs holds up nobody.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from contextlib import suppress
 
 import structlog
 
-from perennial.agenda import LANES, pull_everywhere, run_due_everywhere
+from perennial.agenda import LANES, dispatcher, pull_everywhere, run_due_everywhere
 from perennial.api.observe import OBSERVED
 from perennial.app import App, open_app
 from perennial.base.errors import Unavailable
@@ -36,7 +37,7 @@ async def _run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_app(settings, application="perennial worker") as app:
         log.info("worker started", lanes=LANES)
-        await asyncio.gather(_pull(app, stop), *(_work(app, lane, stop) for lane in LANES))
+        await asyncio.gather(_pull(app, stop), _send(app, stop), *(_work(app, lane, stop) for lane in LANES))
     log.info("worker stopped")
 
 
@@ -49,6 +50,10 @@ async def _pull(app: App, stop: asyncio.Event) -> None:
             log.exception("fetching notifications failed")
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), PULL_EVERY)
+
+
+async def _send(app: App, stop: asyncio.Event) -> None:
+    await dispatcher(app, on_sent=OBSERVED.handled.labels("telling").inc).run(stop)
 
 
 async def _work(app: App, lane: str, stop: asyncio.Event) -> None:

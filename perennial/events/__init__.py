@@ -1,6 +1,7 @@
 """What happened, and who was told: the event log, webhooks and integrations, and deliveries from a transactional outbox."""
 
 from perennial.events.actions.deliveries import deliver_due
+from perennial.events.actions.dispatching import Dispatcher
 from perennial.events.actions.endpoints import create_endpoint, delete_endpoint, get_endpoint, list_endpoints, update_endpoint
 from perennial.events.actions.integrations import create_integration, delete_integration, get_integration, list_integrations, update_integration
 from perennial.events.actions.log import append, latest_events, list_events
@@ -10,6 +11,7 @@ from perennial.events.model import Delivery, Endpoint, Integration, NewEvent, Re
 
 __all__ = [
     "Delivery",
+    "Dispatcher",
     "Endpoint",
     "Integration",
     "NewEvent",

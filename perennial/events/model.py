@@ -257,6 +257,18 @@ class Answer:
         return self.status == 200  # the vendor's rule: 200 and nothing else
 
 
+@value
+class Pace:
+    """How an endpoint has answered one process lately, and so how many attempts at it may be under way there at a time (`window`).
+
+    `silences` counts attempts without an answer since the last answer. One that is slow shares the connections set aside for slow ones.
+    """
+
+    window: int = 1
+    silences: int = 0
+    is_slow: bool = False
+
+
 class Sender(Protocol):
     """What the outside must offer: try once, within a minute, and say how it went."""
 

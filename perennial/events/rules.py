@@ -8,22 +8,41 @@ from urllib.parse import urlsplit
 from perennial.base.errors import Invalid
 from perennial.base.ids import EventId
 from perennial.base.time import to_ms
-from perennial.events.model import EVENT_TYPES, REST, RETRY_AFTER, TEST_CUSTOMER, Answer, Endpoint, Health, Integration, NewEvent, Parcel, Settled
+from perennial.events.model import (
+    EVENT_TYPES,
+    REST,
+    RETRY_AFTER,
+    TEST_CUSTOMER,
+    Answer,
+    Endpoint,
+    Health,
+    Integration,
+    NewEvent,
+    Pace,
+    Parcel,
+    Settled,
+)
 
 LONGEST_NAME = 1500  # the vendor's limits, here and below
 LONGEST_URL = 5000
 LONGEST_AUTHORIZATION = 5000
 LONGEST_WAIT = timedelta(days=1)  # whatever a receiver asks for
 
+QUICK = timedelta(seconds=2)  # an answer that takes longer is slow
+MOST_TO_ONE = 10  # attempts at one endpoint under way at a time
+MOST_TO_ONE_SLOW = 4
+MOST_SILENCE = 5  # so many attempts without an answer, however quick, and the endpoint rests
+LONGEST_REST = REST
 
-def settle(parcel: Parcel, answer: Answer | None, now: datetime) -> Settled:
+
+def settle(parcel: Parcel, answer: Answer | None, now: datetime, *, rest: timedelta = REST) -> Settled:
     """Delivered, skipped, to be tried again by the vendor's schedule, or parked: refused for good, or after the last try. No answer: it was not
-    tried, and that does not count. A receiver that names a time is left alone until then.
+    tried, that does not count, and its next turn is after `rest`. A receiver that names a time is left alone until then.
 
     A parcel whose earlier attempts were claimed but never recorded (a crash) may have had more attempts than the schedule knows: it is parked.
     """
     if answer is None:
-        return Settled(parcel=parcel, attempts=parcel.attempts - 1, status=None, error=None, wake_at=now + REST)
+        return Settled(parcel=parcel, attempts=parcel.attempts - 1, status=None, error=None, wake_at=now + rest)
     if answer.is_success:
         return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=None, delivered_at=now)
     error = describe(answer)
@@ -33,6 +52,21 @@ def settle(parcel: Parcel, answer: Answer | None, now: datetime) -> Settled:
         return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=error, parked_at=now)
     wait = max(RETRY_AFTER[parcel.attempts - 1], min(answer.retry_after or timedelta(0), LONGEST_WAIT))
     return Settled(parcel=parcel, attempts=parcel.attempts, status=answer.status, error=error, wake_at=now + wait)
+
+
+def pace_after(pace: Pace, answer: Answer, took: timedelta) -> Pace:
+    """Begins with one attempt at a time, doubles while answers are quick, and falls back when they are slow or do not come."""
+    is_slow = took > QUICK
+    if answer.status is None and answer.verdict is None:
+        return Pace(window=1 if is_slow else max(pace.window // 2, 1), silences=pace.silences + 1, is_slow=is_slow)
+    return Pace(window=min(pace.window * 2, MOST_TO_ONE_SLOW if is_slow else MOST_TO_ONE), is_slow=is_slow)
+
+
+def rest(pace: Pace) -> timedelta:
+    """How long an endpoint is left alone after an attempt: nothing while it answers, else longer with each silence, up to a minute."""
+    if not pace.silences or not (pace.is_slow or pace.silences >= MOST_SILENCE):
+        return timedelta(0)
+    return min(timedelta(seconds=2 ** min(pace.silences - 1, 6)), LONGEST_REST)
 
 
 def describe(answer: Answer) -> str:

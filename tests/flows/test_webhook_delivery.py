@@ -22,6 +22,7 @@ from structlog.testing import capture_logs
 
 import perennial
 from perennial import events
+from perennial.base import resolving
 from perennial.base.db import Database, Row
 from perennial.base.errors import Unavailable
 from perennial.base.ids import CustomerId, EventId, ProjectId, new_id, new_uuid, random_bytes
@@ -31,7 +32,8 @@ from perennial.base.value import replace, value
 from perennial.events.model import Answer, Endpoint, Message, NewEvent
 from perennial.providers.webhook import WebhookSender
 
-VAULT = Vault(random_bytes(32))
+KEY = random_bytes(32)
+VAULT = Vault(KEY)
 NOON = datetime(2030, 5, 1, 12, tzinfo=UTC)
 SECRET_HEADER = "Bearer s3cr3t-of-ours"
 
@@ -285,14 +287,13 @@ async def test_a_receiver_that_hangs_or_breaks_is_an_error_not_an_exception(
     receiver: Receiver, sender: WebhookSender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = asyncio.Event()
-    ask = asyncio.get_running_loop().getaddrinfo
 
-    async def resolve(host: str, port: int, **how: Any) -> list[Any]:
+    def resolve(host: str, port: Any, **how: Any) -> list[Any]:
         if host == "nobody.invalid":  # answered here as a resolver does: without a network that takes its timeouts
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return list(await ask(host, port, **how))
+        return socket.getaddrinfo(host, port, **how)
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(resolving, "getaddrinfo", resolve)
 
     async def hang(_: Heard) -> bytes:
         await over.wait()
@@ -346,13 +347,15 @@ async def test_the_address_that_was_checked_is_the_one_connected_to(receiver: Re
     """A name that leads elsewhere when asked again: it is asked once, and what is not public is left out."""
     asked = 0
 
-    async def resolve(host: str, port: int, **_: Any) -> list[Any]:
+    def resolve(host: str, port: Any, *, flags: int, **_: Any) -> list[Any]:
         nonlocal asked
+        if flags & socket.AI_NUMERICHOST:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         asked += 1
         return [(2, 1, 6, "", (address, port)) for address in (["192.0.2.1"] if asked == 1 else ["127.0.0.1"])]
 
     guarded = WebhookSender(allow_internal=False)
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    monkeypatch.setattr(resolving, "getaddrinfo", resolve)
     first = await guarded.send(message(f"http://hooks.example:{receiver.port}/"))
     second = await guarded.send(message(f"http://hooks.example:{receiver.port}/"))
     await guarded.close()
@@ -363,13 +366,13 @@ async def test_the_address_that_was_checked_is_the_one_connected_to(receiver: Re
 
 
 async def test_tls_and_host_go_by_the_name_though_the_connection_goes_by_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def resolve(_: str, port: int, **__: Any) -> list[Any]:
+    def resolve(_: str, port: Any, **__: Any) -> list[Any]:
         return [(2, 1, 6, "", ("127.0.0.1", port))]
 
     serving, trusting = certified("hooks.example", tmp_path)
     async with Receiver().open(serving) as receiver:
         sender = WebhookSender(allow_internal=True, trust=trusting)
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        monkeypatch.setattr(resolving, "getaddrinfo", resolve)
         assert await sender.send(message(f"https://hooks.example:{receiver.port}/")) == Answer(status=200)
         other = await sender.send(message(f"https://other.example:{receiver.port}/"))
         await sender.close()

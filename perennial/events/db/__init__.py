@@ -12,11 +12,14 @@ whatever is expected:
 
 from perennial.events.db.deliveries import (
     Due,
+    DueEndpoint,
     claim,
     claim_batches,
+    find_due,
     hold_followers,
     insert_delivery,
     lock_due,
+    lock_due_to,
     open_deliveries,
     park_waiting_tests,
     reopen_deliveries,
@@ -51,6 +54,7 @@ from perennial.events.db.log import (
 
 __all__ = [
     "Due",
+    "DueEndpoint",
     "Heading",
     "claim",
     "claim_batches",
@@ -58,6 +62,7 @@ __all__ = [
     "delete_endpoint",
     "events_after",
     "events_before",
+    "find_due",
     "find_events",
     "forget",
     "get_endpoints",
@@ -70,6 +75,7 @@ __all__ = [
     "insert_events",
     "insert_integration",
     "lock_due",
+    "lock_due_to",
     "lock_endpoints",
     "next_test_sequence",
     "open_deliveries",

@@ -1,10 +1,10 @@
 """SQL of the outbox: what is on its way to whom, and whose turn it is. Sets in, sets out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from perennial.base.db import Tx
-from perennial.base.ids import CustomerId, EndpointId, EventId
+from perennial.base.db import Database, Tx
+from perennial.base.ids import CustomerId, EndpointId, EventId, ProjectId
 from perennial.base.time import EPOCH
 from perennial.base.value import value
 from perennial.events.db.log import Heading
@@ -21,6 +21,15 @@ class Due:
     sequence: int
     attempts: int
     batch: str | None = None
+
+
+@value
+class DueEndpoint:
+    """With a delivery whose time has come."""
+
+    project_id: ProjectId
+    endpoint_id: EndpointId
+    is_webhook: bool
 
 
 async def open_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: EndpointId | None = None) -> int:
@@ -82,17 +91,54 @@ async def reopen_deliveries(tx: Tx, events: Sequence[Heading], endpoint_id: Endp
 
 
 async def lock_due(tx: Tx, limit: int) -> list[Due]:
-    """Deliveries whose time has come and that nobody else is looking at."""
+    """Deliveries whose time has come and that nobody else is looking at: of each endpoint that is not paused, its share of `limit`.
+
+    One that gathers has all of it: a batch is claimed whole or not at all.
+    """
     rows = await tx.fetch(
         """
-        SELECT customer_id, endpoint_id, event_id, sequence, attempts, batch FROM delivery
-        WHERE project_id = (SELECT %(project_id)s::text) AND wake_at <= %(now)s ORDER BY wake_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+        WITH share AS MATERIALIZED (
+          SELECT endpoint_id, CASE WHEN gather_for IS NULL THEN greatest(%(limit)s / count(*) OVER (), 1) ELSE %(limit)s END AS most FROM endpoint
+          WHERE project_id = (SELECT %(project_id)s::text) AND paused_at IS NULL)
+        SELECT d.* FROM share CROSS JOIN LATERAL (
+          SELECT customer_id, endpoint_id, event_id, sequence, attempts, batch FROM delivery
+          WHERE project_id = (SELECT %(project_id)s::text) AND endpoint_id = share.endpoint_id AND wake_at <= %(now)s
+          ORDER BY wake_at LIMIT share.most FOR UPDATE SKIP LOCKED) d
         """,
         project_id=tx.project_id,
         now=tx.now,
         limit=limit,
     )
     return [Due(**row) for row in rows]
+
+
+async def lock_due_to(tx: Tx, wanted: Mapping[EndpointId, int]) -> list[Due]:
+    """The same of these endpoints, at most so many of each."""
+    rows = await tx.fetch(
+        """
+        SELECT d.* FROM unnest(%(ids)s::text[], %(most)s::bigint[]) AS wanted (endpoint_id, most)
+        JOIN endpoint p ON p.project_id = (SELECT %(project_id)s::text) AND p.endpoint_id = wanted.endpoint_id AND p.paused_at IS NULL
+        CROSS JOIN LATERAL (
+          SELECT customer_id, endpoint_id, event_id, sequence, attempts, batch FROM delivery
+          WHERE project_id = (SELECT %(project_id)s::text) AND endpoint_id = wanted.endpoint_id AND wake_at <= %(now)s
+          ORDER BY wake_at LIMIT wanted.most FOR UPDATE SKIP LOCKED) d
+        """,
+        project_id=tx.project_id,
+        now=tx.now,
+        ids=list(wanted),
+        most=list(wanted.values()),
+    )
+    return [Due(**row) for row in rows]
+
+
+async def find_due(
+    database: Database, *, busy: Sequence[EndpointId], busy_projects: Sequence[ProjectId], after: tuple[str, str], limit: int
+) -> list[DueEndpoint]:
+    """Of all projects, in the order of their ids; those that are busy are left out."""
+    rows = await database.door(
+        "SELECT * FROM due_endpoints($1, $2, $3, $4, $5, $6)", database.clock(), list(busy), list(busy_projects), *after, limit
+    )
+    return [DueEndpoint(**row) for row in rows]
 
 
 async def claim(tx: Tx, due: Sequence[Due], *, until: datetime) -> list[Parcel]:
