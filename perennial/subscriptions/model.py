@@ -245,6 +245,7 @@ class Telling:
     resumes_at: datetime | None = None
     refunded: Money | None = None
     is_trial_conversion: bool = False
+    proration: Purchase | None = None  # of a change of product: what was charged for it within the period
     renewal_number: int = 1
 
 

@@ -95,6 +95,7 @@ def _one_purchase(line: Line, index: int, held: Held) -> list[Telling]:
         happened_at=purchase.purchased_at,
         held=before,
         new_product=purchase.product,
+        proration=purchase if purchase.is_proration else None,
     )
     return [change, *bought]
 

@@ -39,7 +39,7 @@ def event_body(
         "entitlement_id": None,
         "entitlement_ids": list(product.entitlements) if product is not None and product.entitlements else None,
         **({"metadata": dict(line.noted.words)} if line.noted is not None and line.noted.words else {}),
-        "perennial": {"sequence": sequence, "happened_at_ms": to_ms(telling.happened_at)},
+        "perennial": {"sequence": sequence, "happened_at_ms": to_ms(telling.happened_at), **_proration(telling)},
     }
     match telling.type:
         case "CANCELLATION":
@@ -117,6 +117,20 @@ def _price_fields(telling: Telling) -> dict[str, Any]:
         "currency": money.currency if money is not None else None,
         "price_in_purchased_currency": amount,
         **_shares(purchase),
+    }
+
+
+def _proration(telling: Telling) -> dict[str, Any]:
+    """What was charged for a change of product within its period: no purchase of a period tells it."""
+    if telling.proration is None:
+        return {}
+    price = telling.proration.price
+    return {
+        "proration": {
+            "transaction_id": telling.proration.transaction,
+            "price_in_purchased_currency": None if price is None else float(price.major),
+            "currency": None if price is None else price.currency,
+        }
     }
 
 

@@ -10,11 +10,12 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from perennial import catalog, intake, subscriptions
+from perennial import catalog, currencies, customers, intake, ledger, subscriptions
 from perennial.base.errors import Conflict, Invalid, NotFound
-from perennial.base.ids import AppId
+from perennial.base.ids import AppId, CustomerId
 from perennial.base.money import Money
 from perennial.base.time import to_ms
+from perennial.catalog.model import ProductGrant
 from perennial.cli import app as command_line
 from perennial.intake.model import Act, CannotAct, StoreApp
 from perennial.providers.simulated import stripe
@@ -63,6 +64,24 @@ class Shop:
         """By the service's own reckoning, grace included."""
         lines, now = await self.world.lines("ada"), await self.world.now()
         return any(subscriptions.is_entitled(line, now) for line in lines)
+
+    async def revenue(self) -> int:
+        """What customers paid, in cents, by the ledger."""
+        async with self.transaction() as tx:
+            paid = await ledger.balance(tx, ["sandbox/customers/receivable"])
+        return -paid.get("sandbox/customers/receivable", {}).get(ledger.money("USD"), 0)
+
+    async def gives(self, *, expires: bool = False, **amounts: int) -> None:
+        """From now on the products give so many gems each."""
+        async with self.transaction() as tx:
+            products = {one.store_identifier: one.product_id for one in await catalog.get_products(tx) if one.app_id == self.app_id}
+            grants = [ProductGrant(product_ids=(products[name],), amount=amount, expire_at_cycle_end=expires) for name, amount in amounts.items()]
+            await catalog.create_currency(tx, code="GEM", name="Gems", product_grants=grants)
+
+    async def gems(self) -> int:
+        async with self.transaction() as tx:
+            customer_id: CustomerId = (await customers.find(tx, ["ada"]))["ada"]
+            return (await currencies.balances(tx, [customer_id]))[customer_id].get("GEM", 0)
 
     async def told(self) -> list[str]:
         return await self.world.told("ada")
@@ -338,11 +357,16 @@ async def test_an_upgrade_counts_at_once_and_its_proration_is_revenue(shop: Shop
     bought = await shop.buy()
     await shop.world.advance(days=14)
     await shop.do(stripe.upgrade, bought, "prod_max")
-    assert await shop.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL"]
-    change, paid = (await shop.world.bodies("ada"))[1:]
+    assert await shop.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE"]
+    change = await shop.last()
     assert (change["product_id"], change["new_product_id"]) == ("prod_pro", "prod_max")
-    assert (paid["product_id"], paid["price_in_purchased_currency"]) == ("prod_max", 5.0)
+    charged = {"transaction_id": (await shop.line(bought)).held[1].purchase.transaction, "price_in_purchased_currency": 5.0, "currency": "USD"}
+    assert change["perennial"]["proration"] == charged
     assert (await shop.line(bought)).held[1].purchase.expires_at == START + 28 * DAY
+    assert (await shop.revenue(), await shop.has_access()) == (1499, True)
+    await shop.world.advance(days=15)
+    assert (await shop.told())[2:] == ["RENEWAL"]
+    assert ((await shop.last())["renewal_number"], (await shop.last())["price_in_purchased_currency"]) == (2, 19.99)
 
 
 async def test_an_upgrade_to_another_length_begins_its_period_now(shop: Shop) -> None:
@@ -358,10 +382,10 @@ async def test_an_upgrade_to_be_invoiced_later_counts_at_once_and_is_paid_with_t
     bought = await shop.buy()
     await shop.world.advance(days=14)
     await shop.do(stripe.upgrade, bought, "prod_max", invoiced="later")
-    assert await shop.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL"]
-    assert (await shop.last())["price_in_purchased_currency"] == 0
+    assert await shop.told() == ["INITIAL_PURCHASE", "PRODUCT_CHANGE"]
+    assert (await shop.last())["perennial"]["proration"]["price_in_purchased_currency"] == 0
     await shop.world.advance(days=15)
-    assert (await shop.told())[3:] == ["RENEWAL"]
+    assert (await shop.told())[2:] == ["RENEWAL"]
     assert (await shop.last())["price_in_purchased_currency"] == 24.99
 
 
@@ -392,7 +416,58 @@ async def test_more_seats_are_paid_for_the_rest_of_the_period(shop: Shop) -> Non
         (1, Money(amount=999, currency="USD")),
         (3, Money(amount=1498 - 500, currency="USD")),
     ]
-    assert "PRODUCT_CHANGE" not in await shop.told()
+    assert await shop.told() == ["INITIAL_PURCHASE"]
+    assert await shop.revenue() == 999 + 998
+
+
+async def test_seats_to_and_fro_are_no_renewals_and_give_what_was_charged(shop: Shop) -> None:
+    await shop.gives(prod_pro=100)
+    bought = await shop.buy(quantity=2)
+    assert await shop.gems() == 200
+    await shop.world.advance(days=14)
+    for seats, gems, paid in ((3, 250, 1998 + 499), (2, 250, 1998 + 499), (3, 300, 1998 + 2 * 499), (2, 300, 1998 + 2 * 499)):
+        await shop.do(stripe.set_quantity, bought, seats)
+        await shop.world.advance(seconds=1)
+        assert (await shop.gems(), await shop.revenue()) == (gems, paid)
+    assert [one for one in await shop.told() if one != "VIRTUAL_CURRENCY_TRANSACTION"] == ["INITIAL_PURCHASE"]
+    await shop.world.advance(days=15)
+    assert await shop.gems() == 500
+    renewed = next(body for body in reversed(await shop.world.bodies("ada")) if body["type"] == "RENEWAL")
+    assert (renewed["renewal_number"], renewed["price_in_purchased_currency"]) == (2, 19.98)
+
+
+async def test_plans_to_and_fro_with_nothing_invoiced_give_nothing_until_they_are_charged(shop: Shop) -> None:
+    await shop.gives(prod_pro=100, prod_max=500)
+    bought = await shop.buy()
+    await shop.world.advance(days=14)
+    for product in ("prod_max", "prod_pro", "prod_max"):
+        await shop.do(stripe.upgrade, bought, product, invoiced="later")
+        await shop.world.advance(hours=1)
+        assert await shop.gems() == 100
+    told = [one for one in await shop.told() if one != "VIRTUAL_CURRENCY_TRANSACTION"]
+    assert told == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "PRODUCT_CHANGE", "PRODUCT_CHANGE"]
+    await shop.world.advance(days=15)
+    assert (await shop.told())[-2:] == ["RENEWAL", "VIRTUAL_CURRENCY_TRANSACTION"]
+    assert await shop.gems() == 100 + 500 + 125, "of the renewal, and of the 5.00 by which the change was charged with it"
+
+
+async def test_a_change_that_is_charged_gives_its_part_at_once_and_ends_what_expires(shop: Shop) -> None:
+    await shop.gives(prod_pro=100, prod_max=500, expires=True)
+    bought = await shop.buy()
+    await shop.world.advance(days=14)
+    await shop.do(stripe.upgrade, bought, "prod_max")
+    assert await shop.gems() == 125
+    await shop.world.advance(days=15)
+    assert await shop.gems() == 500
+
+
+async def test_a_change_to_another_length_gives_what_was_not_paid_with_the_old_period(shop: Shop) -> None:
+    await shop.gives(prod_pro=100, prod_year=1000)
+    bought = await shop.buy()
+    await shop.world.advance(days=14)
+    await shop.do(stripe.upgrade, bought, "prod_year")
+    assert await shop.gems() == 100 + round(1000 * (7999 - 500) / 7999)
+    assert [one for one in await shop.told() if one != "VIRTUAL_CURRENCY_TRANSACTION"] == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", "RENEWAL"]
 
 
 # One-time payments

@@ -82,7 +82,13 @@ def cycle(identifier: str = "in_2", *lines: dict[str, Any], **said: Any) -> dict
 
 def test_a_paid_first_invoice_is_a_purchase_that_goes_on() -> None:
     assert states(found(subscription(), invoice())) == Statement(
-        store="stripe", environment="sandbox", line="sub_1", purchases=(FIRST,), renewals=(GOING_ON,), app_user_id="ada"
+        store="stripe",
+        environment="sandbox",
+        line="sub_1",
+        purchases=(FIRST,),
+        renewals=(GOING_ON,),
+        app_user_id="ada",
+        original_purchased_at=at(START),
     )
 
 
@@ -145,6 +151,17 @@ def test_a_trials_invoice_of_nothing_is_a_trial_and_no_revenue() -> None:
     assert (one.period_type, one.expires_at, one.price) == ("trial", at(START + 7 * DAY), Money(amount=0, currency="USD"))
 
 
+def test_a_setup_fee_on_a_trial_was_paid_and_may_be_given_back() -> None:
+    fee = line(5000) | {"parent": {"type": "invoice_item_details", "invoice_item_details": {"proration": False}}}
+    first = invoice("in_1", line(0, end=START + 7 * DAY), fee)
+    back = charge("pi_in_1", refund(amount=2000), amount=5000)
+    (one,) = states(found(trial(), first, charges=[back]), now=at(START + DAY)).purchases
+    assert (one.period_type, one.expires_at, one.price) == ("trial", at(START + 7 * DAY), Money(amount=5000, currency="USD"))
+    assert [given.amount for given in one.refunds] == [Money(amount=2000, currency="USD")]
+    told = told_by_subscription(msgspec.json.decode(json.dumps(trial()), type=Subscription), NOW, past_due="grace")
+    assert [(p.period_type, p.price) for p in told[0].purchases] == [("trial", None)], "what was paid for it the invoice says"
+
+
 def test_the_first_payment_after_a_trial_is_a_normal_renewal() -> None:
     sub = subscription(trial_start=START, trial_end=START + 7 * DAY)
     paid = invoice("in_2", line(start=START + 7 * DAY, end=START + 7 * DAY + MONTH), reason="subscription_cycle")
@@ -204,6 +221,70 @@ def test_an_upgrade_invoiced_at_once_is_revenue_and_no_renewal() -> None:
     assert one.purchases[1].price == Money(amount=700, currency="USD")
 
 
+HALF = START + MONTH // 2
+
+
+def seats(identifier: str, before: int, after: int, at_: int, **said: Any) -> dict[str, Any]:
+    """Another quantity at half of the period, invoiced at once."""
+    lines = (line(-before * 500, at_, proration=True, quantity=before), line(after * 500, at_, proration=True, quantity=after))
+    return invoice(identifier, *lines, reason="subscription_update", **said)
+
+
+def test_seats_to_and_fro_are_prorations_and_what_a_credit_paid_gives_nothing() -> None:
+    first = invoice("in_1", line(2000, quantity=2))
+    more, less = seats("in_2", 2, 3, HALF), seats("in_3", 3, 2, HALF + 60)
+    again = seats("in_4", 2, 3, HALF + 120, amount_paid=0)  # from the customer's balance
+    one = states(found(subscription(item(quantity=3)), first, more, less, again), now=at(HALF + DAY))
+    assert [(p.transaction, p.quantity, p.price, p.is_proration, p.is_renewal, p.charged_ppm) for p in one.purchases] == [
+        ("in_1", 2, Money(amount=2000, currency="USD"), False, False, None),
+        ("in_2", 3, Money(amount=500, currency="USD"), True, False, round(1_000_000 * 500 / (3 * 999))),
+        ("in_3", 2, Money(amount=0, currency="USD"), True, False, 0),
+        ("in_4", 3, Money(amount=0, currency="USD"), True, False, 0),
+    ]
+    assert {p.expires_at for p in one.purchases} == {at(START + MONTH)}
+
+
+@pytest.mark.parametrize("is_before_basil", [True, False])
+def test_the_full_price_of_a_proration_is_by_its_price_by_a_whole_period_or_by_the_time(is_before_basil: bool) -> None:
+    """The price of a change that was changed again since is on no item any more."""
+    charged = line(1000, HALF, product="prod_max", proration=True)
+    if is_before_basil:
+        charged = {key: one for key, one in charged.items() if key not in ("parent", "pricing")}
+        charged |= {"price": price("prod_max", 2500), "proration": True, "subscription_item": "si_1", "type": "invoiceitem"}
+    change = invoice("in_2", line(-500, HALF, proration=True), charged, reason="subscription_update")
+    one = states(found(subscription(item(product="prod_old")), invoice(), change), now=at(HALF + DAY))
+    assert [p.charged_ppm for p in one.purchases[1:2]] == [200_000 if is_before_basil else 250_000]
+
+
+def test_an_item_added_within_a_period_begins_its_line_with_a_part_of_its_price() -> None:
+    extra = item("si_2", product="prod_extra", created=HALF)
+    added = invoice("in_2", line(300, HALF, product="prod_extra", item="si_2", proration=True), reason="subscription_update")
+    main, beside = subscription_statements(found(subscription(item(), extra), invoice(), added), None, at(HALF + DAY))
+    (first,) = beside.purchases
+    assert (first.is_first, first.is_proration, first.charged_ppm, beside.original_purchased_at) == (True, False, 300_300, at(HALF))
+    assert [p.is_proration for p in main.purchases] == [False]
+
+
+def test_a_renewal_gives_more_by_the_prorations_charged_with_it_and_no_less_for_credits() -> None:
+    def share(*prorations: int) -> list[int | None]:
+        lines = (*(line(amount, HALF, proration=True) for amount in prorations), line(1000, START + MONTH, NEXT))
+        return [p.charged_ppm for p in states(found(subscription(), invoice(), cycle("in_2", *lines)), now=at(START + MONTH + DAY)).purchases]
+
+    assert share(-500, 1000) == [None, 1_500_000]
+    assert share(-1000, 500) == [None, 1_000_000]
+    assert share() == [None, None]
+
+
+def test_a_proration_told_by_its_webhook_alone_is_one() -> None:
+    (one,) = told_by_invoice(msgspec.json.decode(json.dumps(seats("in_2", 2, 3, HALF)), type=Invoice), NOW)
+    assert [(p.is_proration, p.is_first, p.is_renewal) for p in one.purchases] == [(True, False, False)]
+
+
+def test_a_subscription_that_was_backdated_began_when_it_says() -> None:
+    early = START - 100 * DAY
+    assert states(found(subscription(start_date=early), invoice())).original_purchased_at == at(early)
+
+
 def test_of_two_purchases_of_one_second_the_later_invoice_is_spoken_of() -> None:
     """As a line keeps them: by moment, then by transaction."""
     more = invoice("in_2", line(999, quantity=2, proration=True), reason="subscription_update")
@@ -220,6 +301,8 @@ def test_a_change_to_be_invoiced_later_counts_now_and_costs_with_the_next_invoic
         product="prod_max",
         purchased_at=NOW,
         is_first=False,
+        is_proration=True,
+        charged_ppm=0,
         price=Money(amount=0, currency="USD"),
         tax=None,
     )

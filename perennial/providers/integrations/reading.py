@@ -71,6 +71,9 @@ def moment(instant: datetime) -> str:
 
 def revenue(event: Event) -> float | None:
     """In the currency of the purchase: what came in, or, negative, what went back. Zero where no money moved; None where it is not known."""
+    if event["type"] == "PRODUCT_CHANGE":
+        charged: float | None = event.get("perennial", {}).get("proration", {}).get("price_in_purchased_currency", 0.0)
+        return charged
     price = event.get("price_in_purchased_currency")
     if event["type"] in _BROUGHT_MONEY or (price is not None and price < 0):
         return price

@@ -145,6 +145,7 @@ class Subscription(Identified):
     status: str = ""
     livemode: bool = False
     created: int = 0
+    start_date: int | None = None  # the first start; earlier than `created` where it was backdated
     customer: str | Customer | None = None
     items: Page[Item] = msgspec.field(default_factory=Page)
     trial_start: int | None = None

@@ -14,8 +14,13 @@ Where Stripe leaves a choice, this is ours:
 - **A refund takes money, not access**: whoever wants both cancels too (`revoke`). A one-time payment given back in full is taken back: nothing else
   could end it.
 - **A dispute** is money given back once it is lost; one that is won, or only an inquiry, is not.
-- **A change of price that is not invoiced at once** (its proration waits for the next invoice) is a purchase for nothing: the new product counts from
-  now, the money comes with the next invoice.
+- **A proration** is what an invoice charges or credits within a period that was paid for: revenue, and another product or quantity from
+  then on, but no period. Of virtual currencies it gives what its charge covers, in cash: what is paid from a credit of before gives nothing.
+  An item added within a period begins a line of its own with a part of its price, and gives that part. Where the billing cycle begins anew
+  with a change, that is a period, and gives what of its price was not paid with the rest of the old one.
+- **A change of price that is not invoiced at once** (its proration waits for the next invoice) is a proration for nothing: the new product
+  counts from now, the money comes with the next invoice, and that renewal gives more by what its prorations charge. Credits on a renewal
+  take nothing from what it gives.
 - **`pause_collection`**: `void` stops the service after the paid period, a pause; `keep_as_draft` and `mark_uncollectible` give it away: the
   period's invoice counts as paid with nothing, and goes on to when the pause is over or the subscription ended, as far as we heard of it meanwhile.
 - **Invoices for usage over a threshold**, and what is sold beside on an invoice of its own, make no period and are not told.
@@ -29,6 +34,7 @@ from perennial.base.errors import Invalid
 from perennial.base.money import Money
 from perennial.base.value import replace
 from perennial.providers.stripe.accounts import Account, invoice_accounts, moment
+from perennial.providers.stripe.charged import charged_ppm
 from perennial.providers.stripe.payload import Discount, Invoice, InvoiceLine, Page, Period, Session, Subscription, id_of, whole
 from perennial.providers.stripe.renewing import end_of, renewal
 from perennial.providers.stripe.slots import Found, Slot, in_order, lines_of, slots_of
@@ -61,6 +67,7 @@ def subscription_statements(found: Found, held: Line | None, as_of: datetime, *,
                     purchases=purchases,
                     renewals=(goes_on,) if goes_on is not None else (),
                     app_user_id=app_user_id(found.subscription, found.session),
+                    original_purchased_at=_original(found.subscription, slot),
                 )
             )
     return tuple(statements)
@@ -78,6 +85,14 @@ def environment_of(*, live: bool) -> Environment:
     return "production" if live else "sandbox"
 
 
+def _original(subscription: Subscription, slot: Slot) -> datetime | None:
+    """When a thing was first sold by the subscription: at its start, or when its item was added."""
+    began = subscription.start_date or subscription.created
+    if slot.suffix:
+        began = slot.item.created if slot.item is not None and slot.item.id == slot.suffix else 0
+    return moment(began) if began else None
+
+
 # Purchases ------------------------------------------------------------------------------------------------------------------------
 
 
@@ -89,6 +104,7 @@ def _purchases(found: Found, slots: Sequence[Slot], slot: Slot, held: Line | Non
             continue
         account = invoice_accounts(found, slots, invoice)[slot.suffix]
         purchase = _purchase(found, slot, invoice, main, account, held, as_of, is_first=not purchases)
+        purchase = replace(purchase, charged_ppm=charged_ppm(found, slot, invoice, main, purchases))
         if purchases and purchase.period_type == "trial" and purchase.product == purchases[-1].product:
             purchases[-1] = replace(purchases[-1], expires_at=max(end_of(purchases[-1]), end_of(purchase)))
         else:
@@ -131,6 +147,7 @@ def _purchase(
     assert main.period is not None, "a main line has a period"
     transaction = _transaction(slot, invoice)
     is_trial = _is_trial(found, invoice, main, held, transaction)
+    is_proration = main.is_proration and not _begins_line(found, slot, is_first=is_first)
     product = main.product or (slot.item.product if slot.item is not None else None)
     if not product:
         raise Invalid(f"the invoice {invoice.id} does not say which product it is for", param="lines")
@@ -142,7 +159,8 @@ def _purchase(
         expires_at=moment(_trial_end(found.subscription, main.period) if is_trial else main.period.end),
         as_of=as_of,
         is_first=is_first if found.is_whole else invoice.billing_reason == "subscription_create",
-        is_renewal=invoice.billing_reason == "subscription_cycle",
+        is_renewal=invoice.billing_reason == "subscription_cycle" and not is_proration,
+        is_proration=is_proration,
         period_type="trial" if is_trial else "normal",
         price=account.price,
         tax=account.tax,
@@ -152,6 +170,11 @@ def _purchase(
         country=account.country,
         refunds=account.refunds,
     )
+
+
+def _begins_line(found: Found, slot: Slot, *, is_first: bool) -> bool:
+    """Whether the first charge that is known of a thing is its first: an item added within a period begins with a part of its price."""
+    return is_first and (found.is_whole or bool(slot.suffix))
 
 
 def _is_trial(found: Found, invoice: Invoice, main: InvoiceLine, held: Line | None, transaction: str) -> bool:
@@ -198,7 +221,7 @@ def _changes(subscription: Subscription, slot: Slot, purchases: Sequence[Purchas
         return []
     last = purchases[-1]
     known = [one.purchase for one in held.held if one.purchase.transaction.startswith(last.transaction + _CHANGE)] if held is not None else []
-    changes = [replace(one, expires_at=max(one.purchased_at, end_of(last)), as_of=as_of) for one in known]
+    changes = [replace(one, expires_at=max(one.purchased_at, end_of(last)), as_of=as_of, is_proration=True, charged_ppm=0) for one in known]
     present = changes[-1] if changes else last
     runs = subscription.status in ("active", "trialing", "past_due") and last.purchased_at < as_of < end_of(last)
     if runs and slot.item is not None and slot.item.product not in (None, present.product):
@@ -215,6 +238,8 @@ def _change(last: Purchase, slot: Slot, transaction: str, as_of: datetime) -> Pu
         purchased_at=as_of,
         is_first=False,
         is_renewal=False,
+        is_proration=True,
+        charged_ppm=0,
         price=Money(amount=0, currency=last.price.currency) if last.price is not None else None,
         tax=None,
         commission=None,
@@ -238,7 +263,13 @@ def _offer(invoice: Invoice) -> Offer | None:
 def told_by_subscription(subscription: Subscription, as_of: datetime, *, past_due: str) -> tuple[Statement, ...]:
     """What a subscription says without its invoices: how it goes on, and its trial."""
     invoices = (_trial_invoice(subscription),) if subscription.status == "trialing" and id_of(subscription.latest_invoice) else ()
-    return subscription_statements(Found(subscription=subscription, invoices=invoices, is_whole=False), None, as_of, past_due=past_due)
+    stated = subscription_statements(Found(subscription=subscription, invoices=invoices, is_whole=False), None, as_of, past_due=past_due)
+    return tuple(replace(one, purchases=tuple(_without_money(purchase) for purchase in one.purchases)) for one in stated)
+
+
+def _without_money(purchase: Purchase) -> Purchase:
+    """What a subscription does not say of its trial: a setup fee may have been paid for it."""
+    return replace(purchase, price=None, tax=None, commission=None)
 
 
 def told_by_invoice(invoice: Invoice, as_of: datetime) -> tuple[Statement, ...]:
