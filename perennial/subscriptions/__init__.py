@@ -35,6 +35,7 @@ from perennial.subscriptions.rules import (
     presented_offering,
     refunded_at,
     refunded_share,
+    sold_with,
     status,
 )
 
@@ -72,6 +73,7 @@ __all__ = [
     "refunded_at",
     "refunded_share",
     "revoke_grants",
+    "sold_with",
     "status",
     "transfer",
     "wake",

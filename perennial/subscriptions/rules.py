@@ -227,6 +227,12 @@ def period_of(line: Line, held: Held) -> Held:
     return begun[-1] if begun else held
 
 
+def sold_with(line: Line, held: Held) -> Held:
+    """The purchase by whose date, price and transaction a period is known: of more of the same product within it, the one that began it."""
+    period = period_of(line, held)
+    return period if period.purchase.product == held.purchase.product else held
+
+
 def period_number(line: Line, held: Held) -> int:
     """The place of a purchase's period among the line's, from 1. A proration has the number of the period it falls in."""
     return max(1, sum(not one.purchase.is_proration for one in _up_to(line, held)))

@@ -13,8 +13,8 @@ from perennial.base.money import Money
 from perennial.base.time import FOREVER, to_ms
 from perennial.catalog.model import Product
 from perennial.customers.model import Customer
-from perennial.subscriptions.model import Line, Purchase, Telling
-from perennial.subscriptions.rules import access_end, original_transaction, presented_offering
+from perennial.subscriptions.model import Held, Line, Purchase, Telling
+from perennial.subscriptions.rules import access_end, original_transaction, presented_offering, sold_with
 
 _REASONS = {
     "unsubscribe": "UNSUBSCRIBE",
@@ -35,7 +35,7 @@ def event_body(
         **_common(customer, line.app_id, event_id=event_id, now=now),
         "type": telling.type,
         **_purchase_fields(telling, line),
-        **_price_fields(telling),
+        **_price_fields(telling, _told_of(telling, line).purchase),
         "entitlement_id": None,
         "entitlement_ids": list(product.entitlements) if product is not None and product.entitlements else None,
         **({"metadata": dict(line.noted.words)} if line.noted is not None and line.noted.words else {}),
@@ -86,9 +86,15 @@ def _common(customer: Customer, app_id: AppId | None, *, event_id: EventId, now:
     }
 
 
+def _told_of(telling: Telling, line: Line) -> Held:
+    """The purchase an event is of: more of the same within a period goes by the period's, unless it is money that went back."""
+    is_of_money = telling.refunded is not None or telling.type == "REFUND_REVERSED"
+    return telling.held if is_of_money else sold_with(line, telling.held)
+
+
 def _purchase_fields(telling: Telling, line: Line) -> dict[str, Any]:
-    purchase = telling.held.purchase
-    end = access_end(line, telling.held) if telling.type in ("EXPIRATION", "REFUND") or telling.refunded else purchase.expires_at
+    purchase, expires_at = _told_of(telling, line).purchase, telling.held.purchase.expires_at
+    end = access_end(line, telling.held) if telling.type in ("EXPIRATION", "REFUND") or telling.refunded else expires_at
     return {
         "product_id": purchase.product,
         "period_type": purchase.period_type.upper(),
@@ -106,9 +112,8 @@ def _purchase_fields(telling: Telling, line: Line) -> dict[str, Any]:
     }
 
 
-def _price_fields(telling: Telling) -> dict[str, Any]:
+def _price_fields(telling: Telling, purchase: Purchase) -> dict[str, Any]:
     """Prices are what the store said. Where it said none, or not in dollars, `price` is null: nothing is invented."""
-    purchase = telling.held.purchase
     money = -telling.refunded if telling.refunded is not None else purchase.price
     is_free = purchase.period_type == "promotional" or purchase.ownership == "family_shared" or (money is None and purchase.period_type == "trial")
     amount = 0.0 if is_free else float(money.major) if money is not None else None

@@ -23,8 +23,8 @@ from perennial.subscriptions import (
     is_entitled,
     latest,
     original_purchased_at,
-    period_of,
     refunded_at,
+    sold_with,
 )
 from perennial.subscriptions.model import Held, Line
 
@@ -89,14 +89,8 @@ def _entitlement(line: Line, held: Held, end: datetime) -> dict[str, Any]:
         "grace_period_expires_date": _grace(line, held),
         "product_identifier": identifier,
         **({"product_plan_identifier": plan} if plan else {}),
-        "purchase_date": iso(_bought(line, held).purchase.purchased_at),
+        "purchase_date": iso(sold_with(line, held).purchase.purchased_at),
     }
-
-
-def _bought(line: Line, held: Held) -> Held:
-    """The purchase whose date, price and transaction are shown: of more of the same product within a period, the one that began the period."""
-    period = period_of(line, held)
-    return period if period.purchase.product == held.purchase.product else held
 
 
 def _subscriptions(lines: Sequence[Line], products: Products) -> dict[str, Any]:
@@ -118,7 +112,7 @@ def _subscription(line: Line, held: Held, end: datetime, product: Product | None
     off_at, issue_at = (auto_renew_off_at(line), billing_issue_at(line)) if is_latest else (None, None)
     refunded = refunded_at(purchase)
     return {
-        **_purchase(line, _bought(line, held), product),
+        **_purchase(line, sold_with(line, held), product),
         "original_purchase_date": iso(original_purchased_at(line)),
         "expires_date": _date(end),
         "period_type": "normal" if purchase.period_type == "promotional" else purchase.period_type,
