@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from perennial.base.db import Database
+from perennial.base.db import LIMIT, Database
 from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.events.model import Carrier, Sender
@@ -34,8 +34,10 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, application: str = "perennial", connections: int = 10) -> AsyncIterator[App]:
-    database = await Database.open(settings.require_database_url(), application=application, connections=connections)
+async def open_app(settings: Settings, *, application: str = "perennial", connections: int = 10, limit: float = LIMIT) -> AsyncIterator[App]:
+    """`limit`: seconds after which a database that does not answer counts as silent."""
+    url = settings.require_database_url()
+    database = await Database.open(url, application=application, connections=connections, limit=limit)
     sender = WebhookSender(allow_internal=settings.allow_internal_webhooks)
     carrier = Integrations(allow_internal=settings.allow_internal_webhooks, files_folder=settings.files_folder)
     app_store = AppStore()

@@ -33,6 +33,8 @@ from perennial.providers.simulated.stripe import PATH as STRIPE_PATH
 from perennial.providers.simulated.stripe import StripeServer
 from perennial.settings import Settings
 
+LIMIT = 10.0  # seconds: a caller whose statement the database leaves unanswered for as long hears 503
+
 OPENAPI = OpenAPIConfig(
     title="Perennial",
     version=__version__,
@@ -138,7 +140,7 @@ class Application:
         configure(settings)
         if settings.otlp_endpoint:
             self._stack.callback(flush_traces)
-        app = await self._stack.enter_async_context(open_app(settings, application="perennial api"))
+        app = await self._stack.enter_async_context(open_app(settings, application="perennial api", limit=LIMIT))
         front: Front = await self._stack.enter_async_context(open_front(app))
         keep_answers_short()
         return trace_asgi(front, settings)

@@ -67,7 +67,7 @@ async def _work(app: App, lane: str, stop: asyncio.Event) -> None:
                 OBSERVED.round_seconds.labels(lane).observe(perf_counter() - started)
                 pause = 0.0
         except Unavailable as error:
-            log.warning("the database is not available; waiting", lane=lane, error=error.message)
+            log.warning("the database is not available; waiting", lane=lane, error=error.message, cause=repr(error.__cause__))
             pause = AFTER_TROUBLE
         except Exception:
             log.exception("a round of the agenda failed", lane=lane)

@@ -18,6 +18,7 @@ from perennial.api.asgi import Front
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
+from perennial.base.db import LIMIT
 from perennial.base.ids import AppId, ProjectId, new_id, new_token
 from perennial.base.money import Money
 from perennial.base.time import wall_clock
@@ -129,10 +130,10 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(database_url: str, home: Path, *, is_demo: bool = False) -> AsyncIterator[House]:
+async def open_house(database_url: str, home: Path, *, is_demo: bool = False, limit: float = LIMIT) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         settings = replace(settings_for(database_url, home), is_demo=is_demo)
-        app = _impatient(await stack.enter_async_context(open_app(settings, connections=4)))
+        app = _impatient(await stack.enter_async_context(open_app(settings, connections=4, limit=limit)))
         sightings = Sightings(app.database)
         front = Front(app, make_framework(app), sightings, Signer.open(home, app.vault, app.database.clock()))
         transport = httpx.ASGITransport(app=front, raise_app_exceptions=False)

@@ -1,11 +1,11 @@
 """What operations whose handlers answer with bytes say of their answers in the documentation: which statuses there are, and the shape of each."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 Handler = TypeVar("Handler", bound=HTTPRouteHandler)
 
@@ -15,6 +15,8 @@ class Refusal(Struct):
 
     code: int
     message: str
+    retryable: bool | UnsetType = UNSET  # with 503: the same request may succeed later
+    outcome: Literal["not_done", "unknown"] | UnsetType = UNSET  # with 503: whether a write may have been done after all
 
 
 _REFUSALS = {

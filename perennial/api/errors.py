@@ -21,12 +21,15 @@ from perennial.base.errors import (
     Locked,
     NotFound,
     NotJson,
+    Outcome,
     PerennialError,
     StoreRefused,
     TooMany,
     Unauthorized,
     Unavailable,
 )
+from perennial.base.ids import random_bytes
+from perennial.base.time import perf_counter
 from perennial.catalog.model import Archived
 
 log = structlog.get_logger("perennial.api")
@@ -66,21 +69,78 @@ _V2_TYPE: dict[int, str] = {
     500: "server_error",
     503: "server_error",
 }
-_WAIT = {423: 1, 429: 5, 503: 5}  # seconds, where the error does not say
+_WAIT = {423: 1, 429: 5}  # seconds, where the error does not say
+_LONGEST_WAIT = 5  # seconds, of those that passing trouble tells to come again: not all of them at once
+_LOGGED_EVERY = 1.0  # seconds between lines about it: one says as much as thousands
 
 
 def status_of(error: PerennialError) -> int:
     return next(_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS)
 
 
-def v1_error(status: int, message: str, *, code: int | None = None) -> bytes:
-    return msgspec.json.encode({"code": code or _V1_CODE.get(status, 7226), "message": message})
+def _wait_of(error: PerennialError, status: int) -> int | None:
+    if isinstance(error, TooMany):
+        return error.wait
+    return 1 + random_bytes(1)[0] % _LONGEST_WAIT if status == 503 else _WAIT.get(status)
+
+
+class _TroubleLog:
+    """Says what the trouble is, which callers are not told in the driver's words, and says it seldom."""
+
+    def __init__(self) -> None:
+        self._logged_at = -_LOGGED_EVERY
+        self._withheld = 0
+
+    def note(self, error: PerennialError) -> None:
+        now = perf_counter()
+        if now - self._logged_at < _LOGGED_EVERY:
+            self._withheld += 1
+            return
+        cause = error.__cause__
+        log.warning("unavailable", error=error.message, cause=cause and (str(cause) or type(cause).__name__), withheld=self._withheld)
+        self._logged_at, self._withheld = now, 0
+
+
+_TROUBLE = _TroubleLog()
+
+
+def v1_error(status: int, message: str, *, code: int | None = None, outcome: Outcome | None = None) -> bytes:
+    body: dict[str, Any] = {"code": code or _V1_CODE.get(status, 7226), "message": message}
+    if status == 503:
+        body["retryable"] = True
+    if outcome is not None:
+        body["outcome"] = outcome
+    return msgspec.json.encode(body)
+
+
+def v1_answer(error: PerennialError | None) -> tuple[int, int | None, bytes]:
+    """Status, seconds to wait before the next try, body. Without an error it is a fault of ours, which was logged."""
+    if error is None:
+        return 500, None, v1_error(500, "something went wrong on our side; it was logged")
+    status = status_of(error)
+    if status == 503:
+        _TROUBLE.note(error)
+    return status, _wait_of(error, status), v1_error(status, error.message, code=error.code, outcome=_outcome_of(error))
+
+
+def _outcome_of(error: PerennialError) -> Outcome | None:
+    return error.outcome if isinstance(error, Unavailable) else None
 
 
 def v2_error(
-    status: int, message: str, *, type: str | None = None, param: str | None = None, wait: int | None = None, object_ids: Sequence[str] = ()
+    status: int,
+    message: str,
+    *,
+    type: str | None = None,
+    param: str | None = None,
+    wait: int | None = None,
+    object_ids: Sequence[str] = (),
+    outcome: Outcome | None = None,
 ) -> bytes:
-    """`wait` is how many seconds later the same request may be sent again; `object_ids` are what is in the way."""
+    """`wait` is how many seconds later the same request may be sent again; `object_ids` are what is in the way.
+
+    `outcome` is what became of a write.
+    """
     type = type or _V2_TYPE.get(status, "invalid_request")
     body: dict[str, Any] = {
         "object": "error",
@@ -95,6 +155,8 @@ def v2_error(
         body["backoff_ms"] = wait * 1000
     if object_ids:
         body["referenced_object_ids"] = list(object_ids)
+    if outcome is not None:
+        body["outcome"] = outcome
     return msgspec.json.encode(body)
 
 
@@ -104,13 +166,15 @@ def error_body(path: str, status: int, message: str, *, code: int | None = None,
 
 
 def on_perennial_error(request: Request[Any, Any, Any], error: PerennialError) -> Response[bytes]:
-    status = status_of(error)
-    wait = error.wait if isinstance(error, TooMany) else None
+    status, wait, body = v1_answer(error)
     if not request.url.path.startswith("/v2"):
-        return _answer(status, v1_error(status, error.message, code=error.code), wait=wait)
+        return _answer(status, body, wait=wait)
     status, type = next((_V2[kind] for kind in error.__class__.__mro__ if kind in _V2), (status, None))
+    wait = _wait_of(error, status) if status == 423 else wait
     object_ids = error.object_ids if isinstance(error, Archived) else ()
-    return _answer(status, v2_error(status, error.message, type=type, param=error.param, wait=wait, object_ids=object_ids), wait=wait)
+    told = wait if isinstance(error, Unavailable) else None
+    body = v2_error(status, error.message, type=type, param=error.param, wait=told, object_ids=object_ids, outcome=_outcome_of(error))
+    return _answer(status, body, wait=wait)
 
 
 def on_validation_error(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
@@ -144,7 +208,7 @@ def _response(request: Request[Any, Any, Any], status: int, message: str, *, cod
 
 
 def _answer(status: int, body: bytes, *, wait: int | None = None) -> Response[bytes]:
-    headers = {"Retry-After": str(wait or _WAIT[status])} if status in _WAIT else {}
+    headers = {"Retry-After": str(wait)} if wait is not None else {}
     return Response(content=body, status_code=status, media_type="application/json", headers=headers)
 
 

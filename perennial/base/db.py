@@ -5,24 +5,92 @@ one instant, `tx.now`. Parameters are named, `%(customer_id)s`, and become Postg
 Sets before loops: pass lists and use `unnest`.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, LiteralString, TypeAlias
 
 import asyncpg
 import msgspec
 
-from perennial.base.errors import Unavailable
-from perennial.base.ids import ProjectId, new_id
-from perennial.base.time import wall_clock
+from perennial.base.errors import NotPrepared, Outcome, Unavailable
+from perennial.base.ids import ProjectId, new_id, random_bytes
+from perennial.base.time import perf_counter, wall_clock
+from perennial.base.value import value
 
 Row: TypeAlias = Mapping[str, Any]
 
-_NAME = re.compile(r"%\(([a-z_]+)\)s")
+LIMIT = 60.0  # seconds a statement may take before the database counts as silent, where a process does not say otherwise
+CONNECT_LIMIT = 10.0  # seconds to wait for a connection
+_ROLLBACK_LIMIT = 2.0
 _AT_HAND = 2  # connections kept out of the pool between queries
+
+_NAME = re.compile(r"%\(([a-z_]+)\)s")
+
+# What is unavailable, by SQLSTATE (PostgreSQL's appendix A): whole classes, then single states.
+_CLASSES = frozenset(
+    {
+        "08",  # the connection
+        "28",  # not let in: comes only of connecting
+        "3D",  # no such database: the same
+        "53",  # too many connections, disk or memory full
+        "57",  # an operator: shutting down, starting up, statement cancelled or over its time
+        "58",  # the system beneath PostgreSQL: input and output
+    }
+)
+_CONTENTION = frozenset({"40001", "40P01", "55P03"})  # lost a race, deadlocked, no lock in time: the connection is as good as before
+_STATES = _CONTENTION | {
+    "25006",  # read-only: a standby
+    "25P03",  # idle in a transaction for too long
+    "25P04",  # a transaction over its time
+    "26000",  # a prepared statement is gone: a pooler changed servers
+    "42P05",  # or it is there already
+    "40000",  # rolled back
+    "40003",  # nobody knows how it ended
+    "72000",  # the snapshot is too old
+}
+_OTHER_SCHEMA = frozenset({"42P01", "42703", "42883", "3F000"})  # a table, column, function or schema is missing: not migrated
+
+_SENTENCES = {
+    "25006": "the database takes no writes: it is a standby, or was made read-only",
+    "53100": "the disk of the database is full",
+    "53300": "the database has no connection to spare",
+    "57014": "the database did not answer in time",
+    "57P01": "the database is shutting down",
+    "57P03": "the database is starting up or shutting down",
+    **dict.fromkeys(_CONTENTION, "others are at work on the same rows"),
+}
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database or the way to it is in trouble, which passes; no fault of a statement, its values, or the rows it met."""
+    match error:
+        case asyncpg.InvalidCachedStatementError():  # a plan of before a migration
+            return True
+        case asyncpg.PostgresError():
+            state = error.sqlstate or ""
+            is_fatal = isinstance(error, asyncpg.FatalPostgresError) and not isinstance(error, asyncpg.UnknownPostgresError)
+            return is_fatal or state[:2] in _CLASSES or state in _STATES or state in _OTHER_SCHEMA
+        case asyncpg.InterfaceError():
+            return not isinstance(error, ValueError)  # a value that does not fit its column, or settings that contradict each other
+        case asyncpg.InternalClientError() | TimeoutError() | OSError():
+            return True
+    return False
+
+
+def _unavailable(error: BaseException, outcome: Outcome | None) -> Unavailable:
+    """For a caller, who need not know our addresses and roles. The driver's own words are its cause, for the log."""
+    state = getattr(error, "sqlstate", None)
+    if state in _OTHER_SCHEMA:
+        return NotPrepared("the database is not prepared for this version; its operator does that with: perennial migrate", outcome=outcome)
+    if isinstance(error, TimeoutError):
+        sentence = "the database did not answer in time"
+    else:
+        sentence = _SENTENCES.get(state or "", "the database is not available")
+    return Unavailable(f"{sentence}; try again in a moment", outcome=outcome)
 
 
 @lru_cache(maxsize=2048)
@@ -41,11 +109,20 @@ def _prepare(sql: str) -> tuple[str, tuple[str, ...]]:
 class Tx:
     """One transaction: what it may see (`projects`), what time it is (`now`), and the ways to ask and write."""
 
-    __slots__ = ("_before_statement", "_connection", "now", "projects")
+    __slots__ = ("_before_statement", "_connection", "_limit", "is_broken", "now", "projects")
 
-    def __init__(self, connection: Any, projects: tuple[ProjectId, ...], now: datetime, before_statement: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        projects: tuple[ProjectId, ...],
+        now: datetime,
+        before_statement: Callable[[str], None] | None,
+        limit: float | None = None,
+    ) -> None:
         self._connection = connection
         self._before_statement = before_statement
+        self._limit = limit
+        self.is_broken = False  # its connection is of no more use
         self.projects = projects
         self.now = now
 
@@ -60,24 +137,43 @@ class Tx:
 
     async def fetch(self, sql: LiteralString, /, **parameters: Any) -> list[Row]:
         text, values = self._statement(sql, parameters)
-        rows: list[Row] = await self._connection.fetch(text, *values)
+        try:
+            rows: list[Row] = await self._connection.fetch(text, *values, timeout=self._limit)
+        except Exception as error:
+            raise self._translated(error) from error
         return rows
 
     async def fetch_one(self, sql: LiteralString, /, **parameters: Any) -> Row | None:
         text, values = self._statement(sql, parameters)
-        row: Row | None = await self._connection.fetchrow(text, *values)
+        try:
+            row: Row | None = await self._connection.fetchrow(text, *values, timeout=self._limit)
+        except Exception as error:
+            raise self._translated(error) from error
         return row
 
     async def fetch_value(self, sql: LiteralString, /, **parameters: Any) -> Any:
         text, values = self._statement(sql, parameters)
-        return await self._connection.fetchval(text, *values)
+        try:
+            return await self._connection.fetchval(text, *values, timeout=self._limit)
+        except Exception as error:
+            raise self._translated(error) from error
 
     async def execute(self, sql: LiteralString, /, **parameters: Any) -> int:
         """Runs it and returns how many rows it touched."""
         text, values = self._statement(sql, parameters)
-        status: str = await self._connection.execute(text, *values)
+        try:
+            status: str = await self._connection.execute(text, *values, timeout=self._limit)
+        except Exception as error:
+            raise self._translated(error) from error
         last = status.rsplit(" ", 1)[-1]
         return int(last) if last.isdigit() else 0
+
+    def _translated(self, error: Exception) -> Exception:
+        """The error to raise: `Unavailable` for trouble, itself where it is about the statement. Before COMMIT nothing was done."""
+        if not _is_trouble(error, self._connection):
+            return error
+        self.is_broken = getattr(error, "sqlstate", None) not in _CONTENTION
+        return _unavailable(error, "not_done")
 
     def _statement(self, sql: str, parameters: Mapping[str, Any]) -> tuple[str, list[Any]]:
         if self._before_statement is not None:
@@ -95,36 +191,44 @@ def columns(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str
 class Database:
     """A pool of connections under the application's role, which owns no table and cannot pass the tenant wall."""
 
-    def __init__(self, pool: Any, *, clock: Callable[[], datetime] = wall_clock) -> None:
+    def __init__(self, pool: Any, *, clock: Callable[[], datetime] = wall_clock, limit: float = LIMIT) -> None:
         self._pool = pool
+        self._patience = min(limit, CONNECT_LIMIT)  # seconds to wait for a connection, and for what a door answers
         self._ready: list[Any] = []
         self._waiting = 0  # those who wait for the pool
         self._is_closing = False
+        self._breaker = _Breaker()
         self.clock = clock
         self.before_statement: Callable[[str], None] | None = None  # counts queries in tests; crashes in the simulation
 
     @classmethod
-    async def open(cls, url: str, *, connections: int = 10, application: str = "perennial") -> "Database":
+    async def open(cls, url: str, *, connections: int = 10, application: str = "perennial", limit: float = LIMIT) -> "Database":
+        """`limit`: seconds after which a statement that has no answer fails. The server gives it up a second earlier, by itself."""
+        pool = asyncpg.create_pool(
+            url,
+            min_size=0,  # else the pool connects by itself after trouble, and logs each failure of that with its traceback
+            max_size=connections,
+            init=_prepare_connection,
+            reset=_leave_as_it_is,
+            timeout=CONNECT_LIMIT,
+            command_timeout=limit,
+            server_settings={
+                "application_name": application,
+                "jit": "off",
+                "lock_timeout": "5s",
+                "statement_timeout": f"{min(30.0, max(limit - 1, 1)):.0f}s",
+                "idle_in_transaction_session_timeout": "30s",
+                "timezone": "UTC",
+            },
+        )
         try:
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=connections,
-                init=_prepare_connection,
-                reset=_leave_as_it_is,
-                command_timeout=60,
-                server_settings={
-                    "application_name": application,
-                    "jit": "off",
-                    "lock_timeout": "5s",
-                    "statement_timeout": "30s",
-                    "idle_in_transaction_session_timeout": "30s",
-                    "timezone": "UTC",
-                },
-            )
-        except (OSError, asyncpg.PostgresError) as error:
-            raise Unavailable(f"cannot open the database: {error}; check DATABASE_URL, and that the server is running") from error
-        return cls(pool)
+            await pool
+            await pool.release(await pool.acquire())
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            pool.terminate()
+            reason = str(error) or "it did not answer in time"
+            raise Unavailable(f"cannot open the database: {reason}; check DATABASE_URL, and that the server is running") from error
+        return cls(pool, limit=limit)
 
     async def close(self) -> None:
         """Waits for those who still have a connection; each goes back to the pool then."""
@@ -134,62 +238,171 @@ class Database:
         await self._pool.close()
 
     @asynccontextmanager
-    async def transaction(self, *projects: ProjectId, is_snapshot: bool = False) -> AsyncIterator[Tx]:
-        """Enters the projects. Commits at the end of the block, or rolls all of it back. A snapshot sees one moment throughout: for long reads."""
-        isolation = "repeatable_read" if is_snapshot else None
-        try:
-            async with self._connection() as connection, connection.transaction(isolation=isolation):
-                self._notice("ENTER")
-                now = await connection.fetchval("SELECT enter($1, $2)", list(projects), self.clock())
-                yield Tx(connection, projects, now, self.before_statement)
-                self._notice("COMMIT")
-        except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError) as error:
-            raise Unavailable(f"the database did not answer in time: {error}") from error
-        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.TooManyConnectionsError, TimeoutError, OSError) as error:
-            raise Unavailable(f"the database is busy: {error}") from error
+    async def transaction(self, *projects: ProjectId, is_snapshot: bool = False, limit: float | None = None) -> AsyncIterator[Tx]:
+        """Enters the projects. Commits at the end of the block, or rolls all of it back. A snapshot sees one moment throughout: for long reads.
 
-    async def door(self, sql: LiteralString, /, *values: Any) -> list[Row]:
-        """Calls one of the schema's named doors through the tenant wall (`find_keys`, `due_projects`, ...), outside a transaction."""
+        Trouble with the database is `Unavailable`, whose `outcome` says what became of the transaction. `limit` (seconds, for each
+        statement and for the wait for a connection) is for those who cannot wait as long as the process's own.
+        """
+        connection = await self._take(limit or self._patience)
+        is_whole = False
+        tx = Tx(connection, projects, _NOT_ENTERED, self.before_statement, limit)
         try:
-            async with self._connection() as connection:
-                rows: list[Row] = await connection.fetch(sql, *values, timeout=10)
-        except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.QueryCanceledError, TimeoutError, OSError) as error:
-            raise Unavailable(f"the database did not answer in time: {error}") from error
+            try:
+                await self._begin(tx, is_snapshot=is_snapshot)
+                yield tx
+                self._notice("COMMIT")
+            except BaseException:
+                is_whole = await _is_rolled_back(tx)
+                raise
+            is_whole = await self._commit(tx)
+        finally:
+            await self._give_back(connection, is_whole=is_whole)
+
+    async def _begin(self, tx: Tx, *, is_snapshot: bool) -> None:
+        try:
+            await tx._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ" if is_snapshot else "BEGIN", timeout=tx._limit)
+            self._notice("ENTER")
+            tx.now = await tx._connection.fetchval("SELECT enter($1, $2)", list(tx.projects), self.clock(), timeout=tx._limit)
+        except Exception as error:
+            raise tx._translated(error) from error
+
+    async def _commit(self, tx: Tx) -> bool:
+        """Whether the connection may be used again. What was sent and not answered may have been done: nobody knows."""
+        try:
+            await tx._connection.execute("COMMIT", timeout=tx._limit)
+        except Exception as error:
+            if not _is_trouble(error, tx._connection):
+                raise
+            state = getattr(error, "sqlstate", None) or ""
+            is_answered = isinstance(error, asyncpg.PostgresError) and state[:2] not in ("08", "57") and state != "40003"
+            raise _unavailable(error, "not_done" if is_answered else "unknown") from error
+        return True
+
+    async def door(self, sql: LiteralString, /, *values: Any, limit: float | None = None) -> list[Row]:
+        """Calls one of the schema's named doors through the tenant wall (`find_keys`, `due_projects`, ...), outside a transaction."""
+        limit = limit or self._patience
+        connection = await self._take(limit)
+        is_whole = False
+        try:
+            rows: list[Row] = await connection.fetch(sql, *values, timeout=limit)
+            is_whole = True
+        except asyncio.CancelledError:
+            await self._pool.release(connection, timeout=_ROLLBACK_LIMIT)  # which has the server stop, and waits for it
+            raise
+        except Exception as error:
+            if not _is_trouble(error, connection):
+                is_whole = True
+                raise
+            raise _unavailable(error, None) from error
+        finally:
+            await self._give_back(connection, is_whole=is_whole)
         return rows
 
-    @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Any]:
-        """The pool's own taking and giving back costs twice what a small query does (tasks, timers), so a few connections stay at hand.
-
-        None stays where somebody waits for one, where all are to be closed, or where something went wrong with it: the pool knows how to mend that.
-        """
-        connection = await self._take()
-        try:
-            yield connection
-        except BaseException:
-            await self._pool.release(connection)
-            raise
-        if self._waiting or self._is_closing or len(self._ready) >= _AT_HAND:
-            await self._pool.release(connection)
-        else:
-            self._ready.append(connection)
-
-    async def _take(self) -> Any:
+    async def _take(self, limit: float) -> Any:
+        """The pool's own taking and giving back costs twice what a small query does (tasks, timers), so a few connections stay at hand."""
         while self._ready:
             connection = self._ready.pop()
             with suppress(asyncpg.InterfaceError):  # it ended meanwhile, and the pool has taken it back
                 if not connection.is_closed():
                     return connection
                 await self._pool.release(connection)
+        must_connect = not self._pool.get_idle_size() and self._pool.get_size() < self._pool.get_max_size()
+        if must_connect:
+            self._breaker.ask()
         self._waiting += 1
         try:
-            return await self._pool.acquire(timeout=10)
+            connection = await self._pool.acquire(timeout=limit)
+        except (OSError, ValueError, RuntimeError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            if must_connect and not isinstance(error, TimeoutError):
+                self._breaker.note_failure()
+            raise _unavailable(error, "not_done") from error
         finally:
             self._waiting -= 1
+        if must_connect:
+            self._breaker.note_success()
+        return connection
+
+    async def _give_back(self, connection: Any, *, is_whole: bool) -> None:
+        """None stays where somebody waits for one or where all are to be closed; none that something went wrong with is used again."""
+        if not is_whole:
+            with suppress(asyncpg.InterfaceError):  # the pool has it already
+                connection.terminate()
+        elif self._waiting or self._is_closing or len(self._ready) >= _AT_HAND:
+            await self._pool.release(connection, timeout=_ROLLBACK_LIMIT)
+        else:
+            self._ready.append(connection)
 
     def _notice(self, what: str) -> None:
         if self.before_statement is not None:
             self.before_statement(what)
+
+
+@value
+class Readiness:
+    """What a database can be used for."""
+
+    is_standby: bool
+    is_read_only: bool
+    applied: frozenset[str]  # names of migrations
+
+
+async def readiness(database: Database, *, limit: float | None = None) -> Readiness:
+    """`Unavailable` where it does not answer within `limit` seconds."""
+    rows = await database.door(
+        "SELECT pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_read_only, applied_migrations() AS applied",
+        limit=limit,
+    )
+    return Readiness(is_standby=rows[0]["is_standby"], is_read_only=rows[0]["is_read_only"], applied=frozenset(rows[0]["applied"]))
+
+
+class _Breaker:
+    """After three connects that failed one after the other only one each quarter of a second is tried: who cannot connect hears so at once,
+    and a server that comes back is not met by everybody. Slowness does not open it."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._next_try_at = 0.0
+
+    def ask(self) -> None:
+        if self._failures < 3:
+            return
+        now = perf_counter()
+        if now < self._next_try_at:
+            raise Unavailable("the database is not available; try again in a moment", outcome="not_done")
+        self._next_try_at = now + 0.2 + 0.1 * random_bytes(1)[0] / 255
+
+    def note_failure(self) -> None:
+        self._failures += 1
+
+    def note_success(self) -> None:
+        self._failures = 0
+
+
+def _is_trouble(error: BaseException, connection: Any) -> bool:
+    """Whatever a connection that is gone fails with (the event loop has errors of its own) is trouble with it."""
+    if is_unavailable(error):
+        return True
+    return not isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError) and _is_gone(connection)
+
+
+def _is_gone(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:  # the pool has taken it back
+        return True
+
+
+async def _is_rolled_back(tx: Tx) -> bool:
+    """Whether all of it is undone and the connection as good as before. Where it is not, the connection is to be ended, which undoes it too."""
+    if tx.is_broken or _is_gone(tx._connection):
+        return False
+    try:
+        async with asyncio.timeout(_ROLLBACK_LIMIT):
+            await tx._connection.execute("ROLLBACK")
+    except Exception:
+        return False
+    return True
 
 
 async def _prepare_connection(connection: Any) -> None:
@@ -204,6 +417,8 @@ async def _leave_as_it_is(connection: Any) -> None:
 def _encode_json(document: Any) -> str:
     return msgspec.json.encode(document).decode()
 
+
+_NOT_ENTERED = datetime.min.replace(tzinfo=UTC)  # a transaction's instant until it has entered
 
 UniqueViolation = asyncpg.UniqueViolationError
 ForeignKeyViolation = asyncpg.ForeignKeyViolationError

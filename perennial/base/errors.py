@@ -4,6 +4,10 @@
 (a declined card, a bounced webhook) is a value, not an exception; a broken invariant is an `assert`.
 """
 
+from typing import Literal, TypeAlias
+
+Outcome: TypeAlias = Literal["not_done", "unknown"]
+
 
 class PerennialError(Exception):
     """Carries a sentence for a person: which field, what is wrong with it, what to do.
@@ -59,7 +63,19 @@ class StoreRefused(Conflict):
 
 
 class Unavailable(PerennialError):
-    """503: the trouble is ours or passing; the same request may succeed later."""
+    """503: the trouble is ours or passing; the same request may succeed later.
+
+    `outcome` says what became of a write, where that is known: `not_done`, or `unknown` where the database was told to commit and did
+    not answer. None: nothing was to be written, or somebody else would have to say.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None, code: int | None = None, outcome: Outcome | None = None) -> None:
+        super().__init__(message, param=param, code=code)
+        self.outcome = outcome
+
+
+class NotPrepared(Unavailable):
+    """503: the database lacks what this version needs, until somebody migrates it."""
 
 
 class NotConfigured(Unavailable):

@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from perennial import catalog
 from perennial.app import App, open_app
 from perennial.base.db import Tx
-from perennial.base.errors import Invalid, NotFound, PerennialError, Unavailable
+from perennial.base.errors import Invalid, NotFound, NotPrepared, PerennialError, Unavailable
 from perennial.base.ids import ProjectId
 from perennial.base.value import replace, value
 from perennial.catalog.model import Project
@@ -134,10 +134,8 @@ async def opened() -> AsyncIterator[App]:
     async with open_app(read_settings(), application="perennial cli", connections=2) as app:
         try:
             await app.database.door("SELECT FROM project LIMIT 1")
-        except PerennialError:
-            raise
-        except Exception as error:  # whatever the driver calls it: nothing can be read yet
-            raise Unavailable(f"this database is not Perennial's yet ({error}); prepare it with: perennial init") from error
+        except NotPrepared as error:
+            raise NotPrepared(f"this database is not Perennial's yet ({error.__cause__}); prepare it with: perennial init") from error
         yield app
 
 

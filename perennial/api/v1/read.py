@@ -15,8 +15,8 @@ from urllib.parse import unquote_to_bytes
 
 from perennial import customers
 from perennial.api.auth import key_of
-from perennial.api.errors import error_body, log, status_of
-from perennial.api.headers import CORS, JSON, RawHeaders, etag_of, new_request_id
+from perennial.api.errors import log, v1_answer
+from perennial.api.headers import CORS, JSON, etag_of, new_request_id
 from perennial.api.observe import OBSERVED
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signed, Signer, decode_nonce
@@ -32,6 +32,7 @@ from perennial.base.value import replace, value
 from perennial.customers.model import CustomerBlocked, check_app_user_id
 
 PREFIX = b"/v1/subscribers/"
+LIMIT = 2.0  # seconds: an app that waits longer for its entitlements does better with what it knows
 _LAST_SLASH = len(PREFIX) - 1
 
 Asked = tuple[bytes, str]  # hash of the key, app user id
@@ -73,8 +74,8 @@ class CustomerRead:
         self._sightings = sightings
         self._signer = signer
         # One query at a time: while PostgreSQL works on it the next one gathers, and the fewer and larger they are, the less each read costs.
-        self._read: Coalescer[Asked, Found | Missed] = Coalescer(self._read_batch, slots=1, largest=200)
-        self._render: Coalescer[Missed, Found] = Coalescer(self._render_batch, slots=2, largest=200)
+        self._read: Coalescer[Asked, Found | Missed] = Coalescer(self._read_batch, slots=1, largest=200, longest_wait=LIMIT)
+        self._render: Coalescer[Missed, Found] = Coalescer(self._render_batch, slots=2, largest=200, longest_wait=LIMIT)
 
     @staticmethod
     def path_of(raw_path: bytes) -> bytes | None:
@@ -97,10 +98,10 @@ class CustomerRead:
             await send(start)
             await send({"type": "http.response.body", "body": body})
         except PerennialError as error:
-            await _fail(send, status_of(error), error.message, error.code)
+            await _fail(send, error)
         except Exception:
             log.exception("a read failed")
-            await _fail(send, 500, "something went wrong on our side; it was logged", None)
+            await _fail(send, None)
 
     def _answer(self, scope: Any, headers: dict[bytes, bytes], found: Found, attributed: bytes | None) -> tuple[dict[str, Any], bytes]:
         """The message that begins the answer, and the body."""
@@ -120,7 +121,7 @@ class CustomerRead:
         return {"type": "http.response.start", "status": status, "headers": answer}, body
 
     async def _with_attributes(self, found: Found, *, is_seen: bool) -> bytes:
-        async with self._app.database.transaction(found.key.project_id) as tx:
+        async with self._app.database.transaction(found.key.project_id, limit=LIMIT) as tx:
             return await documents.answer(tx, found.customer_id, last_seen=found.key.now if is_seen else None, with_attributes=True)
 
     def _sign(self, scope: Any, headers: dict[bytes, bytes], request_time: bytes, etag: bytes, body: bytes) -> str:
@@ -130,7 +131,7 @@ class CustomerRead:
         wall = self._app.database.clock()
         numbers: dict[bytes, int] = {}
         key_of = [numbers.setdefault(key_hash, len(numbers) + 1) for key_hash, _ in asked]
-        rows = await self._app.database.door(_QUERY, list(numbers), key_of, [app_user_id for _, app_user_id in asked])
+        rows = await self._app.database.door(_QUERY, list(numbers), key_of, [app_user_id for _, app_user_id in asked], limit=LIMIT)
         OBSERVED.reads.inc(len(asked))
         OBSERVED.read_batches.inc()
         keys: dict[int, Key] = {}
@@ -237,8 +238,11 @@ def _project_now(clock_at: datetime, clock_started_at: datetime | None, wall: da
     return clock_at if clock_started_at is None else clock_at + (wall - clock_started_at)
 
 
-async def _fail(send: Any, status: int, message: str, code: int | None) -> None:
-    body = error_body("/v1", status, message, code=code)
-    headers: RawHeaders = [JSON, CORS, (b"content-length", b"%d" % len(body)), (b"x-request-id", new_request_id())]
+async def _fail(send: Any, error: PerennialError | None) -> None:
+    """Without an error it is a fault of ours."""
+    status, wait, body = v1_answer(error)
+    headers = [JSON, CORS, (b"content-length", b"%d" % len(body)), (b"x-request-id", new_request_id())]
+    if wait is not None:
+        headers.append((b"retry-after", b"%d" % wait))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -44,6 +44,7 @@ class Error(Struct):
     doc_url: str
     param: str | UnsetType = UNSET
     backoff_ms: int | UnsetType = UNSET
+    outcome: Literal["not_done", "unknown"] | UnsetType = UNSET  # with 503: whether a write may have been done after all
     referenced_object_ids: list[str] | UnsetType = UNSET
     object: Literal["error"] = "error"
 
