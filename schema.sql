@@ -50,6 +50,17 @@ CREATE FUNCTION public.all_projects() RETURNS SETOF public.project
     AS $$ SELECT * FROM project ORDER BY project_id $$;
 
 --
+-- Name: applied_migrations(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.applied_migrations() RETURNS text[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+  SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM public.schema_migration
+$$;
+
+--
 -- Name: apps_to_pull(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -3419,6 +3430,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project TO perennial_app;
 
 REVOKE ALL ON FUNCTION public.all_projects() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.all_projects() TO perennial_app;
+
+--
+-- Name: FUNCTION applied_migrations(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.applied_migrations() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.applied_migrations() TO perennial_app;
 
 --
 -- Name: FUNCTION due_endpoints(wall timestamp with time zone, busy_endpoints text[], busy_projects text[], after_project text, after_endpoint text, most integer); Type: ACL; Schema: public; Owner: -
