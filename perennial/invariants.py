@@ -107,7 +107,10 @@ INVARIANTS: tuple[Invariant, ...] = (
                 AND h.expires_at > %(now)s AND h.expires_at < d.fresh_until AND h.revoked_at IS NULL AND NOT h.is_superseded
                 AND NOT EXISTS (
                   SELECT FROM renewal r WHERE r.project_id = h.project_id AND r.customer_id = h.customer_id AND r.line_id = h.line_id
-                    AND r.grace_until IS NOT NULL))""",
+                    AND (r.grace_until IS NOT NULL OR r.ended_at IS NOT NULL))
+                AND NOT EXISTS (
+                  SELECT FROM purchase t WHERE t.project_id = h.project_id AND t.customer_id = h.customer_id AND t.line_id = h.line_id
+                    AND t.purchased_at > h.purchased_at AND t.revoked_at IS NOT NULL))""",
     ),
     # What they hold -------------------------------------------------------------------------------------------------------------
     Invariant(

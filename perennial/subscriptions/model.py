@@ -106,6 +106,7 @@ class Renewal:
     in_billing_retry: bool = False
     grace_until: datetime | None = None
     ended: EndReason | None = None  # the store's own word that the period ended and nothing followed
+    ended_at: datetime | None = None  # the line is over since then, whatever was paid: of all that had begun, nothing gives access any more
     price_consent: Literal["pending", "accepted"] | None = None
     pause: Literal["scheduled", "in_force"] | None = None  # scheduled: access goes on until the period's end
     resumes_at: datetime | None = None  # when a pause ends by itself

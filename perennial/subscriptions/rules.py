@@ -128,9 +128,21 @@ def _first_and_last_of_each_run(renewals: Sequence[Renewal]) -> tuple[Renewal, .
 
 
 def renewals_of(line: Line, held: Held) -> list[Renewal]:
-    """The snapshots that speak of this period, oldest first. One that names no period speaks of the newest that had begun."""
+    """The snapshots that speak of this period, oldest first. One that names no period speaks of the newest that had begun.
+
+    One that says that the line ended speaks of every period that it cuts.
+    """
     transaction = held.purchase.transaction
-    return [renewal for renewal in line.renewals if (renewal.transaction or _begun_by(line, renewal.as_of)) == transaction]
+    return [
+        renewal
+        for renewal in line.renewals
+        if (renewal.transaction or _begun_by(line, renewal.as_of)) == transaction or (renewal.ended_at is not None and _cuts(renewal.ended_at, held))
+    ]
+
+
+def _cuts(moment: datetime, held: Held) -> bool:
+    end = held.purchase.expires_at
+    return held.purchase.purchased_at <= moment and (end is None or moment < end)
 
 
 def _begun_by(line: Line, moment: datetime) -> str | None:
@@ -139,8 +151,15 @@ def _begun_by(line: Line, moment: datetime) -> str | None:
 
 
 def grace_until(line: Line, held: Held) -> datetime | None:
-    """Until when the store asks us to keep serving although it could not charge."""
-    return max((renewal.grace_until for renewal in renewals_of(line, held) if renewal.grace_until is not None), default=None)
+    """Until when the store asks us to keep serving although it could not charge, by its newest word on that.
+
+    A word that shortens the time takes nothing of what had passed when it was said.
+    """
+    until: datetime | None = None
+    for renewal in renewals_of(line, held):
+        if (said := renewal.grace_until) is not None:
+            until = said if until is None else max(said, min(until, renewal.as_of))
+    return until
 
 
 def superseded_at(line: Line, held: Held) -> datetime | None:
@@ -188,14 +207,45 @@ def taken_back_at(held: Held) -> datetime | None:
 
 def natural_end(line: Line, held: Held) -> datetime:
     """When this purchase would stop giving access if nobody took it back; `FOREVER` for what does not end."""
+    end = _end_of_service(line, held)
+    overs = [over for over in (line_ended_at(line, held), _taken_with_a_later_one(line, held)) if over is not None]
+    return min([end, *overs]) if overs else end
+
+
+def _end_of_service(line: Line, held: Held) -> datetime:
+    """With grace, as far as the line goes on."""
     end = held.purchase.expires_at or FOREVER
     if (taken_over := superseded_at(line, held)) is not None:
         return min(end, taken_over)
     if grace := grace_until(line, held):
-        ended = [max(renewal.as_of, end) for renewal in renewals_of(line, held) if renewal.ended and renewal.as_of < grace]
+        said = renewals_of(line, held)
+        newest = max(place for place, renewal in enumerate(said) if renewal.grace_until is not None)
+        ended = [max(renewal.as_of, end) for renewal in said[newest:] if renewal.ended and renewal.as_of < grace]
         renewed = [later.purchase.purchased_at for later in line.held if later.purchase.purchased_at > held.purchase.purchased_at]
         end = max(end, min([grace, *ended, *renewed]))  # what was paid in the end needs no grace: its successor decides
     return end
+
+
+def line_ended_at(line: Line, held: Held) -> datetime | None:
+    """Since when the line is over by the store's own word, where the purchase had begun by then. What was bought since is not meant."""
+    since: datetime | None = None
+    for renewal in reversed(line.renewals):
+        if renewal.ended_at is None:
+            break
+        since = renewal.ended_at if since is None else min(since, renewal.ended_at)
+    return since if since is not None and held.purchase.purchased_at <= since else None
+
+
+def _taken_with_a_later_one(line: Line, held: Held) -> datetime | None:
+    """When a period that had begun after this one, and within it, was taken back: the line was over, and with it what was left of earlier periods."""
+    end = held.purchase.expires_at
+    taken = []
+    for one in islice(line.held, bisect_right(line.held, held.purchase.purchased_at, key=_begun_at), None):
+        if end is not None and one.purchase.purchased_at >= end:
+            break
+        if (at := taken_back_at(one)) is not None and one.purchase.purchased_at <= at:
+            taken.append(at)
+    return min(taken, default=None)
 
 
 def access_end(line: Line, held: Held) -> datetime:
@@ -210,8 +260,23 @@ def access_until(line: Line) -> datetime | None:
 
 
 def latest(line: Line) -> Held | None:
-    """The purchase that speaks for the line: of those not replaced by an upgrade, the one that began last."""
-    return next((held for held in reversed(line.held) if superseded_at(line, held) is None), None)
+    """The purchase that speaks for the line: of those not replaced by an upgrade, the one that began last.
+
+    A renewal that was taken back before it began speaks for it only where nothing else does.
+    """
+    void: Held | None = None
+    for held in reversed(line.held):
+        if superseded_at(line, held) is None:
+            if not never_began(held):
+                return held
+            void = void or held
+    return void
+
+
+def never_began(held: Held) -> bool:
+    """Taken back before it began."""
+    taken_back = taken_back_at(held)
+    return taken_back is not None and taken_back < held.purchase.purchased_at
 
 
 def is_bought_anew(purchase: Purchase) -> bool:
@@ -347,7 +412,7 @@ def is_grant(line: Line) -> bool:
 def was_cut_short(line: Line, held: Held) -> bool:
     """Taken back while it gave access. A refund of a period already past says nothing of what followed it."""
     taken_back = taken_back_at(held)
-    return taken_back is not None and taken_back < natural_end(line, held)
+    return taken_back is not None and taken_back < _end_of_service(line, held)
 
 
 def ended_reason(line: Line, held: Held) -> EndReason | None:

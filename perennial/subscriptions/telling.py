@@ -21,6 +21,7 @@ from perennial.subscriptions.rules import (
     is_bought_anew,
     is_grant,
     latest,
+    never_began,
     over_at,
     paused_at,
     period_before,
@@ -281,6 +282,8 @@ def _expirations(line: Line, now: datetime) -> list[Telling]:
 def _is_over(line: Line, index: int, held: Held, now: datetime) -> bool:
     if held is latest(line):
         return now >= over_at(line, held)
+    if never_began(held):
+        return False
     if was_cut_short(line, held) and (revocation := held.purchase.revocation):
         return _was_latest(line, held, revocation.at) and access_end(line, held) <= now
     return ended_reason(line, held) is not None and access_end(line, held) < line.held[index + 1].purchase.purchased_at  # a gap
@@ -331,7 +334,7 @@ def _is_reversed(held: Held) -> bool:
 def _remember_expired(held: Held, *, is_told_now: bool, now: datetime) -> bool:
     """An expiry told for a refund that was reversed is open again while the period still runs."""
     runs_again = _is_reversed(held) and held.purchase.expires_at is not None and held.purchase.expires_at > now
-    return is_told_now or (held.told.expired and not runs_again)
+    return is_told_now or never_began(held) or (held.told.expired and not runs_again)
 
 
 def _remember_standing(line: Line) -> ToldLine:

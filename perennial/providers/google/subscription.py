@@ -8,7 +8,8 @@ Where Google leaves a choice, this is ours:
 - **What has ended may shorten a period, never lengthen it**: after a hold `expiryTime` is the end of the hold.
 - **A token that another took the place of** says nothing of how the line goes on, whatever its state: its successor does. Heard of first, and
   while we hold nothing, its word counts less than that of its successor, which may stand on the same order.
-- **Access taken back** is an expiry before the paid end. Money that came back, with it or apart from it, is a refund of its own: so nothing is
+- **Access taken back** is an expiry before the paid end; where Google says so itself (notification 12), however near to it. It ends the token as a
+  whole: with the period that was taken back, earlier ones of it are over too, though one renewed before they ended. Money that came back, with it or apart from it, is a refund of its own: so nothing is
   given back twice, whichever of a line's tokens tells of it first.
 - **A pause asked for** shows in no answer while the subscription is active. Notification 11 says so, and we keep it until the period is over.
 - **Instalments with a cancellation pending** will not renew, though the months agreed on are still charged: each is a renewal when it comes.
@@ -292,7 +293,8 @@ def _taken_at(answer: Answer, expiry: datetime, known_end: datetime | None, paid
     is_said = REVOKED in answer.hints or (paid is not None and bool(paid.refunds))
     paid_end = paid.ends_at if paid is not None and paid.ends_at is not None else known_end
     end = known_end if is_said else min(known_end, paid_end)  # what ran on beyond the paid end (a day's leniency) may also just end
-    return expiry if expiry < end - _SAME_MOMENT else None
+    nearness = timedelta(0) if REVOKED in answer.hints else _SAME_MOMENT  # Google's own word needs no distance from the natural end
+    return expiry if expiry < end - nearness else None
 
 
 def _purchase(
@@ -389,7 +391,8 @@ def _product(item: SubscriptionItem) -> str:
 def _renewal(answer: Answer, item: SubscriptionItem, present: Purchase) -> Renewal:
     subscription, plan = answer.subscription, item.auto_renewing_plan
     state, expiry = subscription.subscription_state, moment(item.expiry_time, "expiryTime")
-    ended = _ended(answer, item)
+    is_taken_back = state == EXPIRED and (present.revocation is not None or REVOKED in answer.hints)
+    ended = "customer_support" if is_taken_back else _ended(answer, item)
     auto_renew = _auto_renew(item, state)
     pause = _pause(answer, present)
     resumes = subscription.paused_state_context.auto_resume_time if subscription.paused_state_context is not None else None
@@ -398,10 +401,11 @@ def _renewal(answer: Answer, item: SubscriptionItem, present: Purchase) -> Renew
         transaction=present.transaction,
         auto_renew=auto_renew,
         next_product=_next_product(subscription, item),
-        off_reason=_reason(subscription.canceled_state_context, item) if auto_renew is False and plan is not None else None,
+        off_reason=_off_reason(subscription, item, is_taken_back=is_taken_back) if auto_renew is False and plan is not None else None,
         in_billing_retry=state in (IN_GRACE, ON_HOLD),
         grace_until=expiry if state == IN_GRACE else None,
         ended=ended,
+        ended_at=(present.revocation.at if present.revocation is not None else expiry) if is_taken_back else None,
         price_consent=_price_consent(item),
         pause=pause,
         resumes_at=moment_or_none(resumes, "autoResumeTime") if pause is not None else None,
@@ -429,6 +433,10 @@ def _ended(answer: Answer, item: SubscriptionItem) -> EndReason | None:
         case "SUBSCRIPTION_STATE_PAUSED":
             return "subscription_paused"
     return None
+
+
+def _off_reason(subscription: Subscription, item: SubscriptionItem, *, is_taken_back: bool) -> EndReason:
+    return "customer_support" if is_taken_back else _reason(subscription.canceled_state_context, item)
 
 
 def _reason(context: CanceledStateContext | None, item: SubscriptionItem, *, unsaid: EndReason = "unsubscribe") -> EndReason:
