@@ -18,6 +18,7 @@ Where Amazon leaves a choice, this is ours:
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from perennial.base.errors import Invalid
@@ -90,8 +91,9 @@ def statement(
     if kind is None:
         raise Invalid(f"a receipt of the product type {receipt.product_type!r}, which we do not know", param="productType")
     if kind == "subscription":
-        purchase = _period(receipt, _held(posted.line, receipt.receipt_id), posted, now)
-        renewals = () if purchase.is_superseded else (_renewal(receipt, purchase, now),)  # the successor decides
+        held = _held(posted.line, receipt.receipt_id)
+        purchase = _period(receipt, held, posted, now)
+        renewals = () if purchase.is_superseded else (_renewal(receipt, purchase, held, now),)  # the successor decides
     else:
         purchase = _one_time(receipt, kind, posted, now)
     return Statement(
@@ -111,7 +113,8 @@ def gone(app: StoreApp, line: Line, receipt_id: str, now: datetime) -> Statement
         return None
     last = held[-1].purchase
     ends = None if last.expires_at is None else min(last.expires_at, now)
-    ended = Renewal(as_of=now, transaction=last.transaction, auto_renew=False, off_reason="unknown", ended="unknown")
+    ended_at = now if _runs_on(held[:-1], now) else None
+    ended = Renewal(as_of=now, transaction=last.transaction, auto_renew=False, off_reason="unknown", ended="unknown", ended_at=ended_at)
     revocation = last.revocation or (Revocation(at=now, refunded=True) if last.kind != "subscription" else None)
     return Statement(
         store=app.store,
@@ -262,7 +265,12 @@ def _revocation(receipt: Receipt, end: datetime) -> Revocation | None:
     return Revocation(at=_moment(receipt.cancel_date, "cancelDate"), refunded=False)
 
 
-def _renewal(receipt: Receipt, purchase: Purchase, now: datetime) -> Renewal:
+def _runs_on(held: Sequence[Held], moment: datetime) -> bool:
+    """Whether an earlier period, renewed before it ended, would outlive a receipt that is over."""
+    return any(one.purchase.expires_at is not None and one.purchase.expires_at > moment for one in held)
+
+
+def _renewal(receipt: Receipt, purchase: Purchase, held: Sequence[Held], now: datetime) -> Renewal:
     has_ended = receipt.cancel_date is not None and _moment(receipt.cancel_date, "cancelDate") <= now
     grace = _moment(receipt.grace_period_end_date, "gracePeriodEndDate") if receipt.grace_period_end_date is not None else None
     in_grace = grace is not None and grace > now and not has_ended
@@ -270,6 +278,9 @@ def _renewal(receipt: Receipt, purchase: Purchase, now: datetime) -> Renewal:
     auto_renew = goes_on and receipt.cancel_date is None
     is_over = has_ended and receipt.cancel_reason != REPLACED and purchase.revocation is None
     off_reason = _ENDED.get(receipt.cancel_reason or CUSTOMER, "unknown")
+    earlier = [one for one in held if one.purchase.transaction != purchase.transaction]
+    cancelled_at = _moment(receipt.cancel_date, "cancelDate") if receipt.cancel_date is not None and has_ended else None
+    ended_at = cancelled_at if cancelled_at is not None and receipt.cancel_reason != REPLACED and _runs_on(earlier, cancelled_at) else None
     return Renewal(
         as_of=now,
         transaction=purchase.transaction,
@@ -278,7 +289,8 @@ def _renewal(receipt: Receipt, purchase: Purchase, now: datetime) -> Renewal:
         off_reason=None if auto_renew else off_reason,
         in_billing_retry=in_grace,
         grace_until=grace if in_grace else None,
-        ended=(_ENDED.get(receipt.cancel_reason or 0, "unknown")) if is_over else None,
+        ended=(_ENDED.get(receipt.cancel_reason or 0, "unknown")) if is_over or ended_at is not None else None,
+        ended_at=ended_at,
     )
 
 

@@ -395,6 +395,7 @@ def _renewal(transaction: Transaction, renewal: RenewalInfo, status: int | None,
     ended = _ended(renewal, status, notification, is_elsewhere=is_elsewhere)
     auto_renew = _auto_renew(transaction, renewal, has_ended=ended is not None)
     grace_until = _moment(renewal.grace_period_expires_date, "gracePeriodExpiresDate") if renewal.grace_period_expires_date is not None else None
+    revoked_at = None if is_elsewhere else _revoked_at(transaction, status, notification)
     return Renewal(
         as_of=as_of,
         transaction="" if is_elsewhere else _needed(transaction.transaction_id, "transactionId"),
@@ -403,9 +404,20 @@ def _renewal(transaction: Transaction, renewal: RenewalInfo, status: int | None,
         off_reason=_INTENTS.get(renewal.expiration_intent or 1, "unknown") if auto_renew is False else None,
         in_billing_retry=renewal.is_in_billing_retry_period is True or status in (BILLING_RETRY, GRACE),
         grace_until=min(grace_until, as_of) if grace_until is not None and ended is not None else grace_until,  # an end ends grace too
-        ended=ended,
+        ended="customer_support" if revoked_at is not None else ended,
+        ended_at=revoked_at,
         price_consent=_CONSENTS.get(renewal.price_increase_status) if renewal.price_increase_status is not None else None,
     )
+
+
+def _revoked_at(transaction: Transaction, status: int | None, notification: Notification | None) -> datetime | None:
+    """Since when the line as a whole is revoked, earlier periods that still run with it: a family's sharing ended, or Apple calls it revoked."""
+    kind = notification.notification_type if notification is not None else ""
+    if transaction.revocation_date is None or transaction.expires_date is None or kind == "REFUND_REVERSED":
+        return None
+    is_family = transaction.in_app_ownership_type == "FAMILY_SHARED" or transaction.revocation_type == "FAMILY_REVOKE"
+    is_over = is_family or status == REVOKED or kind == "REVOKE"
+    return _moment(transaction.revocation_date, "revocationDate") if is_over else None
 
 
 def _is_about_another_period(transaction: Transaction, renewal: RenewalInfo, notification: Notification | None) -> bool:

@@ -47,7 +47,7 @@ def statement(
         environment=environment(app),
         line=recurrence.id,
         purchases=(purchase,),
-        renewals=(_renewal(recurrence, purchase, now),),
+        renewals=(_renewal(recurrence, purchase, held, now),),
     )
 
 
@@ -104,14 +104,17 @@ def _named_end(purchase: Purchase) -> datetime:
     return from_ms(int(seconds) * 1000) if seconds.isdigit() else EPOCH
 
 
-def _renewal(recurrence: Recurrence, purchase: Purchase, now: datetime) -> Renewal:
+def _renewal(recurrence: Recurrence, purchase: Purchase, held: Sequence[Purchase], now: datetime) -> Renewal:
+    """A cancellation ends the recurrence as a whole: a period that was renewed before it ended is over too."""
     stated = Renewal(as_of=now, transaction=purchase.transaction, auto_renew=recurrence.auto_renew)
     match recurrence.recurrence_state:
         case "InDunning":
             grace = recurrence.expiration_time_with_grace
             return replace(stated, auto_renew=True, in_billing_retry=True, grace_until=grace if grace and grace.year > _NO_YEAR else None)
         case "Inactive" | "Canceled" | "Failed" as state:
-            return replace(stated, auto_renew=False, off_reason=_ENDED[state], ended=_ENDED[state])
+            end = _end(recurrence)
+            runs_on = any(one.expires_at is not None and one.expires_at > end and one.transaction != purchase.transaction for one in held)
+            return replace(stated, auto_renew=False, off_reason=_ENDED[state], ended=_ENDED[state], ended_at=end if runs_on else None)
     return stated if recurrence.auto_renew else replace(stated, off_reason="unsubscribe")
 
 

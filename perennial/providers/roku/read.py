@@ -227,11 +227,20 @@ def _renewal(transaction: Transaction, purchase: Purchase, line: Line | None, no
     if transaction.is_entitled:
         return replace(stated, in_billing_retry=True, grace_until=purchase.expires_at + GRACE) if is_over else stated
     if not is_over:
-        return replace(stated, auto_renew=False, off_reason="customer_support")
+        return _taken_back(replace(stated, auto_renew=False, off_reason="customer_support"), purchase, line)
     if not transaction.cancelled:
         return replace(stated, in_billing_retry=True, ended="billing_error")
     reason: EndReason = "billing_error" if last is not None and last.in_billing_retry else "unsubscribe"
     return replace(stated, auto_renew=False, off_reason=reason, ended=reason)
+
+
+def _taken_back(stated: Renewal, purchase: Purchase, line: Line | None) -> Renewal:
+    """The subscription is over as a whole: an earlier period, renewed before it ended, does not outlive it."""
+    at = purchase.revocation.at if purchase.revocation is not None else None
+    earlier = [one.purchase for one in line.held if one.purchase.transaction != purchase.transaction] if line is not None else []
+    if at is None or all(one.expires_at is None or one.expires_at <= at for one in earlier):
+        return stated
+    return replace(stated, ended="customer_support", ended_at=at)
 
 
 # Money back
