@@ -1331,6 +1331,7 @@ CREATE TABLE public.renewal (
     price_consent text,
     pause text,
     resumes_at timestamp with time zone,
+    ended_at timestamp with time zone,
     CONSTRAINT renewal_pause_check CHECK ((pause = ANY (ARRAY['scheduled'::text, 'in_force'::text]))),
     CONSTRAINT renewal_price_consent_check CHECK ((price_consent = ANY (ARRAY['pending'::text, 'accepted'::text])))
 );
