@@ -8,9 +8,9 @@ Where Google leaves a choice, this is ours:
 - **What has ended may shorten a period, never lengthen it**: after a hold `expiryTime` is the end of the hold.
 - **A token that another took the place of** says nothing of how the line goes on, whatever its state: its successor does. Heard of first, and
   while we hold nothing, its word counts less than that of its successor, which may stand on the same order.
-- **Access taken back** is an expiry before the paid end; where Google says so itself (notification 12), however near to it. It ends the token as a
-  whole: with the period that was taken back, earlier ones of it are over too, though one renewed before they ended. Money that came back, with it or apart from it, is a refund of its own: so nothing is
-  given back twice, whichever of a line's tokens tells of it first.
+- **Access taken back** is an expiry before the paid end; where Google says so itself (notification 12), however near to it. It ends the
+  token as a whole: earlier periods of it are over too, though one was renewed before they ended. Money that came back, with it or apart from
+  it, is a refund of its own: so nothing is given back twice, whichever of a line's tokens tells of it first.
 - **A pause asked for** shows in no answer while the subscription is active. Notification 11 says so, and we keep it until the period is over.
 - **Instalments with a cancellation pending** will not renew, though the months agreed on are still charged: each is a renewal when it comes.
 - **Prepaid plans** neither renew nor were cancelled: nothing is said of auto-renewal.

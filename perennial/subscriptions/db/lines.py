@@ -196,7 +196,8 @@ async def _upsert_renewals(tx: Tx, rows: list[dict[str, Any]]) -> None:
         ON CONFLICT (project_id, customer_id, line_id, as_of) DO UPDATE SET
           transaction = excluded.transaction, auto_renew = excluded.auto_renew, next_product = excluded.next_product,
           off_reason = excluded.off_reason, in_billing_retry = excluded.in_billing_retry, grace_until = excluded.grace_until,
-          ended = excluded.ended, ended_at = excluded.ended_at, price_consent = excluded.price_consent, pause = excluded.pause, resumes_at = excluded.resumes_at
+          ended = excluded.ended, ended_at = excluded.ended_at, price_consent = excluded.price_consent,
+          pause = excluded.pause, resumes_at = excluded.resumes_at
         """,
         rows=_json(rows),
     )
