@@ -17,10 +17,12 @@ from perennial.base.money import Money
 from perennial.base.time import to_ms
 from perennial.catalog.model import ProductGrant
 from perennial.cli import app as command_line
+from perennial.exports.rules import COLUMNS, rows_of
 from perennial.intake.model import Act, CannotAct, StoreApp
 from perennial.providers.simulated import stripe
 from perennial.providers.simulated.stripe import Bought, StripeServer
 from perennial.subscriptions.model import Line
+from tests.contract.v2_caller import Caller
 from tests.flows.town import listening
 from tests.world import START, World
 
@@ -196,6 +198,27 @@ async def test_a_trial_converts_with_its_first_payment(shop: Shop) -> None:
     assert await shop.told() == ["INITIAL_PURCHASE", "RENEWAL"]
     paid = await shop.last()
     assert (paid["is_trial_conversion"], paid["period_type"], paid["price_in_purchased_currency"]) == (True, "NORMAL", 9.99)
+
+
+async def test_a_setup_fee_on_a_trial_is_told_booked_and_exported_and_so_is_its_refund(shop: Shop) -> None:
+    await shop.gives(prod_pro=100)
+    bought = await shop.buy(free_trial=True, setup_fee=5000)
+    (told,) = await shop.world.bodies("ada")
+    assert (told["type"], told["period_type"], told["price"], told["price_in_purchased_currency"]) == ("INITIAL_PURCHASE", "TRIAL", 50.0, 50.0)
+    assert (await shop.revenue(), await shop.gems()) == (5000, 0)
+    await shop.do(stripe.refund, bought, amount=2000)
+    assert ((await shop.last())["type"], (await shop.last())["price_in_purchased_currency"], await shop.revenue()) == ("REFUND", -20.0, 3000)
+    async with shop.transaction() as tx:
+        (ada,) = (await customers.load(tx, list((await customers.find(tx, ["ada"])).values()))).values()
+        (row,) = rows_of(ada, [await shop.line(bought)], {})
+    cells = dict(zip(COLUMNS, row, strict=True))
+    wanted = ("is_trial_period", "purchase_price_in_usd", "price_in_usd", "purchase_price_in_purchased_currency")
+    assert [cells[name] for name in wanted] == ["true", "50.00", "30.00", "50.00"]
+    v2 = Caller.of(shop.world)
+    (held,) = (await v2.get("/customers/ada/subscriptions"))["items"]
+    assert (held["status"], held["total_revenue_in_usd"]["gross"]) == ("trialing", 30.0)
+    await shop.world.advance(days=8)
+    assert ((await shop.told())[-2:], await shop.revenue(), await shop.gems()) == (["RENEWAL", "VIRTUAL_CURRENCY_TRANSACTION"], 3999, 100)
 
 
 async def test_a_trial_that_is_cancelled_ends_unpaid(shop: Shop) -> None:

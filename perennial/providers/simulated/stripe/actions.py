@@ -27,6 +27,7 @@ from perennial.providers.simulated.stripe.model import Behavior, Bought, Failure
 from perennial.providers.stripe import signature
 
 PATH = "/simulated/stripe"  # where `server.StripeServer` is mounted
+MAX_SETUP_FEE = 99_999_999  # the most Stripe charges at once
 
 
 # Opting in --------------------------------------------------------------------------------------------------------------------
@@ -62,6 +63,14 @@ async def require_store(tx: Tx, vault: Vault, app_id: str) -> StoreApp:
 # Buying -----------------------------------------------------------------------------------------------------------------------
 
 
+def _fee_of(setup_fee: int, type: str) -> int:
+    if setup_fee and type != "subscription":
+        raise Invalid("only a subscription is sold with a setup fee", param="setup_fee")
+    if not 0 <= setup_fee <= MAX_SETUP_FEE:
+        raise Invalid(f"a setup fee is from 0 to {MAX_SETUP_FEE} in minor units, not {setup_fee}", param="setup_fee")
+    return setup_fee
+
+
 async def buy(
     tx: Tx,
     vault: Vault,
@@ -72,6 +81,7 @@ async def buy(
     is_told_by_session: bool = False,
     quantity: int = 1,
     free_trial: bool = False,
+    setup_fee: int = 0,
     price: Money | None = None,
     country: str | None = None,
     is_declined: bool = False,
@@ -79,7 +89,8 @@ async def buy(
 ) -> Bought:
     """A checkout of `product` (the store's identifier). `price`: what it costs; None: the catalog's first price. The webhooks follow by the agenda.
 
-    `is_told_by_session`: who buys stands in the checkout's reference alone. `is_silent`: its webhooks are lost on the way.
+    `setup_fee`, in the price's minor unit, is charged once, with the first invoice. `is_told_by_session`: who buys stands in the checkout's
+    reference alone. `is_silent`: its webhooks are lost on the way.
     """
     store = await require_store(tx, vault, app_id)
     sold = await require_product(tx, app_id, product)
@@ -94,6 +105,7 @@ async def buy(
         is_told_by_session=is_told_by_session,
         quantity=quantity,
         trial=(sold.trial_duration or "P1W") if free_trial else None,
+        setup_fee=_fee_of(setup_fee, sold.type),
         country=country,
         is_declined=is_declined,
         is_silent=is_silent,

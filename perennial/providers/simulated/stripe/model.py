@@ -39,6 +39,7 @@ class Charged:
     end: datetime
     quantity: int = 1
     is_proration: bool = False
+    is_beside: bool = False  # sold once, on an invoice of the subscription: a setup fee
 
 
 @value

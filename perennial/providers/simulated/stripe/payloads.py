@@ -310,9 +310,17 @@ def _line(life: Life, one: Invoice, place: int, charged: Charged) -> Object:
         "currency": life.plan.price.currency.lower(),
         "period": {"start": seconds(charged.start), "end": seconds(charged.end)},
         "quantity": charged.quantity,
-        "parent": {"type": "subscription_item_details", "subscription_item_details": details, "invoice_item_details": None},
+        "parent": _parent(charged, details),
         "pricing": {"type": "price_details", "price_details": {"price": _price_id(charged.product), "product": charged.product}},
     }
+
+
+def _parent(charged: Charged, details: Object) -> Object:
+    """What is sold beside is an invoice item, and of none of the subscription's own items."""
+    if charged.is_beside:
+        beside = {**details, "subscription_item": None}
+        return {"type": "invoice_item_details", "invoice_item_details": beside, "subscription_item_details": None}
+    return {"type": "subscription_item_details", "subscription_item_details": details, "invoice_item_details": None}
 
 
 def _metadata(life: Life) -> dict[str, str]:

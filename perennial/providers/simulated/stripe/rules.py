@@ -51,11 +51,12 @@ def buy(
     is_told_by_session: bool = False,
     quantity: int = 1,
     trial: str | None = None,
+    setup_fee: int = 0,
     country: str | None = None,
     is_declined: bool = False,
     is_silent: bool = False,
 ) -> Life:
-    """A checkout. `trial` is ISO 8601. Declined, a subscription is incomplete, and given up after 23 hours."""
+    """A checkout. `trial` is ISO 8601, `setup_fee` in minor units. Declined, a subscription is incomplete, and given up after 23 hours."""
     now = now.replace(microsecond=0)
     trial_end = add(now, parse_duration(trial)) if trial is not None and plan.duration is not None else None
     anchor = trial_end or now
@@ -82,7 +83,8 @@ def buy(
     )
     amount = 0 if trial_end is not None else plan.price.amount * quantity
     first = Charged(product=plan.product, amount=amount, start=now, end=end, quantity=quantity)
-    life = _with_invoice(life, "subscription_create", (first,), now, "open" if is_declined else "paid")
+    fee = (Charged(product=plan.product, amount=setup_fee, start=now, end=now, is_beside=True),) if setup_fee else ()
+    life = _with_invoice(life, "subscription_create", (first, *fee), now, "open" if is_declined else "paid")
     if life.mode == "payment":
         return _tell(life, now, ("checkout.session.completed", "session"), ("charge.succeeded", "charge"))
     life = _tell(life, now, ("customer.subscription.created", "subscription"))
