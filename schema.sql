@@ -50,17 +50,6 @@ CREATE FUNCTION public.all_projects() RETURNS SETOF public.project
     AS $$ SELECT * FROM project ORDER BY project_id $$;
 
 --
--- Name: applied_migrations(); Type: FUNCTION; Schema: public; Owner: -
---
-
-CREATE FUNCTION public.applied_migrations() RETURNS text[]
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'public', 'pg_temp'
-    AS $$
-  SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM public.schema_migration
-$$;
-
---
 -- Name: apps_to_pull(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -73,6 +62,44 @@ CREATE FUNCTION public.apps_to_pull() RETURNS TABLE(project_id text, app_id text
     AND ((store = 'play_store' AND settings ? 'pubsub_subscription' AND NOT settings ? 'pubsub_audience')
       OR (store = 'microsoft' AND settings->>'clawback' = 'on'))
 $$;
+
+--
+-- Name: bring_back(text, interval, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.bring_back(wanted_kind text, furthest interval, wall timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE count bigint;
+BEGIN
+  IF wanted_kind = 'delivery' THEN
+    UPDATE delivery d SET wake_at = CASE WHEN d.batch IS NULL THEN t.at ELSE t.at + (d.wake_at - t.at) / 1000 END
+    FROM (SELECT p.project_id, project_now(p.clock_at, p.clock_started_at, wall) AS at FROM project p) t
+    WHERE d.project_id = t.project_id AND d.wake_at > t.at + furthest;
+  ELSIF wanted_kind = 'notification' THEN
+    UPDATE notification n SET wake_at = t.at
+    FROM (SELECT p.project_id, project_now(p.clock_at, p.clock_started_at, wall) AS at FROM project p) t
+    WHERE n.project_id = t.project_id AND n.wake_at > t.at + furthest;
+  ELSIF wanted_kind = 'inquiry' THEN
+    UPDATE inquiry i SET wake_at = t.at
+    FROM (SELECT p.project_id, project_now(p.clock_at, p.clock_started_at, wall) AS at FROM project p) t
+    WHERE i.project_id = t.project_id AND i.wake_at > t.at + furthest;
+  ELSIF wanted_kind = 'store_act' THEN
+    UPDATE store_act s SET wake_at = t.at
+    FROM (SELECT p.project_id, project_now(p.clock_at, p.clock_started_at, wall) AS at FROM project p) t
+    WHERE s.project_id = t.project_id AND s.wake_at > t.at + furthest;
+  ELSIF wanted_kind = 'export' THEN -- keeps its time of the day, and covers again what it thought it had covered
+    UPDATE export e SET wake_at = CASE WHEN e.wake_at IS NOT NULL THEN t.at END, until_at = least(e.until_at, t.at),
+      next_at = e.next_at - greatest(ceil(extract(epoch FROM e.next_at - t.at) / 86400), 0) * interval '1 day'
+    FROM (SELECT p.project_id, project_now(p.clock_at, p.clock_started_at, wall) AS at FROM project p) t
+    WHERE e.project_id = t.project_id AND (e.wake_at > t.at + furthest OR e.next_at > t.at + furthest OR e.until_at > t.at + furthest);
+  ELSE
+    RAISE EXCEPTION 'nothing of kind % is brought back', wanted_kind;
+  END IF;
+  GET DIAGNOSTICS count = ROW_COUNT;
+  RETURN count;
+END $$;
 
 --
 -- Name: due_endpoints(timestamp with time zone, text[], text[], text, text, integer); Type: FUNCTION; Schema: public; Owner: -
@@ -112,10 +139,10 @@ BEGIN
 END $$;
 
 --
--- Name: due_projects_of(text[], timestamp with time zone, integer); Type: FUNCTION; Schema: public; Owner: -
+-- Name: due_projects_of(text[], timestamp with time zone, text, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
-CREATE FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, most integer) RETURNS SETOF text
+CREATE FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, after_project text, most integer) RETURNS SETOF text
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
     AS $$
@@ -126,7 +153,7 @@ BEGIN
       SELECT FROM agenda a
       WHERE a.project_id = p.project_id AND a.kind = ANY (wanted_kinds)
         AND a.wake_at <= project_now(p.clock_at, p.clock_started_at, wall) LIMIT 1) due
-    LIMIT most;
+    WHERE p.project_id > after_project ORDER BY p.project_id LIMIT most;
 END $$;
 
 --
@@ -1331,7 +1358,6 @@ CREATE TABLE public.renewal (
     price_consent text,
     pause text,
     resumes_at timestamp with time zone,
-    ended_at timestamp with time zone,
     CONSTRAINT renewal_pause_check CHECK ((pause = ANY (ARRAY['scheduled'::text, 'in_force'::text]))),
     CONSTRAINT renewal_price_consent_check CHECK ((price_consent = ANY (ARRAY['pending'::text, 'accepted'::text])))
 );
@@ -3433,11 +3459,11 @@ REVOKE ALL ON FUNCTION public.all_projects() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.all_projects() TO perennial_app;
 
 --
--- Name: FUNCTION applied_migrations(); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION bring_back(wanted_kind text, furthest interval, wall timestamp with time zone); Type: ACL; Schema: public; Owner: -
 --
 
-REVOKE ALL ON FUNCTION public.applied_migrations() FROM PUBLIC;
-GRANT ALL ON FUNCTION public.applied_migrations() TO perennial_app;
+REVOKE ALL ON FUNCTION public.bring_back(wanted_kind text, furthest interval, wall timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.bring_back(wanted_kind text, furthest interval, wall timestamp with time zone) TO perennial_app;
 
 --
 -- Name: FUNCTION due_endpoints(wall timestamp with time zone, busy_endpoints text[], busy_projects text[], after_project text, after_endpoint text, most integer); Type: ACL; Schema: public; Owner: -
@@ -3454,11 +3480,11 @@ REVOKE ALL ON FUNCTION public.due_projects(wanted_lane text, wall timestamp with
 GRANT ALL ON FUNCTION public.due_projects(wanted_lane text, wall timestamp with time zone, most integer) TO perennial_app;
 
 --
--- Name: FUNCTION due_projects_of(wanted_kinds text[], wall timestamp with time zone, most integer); Type: ACL; Schema: public; Owner: -
+-- Name: FUNCTION due_projects_of(wanted_kinds text[], wall timestamp with time zone, after_project text, most integer); Type: ACL; Schema: public; Owner: -
 --
 
-REVOKE ALL ON FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, most integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, most integer) TO perennial_app;
+REVOKE ALL ON FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, after_project text, most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.due_projects_of(wanted_kinds text[], wall timestamp with time zone, after_project text, most integer) TO perennial_app;
 
 --
 -- Name: FUNCTION enter(projects text[], wall timestamp with time zone); Type: ACL; Schema: public; Owner: -

@@ -10,7 +10,7 @@ import structlog
 
 from perennial import access, catalog, currencies, events, exports, intake, subscriptions, telemetry
 from perennial.app import App
-from perennial.base.errors import Conflict, Invalid, PerennialError
+from perennial.base.errors import Conflict, Invalid, PerennialError, Unavailable
 from perennial.base.ids import ProjectId
 from perennial.providers.simulated import app_store as simulated_app_store
 from perennial.providers.simulated import play_store as simulated_play_store
@@ -95,6 +95,17 @@ HANDLERS: dict[str, dict[str, Handler]] = {
 }
 
 
+# How far ahead of its project's time each kind may wake at most. The others' moments are the world's, such as the end of a period.
+FURTHEST: dict[str, timedelta] = {
+    "notification": max(intake.model.RETRY_AFTER),
+    "inquiry": max(*intake.model.RETRY_AFTER, intake.model.LEASE),
+    "store_act": max(*intake.model.RETRY_AFTER, intake.model.LEASE),
+    "delivery": events.model.LONGEST_WAIT,
+    "export": max(exports.model.EVERY, exports.model.LEASE),
+}
+A_WHILE = timedelta(hours=1)  # beside it, for clocks that differ a little
+
+
 async def run_due(app: App, project_id: ProjectId, lanes: Sequence[str] = LANES) -> int:
     """Runs what is due in a project, until nothing is. Returns how many items were handled."""
     handled = 0
@@ -111,15 +122,36 @@ async def run_once(app: App, project_id: ProjectId, lane: str, *, besides: Colle
     return sum([await handler(app, project_id) for kind, handler in HANDLERS[lane].items() if kind not in besides])
 
 
-async def run_due_everywhere(app: App, lanes: Sequence[str], *, most_projects: int = 100) -> int:
-    """One round of a worker: every project with something due, each in its own time. Deliveries are sent all the time (`dispatcher`)."""
+async def run_due_everywhere(app: App, lane: str, after: str = "", *, most_projects: int = 100) -> tuple[int, str]:
+    """One round of a worker: projects with something due from the place `after` on, each in its own time. Returns how many items were handled,
+    and the place for the next round, so that all have their turn. One project's trouble is not the others'.
+
+    Deliveries are sent all the time (`dispatcher`).
+    """
+    kinds = [kind for kind in HANDLERS[lane] if kind not in SENT_ALL_THE_TIME]
+    wall = app.database.clock()
+    rows = await app.database.door("SELECT * FROM due_projects_of($1, $2, $3, $4) AS project_id", kinds, wall, after, most_projects)
     handled = 0
-    for lane in lanes:
-        kinds = [kind for kind in HANDLERS[lane] if kind not in SENT_ALL_THE_TIME]
-        rows = await app.database.door("SELECT * FROM due_projects_of($1, $2, $3) AS project_id", kinds, app.database.clock(), most_projects)
-        for row in rows:
+    for row in rows:
+        try:
             handled += await run_once(app, row["project_id"], lane, besides=SENT_ALL_THE_TIME)
-    return handled
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("a round of the agenda failed", lane=lane, project_id=row["project_id"])
+    return handled, rows[-1]["project_id"] if len(rows) == most_projects else ""
+
+
+async def bring_back(app: App) -> int:
+    """What a process whose clock ran ahead put off, or holds under a lease, for longer than anything of its kind may sleep, is due. Returns how
+    much that was. Lines are not among it: their moments are those of their periods."""
+    wall, found = app.database.clock(), 0
+    for kind, furthest in FURTHEST.items():
+        rows = await app.database.door("SELECT bring_back($1, $2, $3) AS count", kind, furthest + A_WHILE, wall)
+        found += rows[0]["count"]
+    if found:
+        log.warning("a clock ran ahead: what it had put off is due now", items=found)
+    return found
 
 
 def dispatcher(app: App, on_sent: Callable[[int], None]) -> events.Dispatcher:

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import structlog
 
-from perennial.agenda import LANES, dispatcher, pull_everywhere, run_due_everywhere
+from perennial.agenda import LANES, bring_back, dispatcher, pull_everywhere, run_due_everywhere
 from perennial.api.observe import OBSERVED
 from perennial.app import App, open_app
 from perennial.base.errors import Unavailable
@@ -23,6 +23,7 @@ log = structlog.get_logger("perennial.worker")
 IDLE_FOR = 0.25  # seconds between looks while nothing is due
 AFTER_TROUBLE = 2.0
 PULL_EVERY = 5.0
+BRING_BACK_EVERY = 300.0
 
 
 def run(settings: Settings) -> None:
@@ -37,7 +38,7 @@ async def _run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_app(settings, application="perennial worker") as app:
         log.info("worker started", lanes=LANES)
-        await asyncio.gather(_pull(app, stop), _send(app, stop), *(_work(app, lane, stop) for lane in LANES))
+        await asyncio.gather(_pull(app, stop), _send(app, stop), _bring_back(app, stop), *(_work(app, lane, stop) for lane in LANES))
     log.info("worker stopped")
 
 
@@ -52,19 +53,33 @@ async def _pull(app: App, stop: asyncio.Event) -> None:
             await asyncio.wait_for(stop.wait(), PULL_EVERY)
 
 
+async def _bring_back(app: App, stop: asyncio.Event) -> None:
+    """At the start and every few minutes: a clock may have run ahead, here or elsewhere."""
+    while not stop.is_set():
+        try:
+            await bring_back(app)
+        except Exception:
+            log.exception("what was put off too long could not be looked for")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), BRING_BACK_EVERY)
+
+
 async def _send(app: App, stop: asyncio.Event) -> None:
     await dispatcher(app, on_sent=OBSERVED.handled.labels("telling").inc).run(stop)
 
 
 async def _work(app: App, lane: str, stop: asyncio.Event) -> None:
+    place = ""
     while not stop.is_set():
         pause = IDLE_FOR
         started = perf_counter()
         try:
-            handled = await run_due_everywhere(app, [lane])
+            handled, place = await run_due_everywhere(app, lane, place)
             if handled:
                 OBSERVED.handled.labels(lane).inc(handled)
                 OBSERVED.round_seconds.labels(lane).observe(perf_counter() - started)
+                pause = 0.0
+            elif place:
                 pause = 0.0
         except Unavailable as error:
             log.warning("the database is not available; waiting", lane=lane, error=error.message, cause=repr(error.__cause__))

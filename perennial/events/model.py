@@ -14,6 +14,9 @@ RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (5, 10, 20, 40, 80
 # How long a claimed delivery belongs to its claimer. A sender must answer well within it.
 LEASE = timedelta(seconds=90)
 
+# How long a receiver is left alone at most, whatever it asks for; integrations gather events for as long at most.
+LONGEST_WAIT = timedelta(days=1)
+
 # When a claimed delivery that was not even tried (its endpoint is silent, or the lease runs out) gets its next turn.
 REST = timedelta(minutes=1)
 

@@ -10,6 +10,7 @@ from perennial.base.ids import EventId
 from perennial.base.time import to_ms
 from perennial.events.model import (
     EVENT_TYPES,
+    LONGEST_WAIT,
     REST,
     RETRY_AFTER,
     TEST_CUSTOMER,
@@ -26,7 +27,6 @@ from perennial.events.model import (
 LONGEST_NAME = 1500  # the vendor's limits, here and below
 LONGEST_URL = 5000
 LONGEST_AUTHORIZATION = 5000
-LONGEST_WAIT = timedelta(days=1)  # whatever a receiver asks for
 
 QUICK = timedelta(seconds=2)  # an answer that takes longer is slow
 MOST_TO_ONE = 10  # attempts at one endpoint under way at a time

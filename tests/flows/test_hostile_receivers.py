@@ -16,16 +16,12 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from perennial import events
 from perennial.base import resolving
 from perennial.base.db import Database
-from perennial.base.ids import random_bytes
-from perennial.base.migrate import migrate
 from perennial.base.time import perf_counter
 from perennial.events import rules
 from perennial.events.actions.dispatching import Dispatcher, Limits
@@ -74,26 +70,6 @@ class Tarpit:
             self.open_now -= 1
             self.given_up += 1
             writer.close()
-
-
-@pytest.fixture
-async def own_url(database_url: str) -> AsyncIterator[str]:
-    """A database with nobody else's projects in it: a dispatcher sends for all there are."""
-    name = f"hostile_{random_bytes(6).hex()}"
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    url = urlsplit(database_url)._replace(path=f"/{name}").geturl()
-    await migrate(url)
-    yield url
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
-
-
-@pytest.fixture
-async def own(own_url: str) -> AsyncIterator[Database]:
-    opened = await Database.open(own_url)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -69,9 +69,14 @@ async def set_clock(tx: Tx, clock_at: datetime | None, clock_started_at: datetim
 
 
 async def claim_clock(tx: Tx, wall: datetime, until: datetime) -> bool:
-    """False while somebody else moves the clock."""
+    """False while somebody else moves the clock. A lease that ends after one taken now is of a process whose own clock ran ahead."""
     count = await tx.execute(
-        "UPDATE project SET moving_until = %(until)s WHERE moving_until IS NULL OR moving_until <= %(wall)s", until=until, wall=wall
+        """
+        UPDATE project SET moving_until = %(until)s
+        WHERE moving_until IS NULL OR moving_until <= %(wall)s OR moving_until > %(until)s::timestamptz + (%(until)s::timestamptz - %(wall)s)
+        """,
+        until=until,
+        wall=wall,
     )
     return count == 1
 
