@@ -50,6 +50,17 @@ CREATE FUNCTION public.all_projects() RETURNS SETOF public.project
     AS $$ SELECT * FROM project ORDER BY project_id $$;
 
 --
+-- Name: applied_migrations(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.applied_migrations() RETURNS text[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+  SELECT coalesce(array_agg(name ORDER BY name), '{}') FROM public.schema_migration
+$$;
+
+--
 -- Name: apps_to_pull(); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -1358,6 +1369,7 @@ CREATE TABLE public.renewal (
     price_consent text,
     pause text,
     resumes_at timestamp with time zone,
+    ended_at timestamp with time zone,
     CONSTRAINT renewal_pause_check CHECK ((pause = ANY (ARRAY['scheduled'::text, 'in_force'::text]))),
     CONSTRAINT renewal_price_consent_check CHECK ((price_consent = ANY (ARRAY['pending'::text, 'accepted'::text])))
 );
@@ -3457,6 +3469,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.project TO perennial_app;
 
 REVOKE ALL ON FUNCTION public.all_projects() FROM PUBLIC;
 GRANT ALL ON FUNCTION public.all_projects() TO perennial_app;
+
+--
+-- Name: FUNCTION applied_migrations(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.applied_migrations() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.applied_migrations() TO perennial_app;
 
 --
 -- Name: FUNCTION bring_back(wanted_kind text, furthest interval, wall timestamp with time zone); Type: ACL; Schema: public; Owner: -
