@@ -83,11 +83,11 @@ async def _database(settings: Settings, home: Path) -> AsyncIterator[str]:
             yield postgres.url
         return
     name = f"perennial_bench_{random_bytes(4).hex()}"
-    keeper = await asyncpg.connect(settings.database_url)
+    keeper = await asyncpg.connect(settings.require_database_url())
     try:
         await keeper.execute(f"CREATE DATABASE {name}")
         try:
-            yield urlunsplit(urlsplit(settings.database_url)._replace(path=f"/{name}"))
+            yield urlunsplit(urlsplit(settings.require_database_url())._replace(path=f"/{name}"))
         finally:
             await keeper.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:

@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
+
 from perennial.base.db import LIMIT, Database
 from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.events.model import Carrier, Sender
 from perennial.intake.model import Provider
+from perennial.observability import configure_for_people
 from perennial.providers.admob import AdMob
 from perennial.providers.amazon import AmazonAppstore
 from perennial.providers.apple import AppStore
@@ -36,6 +39,8 @@ class App:
 @asynccontextmanager
 async def open_app(settings: Settings, *, application: str = "perennial", connections: int = 10, limit: float = LIMIT) -> AsyncIterator[App]:
     """`limit`: seconds after which a database that does not answer counts as silent."""
+    if not structlog.is_configured():  # its own default would show the variables of every traceback
+        configure_for_people()
     url = settings.require_database_url()
     database = await Database.open(url, application=application, connections=connections, limit=limit)
     sender = WebhookSender(allow_internal=settings.allow_internal_webhooks)

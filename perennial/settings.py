@@ -5,16 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from perennial.base.errors import Invalid
-from perennial.base.value import field, value
+from perennial.base.secrets import Secret
+from perennial.base.value import field, force_setattr, value
 
 # Requests a minute of one key, as the vendor documents them.
 RATE_LIMITS: dict[str, int] = {"customer_information": 480, "project_configuration": 60, "charts_metrics": 5, "virtual_currencies": 480}
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 @value
 class Settings:
     home: Path  # PERENNIAL_HOME: data of the embedded database, the installation's secret key, demo.json
-    database_url: str | None  # DATABASE_URL: any PostgreSQL >= 15; unset: the embedded one
+    database_url: Secret | None  # DATABASE_URL: any PostgreSQL >= 15; unset: the embedded one
     port: int  # PORT
     host: str  # HOST: the address to listen on
     workers: int  # WEB_CONCURRENCY: server processes
@@ -24,13 +27,18 @@ class Settings:
     public_url: str | None = None  # PERENNIAL_PUBLIC_URL: what the outside calls this installation; unset: whatever a request calls it
     files_folder: Path | None = None  # PERENNIAL_FILES: integrations may write files under this folder; unset: only into buckets
     rate_limits: Mapping[str, int] = field(default_factory=dict)  # PERENNIAL_RATE_LIMITS: requests a minute by key and domain, of each process
+    log_level: str = "info"  # PERENNIAL_LOG_LEVEL: debug, info, warning or error; debug shows people tracebacks too
+
+    def __post_init__(self) -> None:
+        if self.database_url is not None:
+            force_setattr(self, "database_url", Secret(self.database_url))
 
     @classmethod
     def read(cls) -> "Settings":
         env = os.environ
         return cls(
             home=Path(env.get("PERENNIAL_HOME") or ".perennial").absolute(),
-            database_url=env.get("DATABASE_URL") or None,
+            database_url=Secret(env["DATABASE_URL"]) if env.get("DATABASE_URL") else None,
             port=_whole(env.get("PORT") or "8080", "PORT", 1, 65535),
             host=env.get("HOST") or "127.0.0.1",
             workers=_whole(env.get("WEB_CONCURRENCY") or "1", "WEB_CONCURRENCY", 1, 64),
@@ -40,12 +48,21 @@ class Settings:
             public_url=_public_url(env.get("PERENNIAL_PUBLIC_URL") or ""),
             files_folder=Path(env["PERENNIAL_FILES"]).absolute() if env.get("PERENNIAL_FILES") else None,
             rate_limits=_rate_limits(env.get("PERENNIAL_RATE_LIMITS") or ""),
+            log_level=read_log_level(),
         )
 
     def require_database_url(self) -> str:
+        """In plain, password and all, for who connects or hands it on."""
         if self.database_url is None:
             raise Invalid("DATABASE_URL is not set; start everything with `perennial up`, or name your PostgreSQL", param="DATABASE_URL")
-        return self.database_url
+        return self.database_url.reveal()
+
+
+def read_log_level() -> str:
+    level = os.environ.get("PERENNIAL_LOG_LEVEL") or "info"
+    if level not in LOG_LEVELS:
+        raise Invalid(f"PERENNIAL_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {level[:40]!r}", param="PERENNIAL_LOG_LEVEL")
+    return level
 
 
 def _public_url(text: str) -> str | None:

@@ -66,7 +66,7 @@ async def _run(settings: Settings, commands: Mapping[str, Sequence[str]], prepar
     _check_port(settings.host, settings.port)
     async with AsyncExitStack() as started:
         ended: dict[str, Callable[[], int | None]] = {}
-        url = settings.database_url
+        url = settings.require_database_url() if settings.database_url is not None else None
         if url is None:
             postgres = await _start_postgres(settings.home, say)
             started.push_async_callback(postgres.stop)

@@ -38,6 +38,9 @@ class Signed:
     etag: str
     body: bytes
 
+    def __repr__(self) -> str:
+        return f"Signed({self.path})"
+
     def message(self, salt: bytes) -> bytes:
         text = self.path + self.post_params_hash + self.headers_hash + self.request_time + self.etag
         return salt + self.api_key.encode() + self.nonce + text.encode() + self.body
@@ -57,7 +60,7 @@ class Signer:
             key = Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
             path.write_bytes(vault.seal(key, _PURPOSE))
             path.chmod(0o600)
-        return cls(Ed25519PrivateKey.from_private_bytes(vault.unseal(path.read_bytes(), _PURPOSE)), now)
+        return cls(Ed25519PrivateKey.from_private_bytes(vault.unseal(path.read_bytes(), _PURPOSE).reveal_bytes()), now)
 
     @property
     def root_public_key(self) -> str:

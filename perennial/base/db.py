@@ -16,8 +16,9 @@ from typing import Any, LiteralString, TypeAlias
 import asyncpg
 import msgspec
 
-from perennial.base.errors import NotPrepared, Outcome, Unavailable
+from perennial.base.errors import Invalid, NotPrepared, Outcome, Unavailable
 from perennial.base.ids import ProjectId, new_id, random_bytes
+from perennial.base.secrets import conceal
 from perennial.base.time import perf_counter, wall_clock
 from perennial.base.value import value
 
@@ -25,6 +26,10 @@ Row: TypeAlias = Mapping[str, Any]
 
 LIMIT = 60.0  # seconds a statement may take before the database counts as silent, where a process does not say otherwise
 CONNECT_LIMIT = 10.0  # seconds to wait for a connection
+UNREADABLE_URL = (
+    "DATABASE_URL cannot be read; write it as postgresql://user:password@host:5432/name, "
+    "with the special characters of a password in percent-encoding (/ is %2F, @ is %40, # is %23)"
+)
 _ROLLBACK_LIMIT = 2.0
 _AT_HAND = 2  # connections kept out of the pool between queries
 
@@ -224,9 +229,12 @@ class Database:
         try:
             await pool
             await pool.release(await pool.acquire())
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        except ValueError:  # its text repeats parts of the address, and that holds a password
             pool.terminate()
-            reason = str(error) or "it did not answer in time"
+            raise Invalid(UNREADABLE_URL, param="DATABASE_URL") from None
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            pool.terminate()
+            reason = conceal(str(error)) or "it did not answer in time"
             raise Unavailable(f"cannot open the database: {reason}; check DATABASE_URL, and that the server is running") from error
         return cls(pool, limit=limit)
 

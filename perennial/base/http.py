@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from perennial.base.errors import Invalid, Unavailable
+from perennial.base.secrets import Secret, conceal, without_credentials
 from perennial.base.value import value
 
 LARGEST_ANSWER = 16 * 1024 * 1024
@@ -50,6 +51,14 @@ class Answer:
 
     def unavailable(self) -> Unavailable:
         return Unavailable(f"{self.who} answered {self.status}")
+
+
+def concealed(refusal: bytes, authorization: str | None) -> bytes:
+    """The words of a refusal, without the secrets in use and without the credentials the request was sent with."""
+    sent = Secret((authorization or "").rpartition(" ")[2])
+    words = refusal.decode(errors="surrogateescape")
+    hidden = conceal(conceal(words, [sent]))
+    return refusal if hidden == words else hidden.encode(errors="surrogateescape")
 
 
 class Http:
@@ -93,10 +102,14 @@ class Http:
                     content = await self._content(response, largest)
                 finally:
                     await response.aclose()
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise Invalid(f"{address!r} is not an address that can be called", param="api_base_url") from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise Invalid(f"{without_credentials(address)!r} is not an address that can be called", param="api_base_url") from None
+        except UnicodeError:  # its text repeats what was to be sent
+            raise Invalid(f"a key for {self._who} holds characters that no request can carry; paste it again", param="secrets") from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise Unavailable(f"{self._who} did not answer: {type(error).__name__}") from None  # the error may hold the address
+        if not response.is_success:  # its words are shown, and may repeat what was sent
+            content = concealed(content, (headers or {}).get("Authorization"))
         return Answer(who=self._who, status=response.status_code, content=content)
 
     async def _content(self, response: httpx.Response, largest: int) -> bytes:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import asyncpg
 
-from perennial.base.errors import Conflict, Unavailable
+from perennial.base.db import UNREADABLE_URL
+from perennial.base.errors import Conflict, Invalid, Unavailable
+from perennial.base.secrets import conceal
 from perennial.base.time import wall_clock
 from perennial.base.value import value
 
@@ -103,8 +105,10 @@ def _read(path: Path) -> Migration:
 async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     try:
         return await asyncpg.connect(url, server_settings={"application_name": "perennial migrate"})
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"Cannot open the database: {error}. Check DATABASE_URL, and that the server is running.") from error
+    except (ValueError, asyncpg.InterfaceError):  # whose text repeats parts of the address, and it holds a password
+        raise Invalid(UNREADABLE_URL, param="DATABASE_URL") from None
+    except (OSError, asyncpg.PostgresError) as error:
+        raise Unavailable(f"Cannot open the database: {conceal(str(error))}. Check DATABASE_URL, and that the server is running.") from error
 
 
 async def _wait_for_turn(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -1,4 +1,4 @@
-"""Secrets at rest: hashed where we only compare, encrypted where we must send them on.
+"""Secrets at rest: hashed where we only compare, encrypted where we must send them on. In memory: a `Secret`, which no output shows.
 
 The installation's key comes from `PERENNIAL_SECRET_KEY` (32 bytes, base64) or the file `secret.key` under `PERENNIAL_HOME`, made at
 the first start. Who loses it must enter the stores' credentials anew; nothing else is lost.
@@ -8,8 +8,14 @@ import base64
 import hashlib
 import hmac
 import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from weakref import WeakValueDictionary
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -26,6 +32,121 @@ def same(left: str | bytes, right: str | bytes) -> bool:
     """Compares in constant time."""
     encoded = [part.encode() if isinstance(part, str) else part for part in (left, right)]
     return hmac.compare_digest(*encoded)
+
+
+HIDDEN = "***"
+SHORTEST_HIDDEN = 6  # characters: a secret of a few letters is none, and would be found in any word
+_NAMES_A_SECRET = re.compile(r"(?:key|secret|token|password)$")
+_SHORTEST_LINE = 20  # of a key of several lines, such as PEM
+
+
+class Secret:
+    """A secret in memory. Every way to print it shows `***`; `reveal` is called at the place of use, and its result is kept nowhere."""
+
+    __slots__ = ("__weakref__", "_content")
+
+    def __init__(self, content: "str | bytes | Secret") -> None:
+        plain = content.reveal_bytes() if isinstance(content, Secret) else content
+        self._content: bytes = plain.encode() if isinstance(plain, str) else bytes(plain)
+        _LIVING[id(self)] = self
+
+    def reveal(self) -> str:
+        return self._content.decode()
+
+    def reveal_bytes(self) -> bytes:
+        return self._content
+
+    def __repr__(self) -> str:
+        return f"Secret({HIDDEN})"
+
+    def __str__(self) -> str:
+        return HIDDEN
+
+    def __format__(self, specification: str) -> str:
+        return HIDDEN
+
+    def __bool__(self) -> bool:
+        return bool(self._content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and hmac.compare_digest(self._content, other._content)
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    def __copy__(self) -> "Secret":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Secret":
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret is not pickled: seal it with the vault")
+
+
+_LIVING: WeakValueDictionary[int, Secret] = WeakValueDictionary()  # the secrets in use, by identity: what `conceal` looks for
+
+
+def _living() -> list[Secret]:
+    return [secret for reference in _LIVING.valuerefs() if (secret := reference()) is not None]
+
+
+def covered(secrets: Mapping[str, "str | Secret"]) -> dict[str, Secret]:
+    """Each of the named secrets as a `Secret`."""
+    return {name: secret if isinstance(secret, Secret) else Secret(secret) for name, secret in secrets.items()}
+
+
+def conceal(text: str, secrets: Iterable[Secret] | None = None) -> str:
+    """The text with `***` in place of the secrets, in every usual spelling; of all secrets in use where none are given.
+
+    For texts of others that may repeat what they were sent: a store's answer, an exception of a library. Too slow for what is written often.
+    """
+    for secret in _living() if secrets is None else secrets:
+        for spelling in _spellings(secret.reveal_bytes().decode(errors="replace")):
+            if spelling in text:
+                text = text.replace(spelling, HIDDEN)
+    return text
+
+
+def without_credentials(address: str) -> str:
+    """A URL without user name, password, query and fragment, for a person."""
+    try:
+        parts = urlsplit(address)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # a password with a slash in it, among others
+        return "***"
+    return urlunsplit((parts.scheme, f"{parts.hostname or ''}{port}", parts.path, "", "")) if parts.scheme and parts.hostname else "***"
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Whole; as a part of URLs, headers and JSON; line by line, and member by member."""
+    stripped = secret.strip()
+    if len(stripped) < SHORTEST_HIDDEN:
+        return
+    yield stripped
+    yield quote(stripped, safe="")
+    yield base64.b64encode(f"{stripped}:".encode()).decode()
+    yield base64.b64encode(stripped.encode()).decode()
+    yield msgspec.json.encode(stripped).decode()[1:-1]
+    yield repr(stripped)[1:-1]
+    if "\n" in stripped:
+        yield from (line.strip() for line in stripped.splitlines() if len(line.strip()) >= _SHORTEST_LINE and not line.startswith("-----"))
+    if "://" in stripped and (password := stripped.partition("://")[2].rpartition("@")[0].partition(":")[2]):
+        yield from _spellings(password)
+        yield from _spellings(unquote(password))
+    if stripped.startswith("{"):
+        yield from _spellings_of_members(stripped)
+
+
+def _spellings_of_members(document: str) -> Iterator[str]:
+    """A key file in JSON holds its secret in a member. Its other members (an address, a project's name) are no secrets."""
+    try:
+        members = msgspec.json.decode(document, type=dict[str, object])
+    except (msgspec.MsgspecError, RecursionError):
+        return
+    for name, member in members.items():
+        if isinstance(member, str) and _NAMES_A_SECRET.search(name):
+            yield from _spellings(member)
 
 
 class Vault:
@@ -45,13 +166,13 @@ class Vault:
                 raise Invalid("PERENNIAL_SECRET_KEY is not base64", param="PERENNIAL_SECRET_KEY") from error
         return cls(_key_in(home))
 
-    def seal(self, secret: str | bytes, purpose: str) -> bytes:
+    def seal(self, secret: str | bytes | Secret, purpose: str) -> bytes:
         nonce = random_bytes(12)
-        return nonce + self._cipher.encrypt(nonce, secret.encode() if isinstance(secret, str) else secret, purpose.encode())
+        return nonce + self._cipher.encrypt(nonce, Secret(secret).reveal_bytes(), purpose.encode())
 
-    def unseal(self, sealed: bytes, purpose: str) -> bytes:
+    def unseal(self, sealed: bytes, purpose: str) -> Secret:
         try:
-            return self._cipher.decrypt(sealed[:12], sealed[12:], purpose.encode())
+            return Secret(self._cipher.decrypt(sealed[:12], sealed[12:], purpose.encode()))
         except InvalidTag as error:
             raise Invalid("a stored secret does not open with this installation's key; restore secret.key or PERENNIAL_SECRET_KEY") from error
 

@@ -4,18 +4,21 @@ What it makes is a `msgspec.Struct`: to define one, and to make one, costs less 
 (docs/decisions/values-are-structs.md).
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, dataclass_transform
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 if TYPE_CHECKING:
     from dataclasses import replace  # the type checker knows what it takes; at run time it is the one for structs
 else:
     from msgspec.structs import replace
 
-__all__ = ["field", "names_of", "replace", "value"]
+__all__ = ["field", "force_setattr", "names_of", "replace", "value"]
 
 T = TypeVar("T")
+
+force_setattr: Callable[[Any, str, Any], None] = structs.force_setattr  # for `__post_init__` alone: what is made stays as it is
 
 _MAKE: Any = type(Struct)
 _OF_A_PLAIN_CLASS = ("__dict__", "__weakref__")

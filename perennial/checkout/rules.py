@@ -121,6 +121,6 @@ def _opened(vault: Vault, text: str, kind: type[Paper], purpose: str) -> Paper |
     if not text.isascii() or not 40 <= len(text) <= _LONGEST:
         return None
     try:
-        return msgspec.json.decode(vault.unseal(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), purpose), type=kind)
+        return msgspec.json.decode(vault.unseal(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), purpose).reveal_bytes(), type=kind)
     except (Invalid, ValueError):
         return None

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from perennial import catalog
 from perennial.base.errors import Invalid
+from perennial.base.secrets import Secret, covered
 from perennial.catalog.model import STORE_KINDS, App
 from perennial.cli.desk import Desk, ProjectOption, done, group, say, show, table, work_in
 
@@ -73,7 +74,7 @@ def create_app(
         --secret service_account=@service-account.json --setting pubsub_audience=https://billing.example.com
     """
     _check_whole(key_id, issuer, private_key)
-    settings, secrets = read_pairs(setting, "--setting"), read_pairs(secret, "--secret")
+    settings, secrets = read_pairs(setting, "--setting"), covered(read_pairs(secret, "--secret"))
 
     async def work(desk: Desk) -> None:
         app, key = await catalog.create_app(
@@ -117,7 +118,7 @@ def update_app(
       perennial apps update app_01J8... --secret webhook_secret=@whsec.txt
     """
     _check_whole(key_id, issuer, private_key)
-    settings, secrets = read_pairs(setting, "--setting"), read_pairs(secret, "--secret")
+    settings, secrets = read_pairs(setting, "--setting"), covered(read_pairs(secret, "--secret"))
 
     async def work(desk: Desk) -> None:
         app = await catalog.change_app(
@@ -131,7 +132,7 @@ def update_app(
             api_issuer=issuer,
             api_private_key=read_private_key(private_key) if private_key else None,
             settings={key: text or None for key, text in settings.items()},
-            secrets={key: text or None for key, text in secrets.items()},
+            secrets={key: hidden or None for key, hidden in secrets.items()},
         )
         await desk.audit("app.update", app_id, {"name": app.name, "settings": sorted(settings), "secrets": sorted(secrets)})
         done(f"changed the app [bold]{app.app_id}[/bold]")
@@ -170,8 +171,8 @@ def read_pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
     pairs = {}
     for pair in given or ():
         name, equals, text = pair.partition("=")
-        if not equals or not name:
-            raise Invalid(f"{option} {name[:80]}: write it as name=value, or as name=@file")
+        if not equals or not name:  # what stands there is not repeated: it may be the secret alone
+            raise Invalid(f"{option}: write it as name=value, or as name=@file")
         pairs[name] = _read_file(Path(text[1:]), option) if text.startswith("@") else text
     return pairs
 
@@ -185,10 +186,10 @@ def _read_file(path: Path, option: str) -> str:
         raise Invalid(f"{option}: {path} cannot be read: {error.strerror}") from error
 
 
-def read_private_key(path: Path) -> str:
+def read_private_key(path: Path) -> Secret:
     try:
         text = path.read_text()
     except UnicodeDecodeError as error:
         raise Invalid(f"{path} is not text; the .p8 file begins with BEGIN PRIVATE KEY", param="private_key") from error
     catalog.check_private_key(text, param="--private-key")
-    return text
+    return Secret(text)

@@ -17,6 +17,7 @@ from perennial import customers, imports
 from perennial.app import App
 from perennial.base.errors import Invalid
 from perennial.base.http import Http
+from perennial.base.secrets import Secret
 from perennial.cli.desk import ProjectOption, at_desk, choose_project, console, counted, done, run, say, show, table
 from perennial.imports import Difference
 
@@ -83,7 +84,7 @@ def _read(path: Path) -> list[str]:
 async def _compare(house: App, http: Http, url: str, key: str, project_id: Any, name: str, tolerance: float) -> list[Difference]:
     from perennial.api.v1 import documents  # brings the whole web framework, which no other command needs
 
-    answer = await imports.ask(http, f"{url.rstrip('/').removesuffix('/v1')}/v1/subscribers/{quote(name, safe='')}", key)
+    answer = await imports.ask(http, f"{url.rstrip('/').removesuffix('/v1')}/v1/subscribers/{quote(name, safe='')}", Secret(key))
     async with house.database.transaction(project_id) as tx:
         found = await customers.find(tx, [name])
         ours = msgspec.json.decode(await documents.answer(tx, found[name])) if name in found else None

@@ -14,15 +14,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from perennial import catalog
 from perennial.app import App, open_app
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid, NotFound, NotPrepared, PerennialError, Unavailable
 from perennial.base.ids import ProjectId
+from perennial.base.secrets import Secret, conceal
 from perennial.base.value import replace, value
 from perennial.catalog.model import Project
-from perennial.settings import Settings
+from perennial.observability import configure_for_people, reason
+from perennial.settings import Settings, read_log_level
 
 ACTOR = "cli"  # in the audit log
 RUN_FILE = "run.json"  # under PERENNIAL_HOME while `perennial up` runs: how to reach its database
@@ -36,14 +39,26 @@ ProjectOption = Annotated[
 
 
 class Commands(TyperGroup):
-    """Says what is wrong in one line and ends with 1; a traceback is for faults of ours alone."""
+    """Says what is wrong in one line and ends with 1. The traceback of a fault of ours is shown at PERENNIAL_LOG_LEVEL=debug."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
+            configure_for_people()
             return super().invoke(ctx)
         except PerennialError as error:
-            Console(stderr=True).print(f"[red]✗[/red] {escape(error.message)}", soft_wrap=True, highlight=False)
+            complain(conceal(error.message))
             raise typer.Exit(1) from error
+        except (TyperException, typer.Exit, typer.Abort, BrokenPipeError):  # the library's own ways to end
+            raise
+        except Exception as error:
+            if read_log_level() == "debug":
+                raise
+            complain(f"this is a fault of Perennial itself: {reason(error)}; PERENNIAL_LOG_LEVEL=debug shows where")
+            raise typer.Exit(1) from error
+
+
+def complain(text: str) -> None:
+    Console(stderr=True).print(f"[red]✗[/red] {escape(text)}", soft_wrap=True, highlight=False)
 
 
 def group(help: str) -> typer.Typer:
@@ -90,6 +105,9 @@ class _Running(msgspec.Struct):
     port: int
     allow_internal_webhooks: bool = False
 
+    def __repr__(self) -> str:
+        return f"_Running(pid={self.pid}, port={self.port})"
+
 
 def read_settings() -> Settings:
     """With the database of `perennial up` where DATABASE_URL names none."""
@@ -99,7 +117,7 @@ def read_settings() -> Settings:
     running = _running(settings.home)
     return replace(
         settings,
-        database_url=running.database_url,
+        database_url=Secret(running.database_url),
         port=running.port,
         allow_internal_webhooks=settings.allow_internal_webhooks or running.allow_internal_webhooks,
     )

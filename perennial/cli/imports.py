@@ -16,6 +16,7 @@ from perennial import imports
 from perennial.app import App
 from perennial.base.errors import Invalid
 from perennial.base.http import Http
+from perennial.base.secrets import Secret, without_credentials
 from perennial.base.time import FOREVER, perf_counter
 from perennial.cli.desk import ProjectOption, at_desk, choose_project, console, counted, done, group, run, say, show, table
 from perennial.cli.moments import parse_moment
@@ -116,10 +117,13 @@ def import_api(
       perennial import api --url https://api.revenuecat.com --their-project proj1ab2c3d4 --key sk_...
     """
 
+    if without_credentials(url).rstrip("/") != url.rstrip("/"):
+        raise Invalid("--url must be an address such as https://api.revenuecat.com, without user name, password or query; the key goes into --key")
+
     async def batches(house: imports.House, shelf: Shelf, state: Import | None) -> AsyncIterator[Batch]:
         http = Http(url)
         try:
-            remote = imports.Remote(http=http, base_url=url.rstrip("/").removesuffix("/v2"), key=key, project_id=their_project)
+            remote = imports.Remote(http=http, base_url=url.rstrip("/").removesuffix("/v2"), key=Secret(key), project_id=their_project)
             async for batch in imports.remote_batches(remote, shelf, state.reached if state else ""):
                 yield batch
         finally:

@@ -115,8 +115,8 @@ def _secrets(given: list[str] | None) -> dict[str, str]:
 
 def _pairs(given: list[str] | None, option: str) -> dict[str, str]:
     pairs = [one.partition("=") for one in given or ()]
-    if wrong := [key for key, sign, _ in pairs if not key or not sign]:
-        raise Invalid(f"{option} {wrong[0][:40]!r} is not of the form name=value", param=option)
+    if any(not key or not sign for key, sign, _ in pairs):  # what stands there is not repeated: it may be the secret alone
+        raise Invalid(f"{option}: write it as name=value, or as name=@file", param=option)
     return {key: text for key, _, text in pairs}
 
 

@@ -12,6 +12,7 @@ import typer
 from perennial import __version__, catalog
 from perennial.app import open_app
 from perennial.base.migrate import migrate as apply_migrations
+from perennial.base.secrets import Secret
 from perennial.base.value import replace
 from perennial.cli.desk import RUN_FILE, done, read_settings, say
 from perennial.cli.projects import make_project
@@ -39,7 +40,7 @@ def up() -> None:
 
         async def prepare(url: str) -> Sequence[str]:
             write(url)
-            return await _prepare(replace(settings, database_url=url))
+            return await _prepare(replace(settings, database_url=Secret(url)))
 
         code = asyncio.run(start(settings, prepare=prepare))
     raise typer.Exit(code)

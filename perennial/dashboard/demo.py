@@ -17,6 +17,9 @@ class Demo(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str
     webhook_secret: str
 
+    def __repr__(self) -> str:
+        return f"Demo({self.project_id})"
+
 
 def path_of(settings: Settings) -> Path:
     return settings.home / FILE

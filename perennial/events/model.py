@@ -6,7 +6,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from perennial.base.errors import NotFound
 from perennial.base.ids import AppId, CustomerId, EndpointId, EventId
-from perennial.base.value import value
+from perennial.base.secrets import Secret, covered
+from perennial.base.value import force_setattr, value
 
 # The vendor's schedule: five retries, then a person must ask for it again.
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (5, 10, 20, 40, 80))
@@ -172,7 +173,7 @@ class Configured:
     """What an integration's settings and secrets come to, once they were looked at. `address` is where the secrets would go."""
 
     settings: dict[str, Any]
-    secrets: dict[str, str]
+    secrets: dict[str, Secret]
     address: str
     gather_for: timedelta | None = None
 
@@ -218,10 +219,15 @@ class Message:
 
     message_id: str
     url: str
-    authorization_header: str | None  # sent verbatim
-    signing_secret: str  # `whsec_...`
+    authorization_header: Secret | None  # sent verbatim
+    signing_secret: Secret  # `whsec_...`
     sent_at: datetime  # by the wall clock, which is the receiver's, even where the project has a clock of its own
     event: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "signing_secret", Secret(self.signing_secret))
+        if self.authorization_header is not None:
+            force_setattr(self, "authorization_header", Secret(self.authorization_header))
 
     def __repr__(self) -> str:
         return f"Message({self.message_id})"
@@ -234,11 +240,14 @@ class Shipment:
     endpoint_id: EndpointId
     kind: str
     settings: dict[str, Any]
-    secrets: dict[str, str]
+    secrets: dict[str, Secret]
     events: tuple[dict[str, Any], ...]
     batch: str | None
     sent_at: datetime  # by the wall clock, as a message's
     within: timedelta  # nothing is begun later
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "secrets", covered(self.secrets))
 
     def __repr__(self) -> str:
         return f"Shipment({self.endpoint_id}, {len(self.events)} events)"

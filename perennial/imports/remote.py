@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from perennial.base.errors import Invalid, NotFound, Unavailable
 from perennial.base.http import Answer, Http
+from perennial.base.secrets import Secret
 from perennial.base.time import from_ms
 from perennial.base.value import value
 from perennial.customers.model import Attribute, check_app_user_id
@@ -34,7 +35,7 @@ class Remote:
 
     http: Http
     base_url: str
-    key: str
+    key: Secret
     project_id: str
 
     @property
@@ -63,11 +64,11 @@ class Remote:
         raise Unavailable(f"{urlsplit(address).path} has no end")
 
 
-async def ask(http: Http, address: str, key: str, query: Mapping[str, str] | None = None) -> Answer:
+async def ask(http: Http, address: str, key: Secret, query: Mapping[str, str] | None = None) -> Answer:
     """Waits for a server that says it is asked too fast, or does not answer, a few times. Raises `Unavailable`, or `Invalid` where it refuses us."""
     for attempt in range(_ATTEMPTS):
         try:
-            answer = await http.call("GET", address, query=query, headers={"Authorization": f"Bearer {key}"})
+            answer = await http.call("GET", address, query=query, headers={"Authorization": f"Bearer {key.reveal()}"})
         except Unavailable:
             if attempt + 1 == _ATTEMPTS:
                 raise

@@ -8,7 +8,8 @@ from perennial.base.errors import Invalid, StoreRefused
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
 from perennial.base.reading import Unread
-from perennial.base.value import field, value
+from perennial.base.secrets import Secret, covered
+from perennial.base.value import field, force_setattr, value
 from perennial.catalog.model import Product, ProductType
 from perennial.customers.model import Download
 from perennial.subscriptions.model import Environment, Line, Statement, Store
@@ -24,7 +25,7 @@ ENVIRONMENTS: tuple[Environment, ...] = ("production", "sandbox")
 
 @value
 class StoreApp:
-    """What a provider must know of an app to read and call its store. Secrets are already decrypted and never logged.
+    """What a provider must know of an app to read and call its store. Secrets are decrypted; one is read with `reveal`, at the place of use.
 
     `settings` and `secrets` are named by each provider (`providers/<store>` says which it takes); the App Store's have fields of their own.
     """
@@ -36,11 +37,22 @@ class StoreApp:
     app_apple_id: int | None = None
     api_key_id: str | None = None
     api_issuer: str | None = None
-    api_private_key: str | None = None  # PEM, the in-app purchase .p8
+    api_private_key: Secret | None = None  # PEM, the in-app purchase .p8
     api_base_url: str | None = None  # another address for the store's API: the simulated store's
     settings: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
     simulated_roots: tuple[bytes, ...] = ()  # DER certificates of simulated stores a sandbox project opted in to
+
+    def __post_init__(self) -> None:
+        """Whatever it is made of, no secret lies open in it."""
+        if self.api_private_key is not None:
+            force_setattr(self, "api_private_key", Secret(self.api_private_key))
+        force_setattr(self, "secrets", covered(self.secrets))
+
+    def reveal(self, name: str) -> str:
+        """The secret of this name as the store is to see it; empty where the app has none."""
+        secret = self.secrets.get(name)
+        return "" if secret is None else secret.reveal()
 
 
 @value
@@ -50,6 +62,9 @@ class Reply:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "text/plain"
+
+    def __repr__(self) -> str:  # a header may be a secret that the store wants back: Roku's API key
+        return f"Reply({len(self.body)} bytes, {self.media_type})"
 
 
 @value

@@ -37,8 +37,8 @@ def encode(message: Message) -> bytes:
 
 def headers(message: Message, body: bytes) -> list[tuple[bytes, bytes]]:
     """As Standard Webhooks 1.0 has them, and the vendor's Authorization, verbatim."""
-    signature = Webhook(message.signing_secret).sign(message.message_id, message.sent_at, body.decode())
-    given = [] if message.authorization_header is None else [(b"Authorization", message.authorization_header.encode())]
+    signature = Webhook(message.signing_secret.reveal()).sign(message.message_id, message.sent_at, body.decode())
+    given = [] if message.authorization_header is None else [(b"Authorization", message.authorization_header.reveal_bytes())]
     return [
         (b"Content-Type", b"application/json"),
         (b"User-Agent", f"Perennial/{perennial.__version__}".encode()),

@@ -20,6 +20,9 @@ class Issued:
     token: str
     redemption: Redemption
 
+    def __repr__(self) -> str:
+        return f"Issued({self.redemption!r})"
+
     def url(self, scheme: str) -> str:
         """What opens the app: `scheme` is the one the app registered for redemption links."""
         return f"{scheme}://redeem_web_purchase?redemption_token={self.token}"

@@ -536,7 +536,7 @@ async def test_the_api_is_for_the_apps_own_service_account(shop: Shop) -> None:
     store, provider = await shop.store_app(), shop.world.app.providers["play_store"]
     question, now = Question(environment="sandbox", subject=token), await shop.world.now()
     assert (await provider.ask(store, question, Posted(), now)).statements
-    forged = replace(store, secrets={"service_account": store.secrets["service_account"].replace("simulated-publisher", "mallory")})
+    forged = replace(store, secrets={"service_account": store.reveal("service_account").replace("simulated-publisher", "mallory")})
     with pytest.raises(Exception, match="no access token"):
         await provider.ask(forged, question, Posted(), now)
     with pytest.raises(NotFound, match="applicationNotFound"):

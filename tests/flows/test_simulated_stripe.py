@@ -606,7 +606,7 @@ async def test_only_a_sandbox_app_of_stripe_without_a_real_key_may_opt_in(shop: 
 
 async def test_the_api_asks_for_the_key_and_knows_what_it_does_not_have(shop: Shop) -> None:
     bought = await shop.buy()
-    key = (await shop.store_app()).secrets["api_key"]
+    key = (await shop.store_app()).reveal("api_key")
     base = f"{shop.address}/simulated/stripe/{shop.app_id}/v1"
     async with httpx.AsyncClient() as http:
 

@@ -117,7 +117,7 @@ class StripeShop:
 
     async def open(self, tx: Tx, app: App, app_id: AppId, address: str) -> None:
         await stripe.opt_in(tx, app.vault, app_id, address)
-        self.secret = (await intake.store_apps(tx, app.vault, [app_id]))[app_id].secrets["webhook_secret"]
+        self.secret = (await intake.store_apps(tx, app.vault, [app_id]))[app_id].reveal("webhook_secret")
 
     async def insert(self, tx: Tx, life: Any) -> None:
         await stripe_db.insert(tx, life, None)

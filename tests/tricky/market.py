@@ -266,7 +266,7 @@ class Stall:
 
     async def signs(self, body: bytes) -> dict[str, str]:
         """Stripe's signature of a webhook, with this app's own secret."""
-        secret = (await self.store_app()).secrets["webhook_secret"]
+        secret = (await self.store_app()).reveal("webhook_secret")
         return {stripe_signature.HEADER: stripe_signature.sign(body, secret=secret, now=await self.market.now())}
 
 

@@ -206,6 +206,9 @@ class Given(Struct):
     refresh_token: str
     scope: str
 
+    def __repr__(self) -> str:
+        return "Given(***)"
+
 
 _ANSWERS = {
     "oauth-token": {200: spec(Given, "The tokens"), 503: spec(Refusal, "The trouble is ours; try again")},

@@ -85,7 +85,7 @@ async def _hash_of(request: HttpRequest) -> bytes:
 
 def _replay(app: App, kept: KeptAnswer) -> Response[bytes]:
     assert kept.body is not None and kept.status is not None
-    body = app.vault.unseal(kept.body, _SEALED)
+    body = app.vault.unseal(kept.body, _SEALED).reveal_bytes()
     return Response(content=body, status_code=kept.status, media_type="application/json", headers={REPLAYED: "true"})
 
 

@@ -1,6 +1,7 @@
 """Apps of stores, with what is needed to talk to them."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
@@ -9,11 +10,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from perennial.base.db import ForeignKeyViolation, Tx
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, KeyId, new_token
-from perennial.base.secrets import Vault, hash_key
+from perennial.base.secrets import Secret, Vault, covered, hash_key
 from perennial.base.value import replace
 from perennial.catalog import db
 from perennial.catalog.actions.checks import named, one_of
 from perennial.catalog.model import STORE_KINDS, ApiKey, App, InUse
+
+T = TypeVar("T")
 
 # Columns' names, which the vault binds to what is in them: the App Store's API key, and a JSON object of all other secrets.
 API_SECRET = "app.api_secret"  # noqa: S105
@@ -32,10 +35,10 @@ async def create_app(
     app_apple_id: int | None = None,
     api_key_id: str | None = None,
     api_issuer: str | None = None,
-    api_private_key: str | None = None,
+    api_private_key: str | Secret | None = None,
     api_base_url: str | None = None,
     settings: Mapping[str, str] | None = None,
-    secrets: Mapping[str, str] | None = None,
+    secrets: Mapping[str, str | Secret] | None = None,
 ) -> tuple[App, ApiKey]:
     """An app of a store, and its public SDK key."""
     if store not in STORE_KINDS:
@@ -43,7 +46,8 @@ async def create_app(
     kind = STORE_KINDS[store]
     if kind.needs_identifier and not bundle_id:
         raise Invalid(f"an app of {store} needs its {kind.identifier}, such as com.example.app", param=kind.identifier)
-    _check_names(store, settings or {}, secrets or {})
+    hidden = {name: Secret(secret) for name, secret in (secrets or {}).items()}
+    _check_names(store, settings or {}, hidden)
     app = App(
         app_id=AppId(tx.new_id("app")),
         name=named(name, "name", 255),
@@ -56,9 +60,9 @@ async def create_app(
         api_base_url=api_base_url,
         has_api_secret=api_private_key is not None,
         settings=dict(settings or {}),
-        secret_names=tuple(sorted(secrets or {})),
+        secret_names=tuple(sorted(hidden)),
     )
-    await db.insert_app(tx, app, api_secret=_sealed_key(vault, api_private_key), secrets=_sealed(vault, secrets or {}))
+    await db.insert_app(tx, app, api_secret=_sealed_key(vault, api_private_key), secrets=_sealed(vault, hidden))
     key = kind.key_prefix + new_token(24)
     public = ApiKey(key_id=KeyId(tx.new_id("key")), kind="public", label=app.name, created_at=tx.now, app_id=app.app_id, public_key=key)
     await db.insert_key(tx, public, hash_key(key))
@@ -76,16 +80,17 @@ async def change_app(
     app_apple_id: int | None = None,
     api_key_id: str | None = None,
     api_issuer: str | None = None,
-    api_private_key: str | None = None,
+    api_private_key: str | Secret | None = None,
     api_base_url: str | None = None,
     settings: Mapping[str, str | None] | None = None,
-    secrets: Mapping[str, str | None] | None = None,
+    secrets: Mapping[str, str | Secret | None] | None = None,
 ) -> App:
     """Changes what is given, and seals what is secret of it. A setting or secret that is None is taken away."""
     held = await db.lock_app_secrets(tx, app_id)
     app = await require_app(tx, app_id)
-    _check_names(app.store, settings or {}, secrets or {})
-    opened = _with(msgspec.json.decode(vault.unseal(held, STORE_SECRETS), type=dict[str, str]) if held else {}, secrets or {})
+    hidden = {name: None if secret is None else Secret(secret) for name, secret in (secrets or {}).items()}
+    _check_names(app.store, settings or {}, hidden)
+    opened = _with(_opened(vault, held), hidden)
     changed = replace(
         app,
         name=app.name if name is None else named(name, "name", 255),
@@ -121,21 +126,26 @@ def notification_path(app: App) -> str | None:
     return None if hook is None else f"/hooks/{hook}/{app.app_id}"
 
 
-def _with(held: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
+def _with(held: Mapping[str, T], changes: Mapping[str, T | None]) -> dict[str, T]:
     return {name: text for name, text in {**held, **changes}.items() if text is not None}
 
 
-def _sealed_key(vault: Vault, private_key: str | None) -> bytes | None:
+def _sealed_key(vault: Vault, private_key: str | Secret | None) -> bytes | None:
     return vault.seal(private_key, API_SECRET) if private_key else None
 
 
-def _sealed(vault: Vault, secrets: Mapping[str, str]) -> bytes | None:
-    return vault.seal(msgspec.json.encode(secrets), STORE_SECRETS) if secrets else None
+def _sealed(vault: Vault, secrets: Mapping[str, Secret]) -> bytes | None:
+    return vault.seal(msgspec.json.encode({name: secret.reveal() for name, secret in secrets.items()}), STORE_SECRETS) if secrets else None
 
 
-def _check_names(store: str, settings: Mapping[str, str | None], secrets: Mapping[str, str | None]) -> None:
+def _opened(vault: Vault, sealed: bytes | None) -> dict[str, Secret]:
+    return covered(msgspec.json.decode(vault.unseal(sealed, STORE_SECRETS).reveal_bytes(), type=dict[str, str])) if sealed else {}
+
+
+def _check_names(store: str, settings: Mapping[str, str | None], secrets: Mapping[str, Secret | None]) -> None:
     kind = STORE_KINDS[store]
-    for param, given, known in (("settings", settings, kind.settings), ("secrets", secrets, kind.secrets)):
+    plain = {name: None if secret is None else secret.reveal() for name, secret in secrets.items()}
+    for param, given, known in (("settings", settings, kind.settings), ("secrets", plain, kind.secrets)):
         if unknown := sorted(set(given) - set(known)):
             there = f"it has {', '.join(known)}" if known else "it has none"
             raise Invalid(f"{param}: an app of {store} has no {unknown[0][:80]!r}; {there}", param=param)

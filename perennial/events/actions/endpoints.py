@@ -7,7 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from perennial.base.db import Tx
 from perennial.base.ids import AppId, EndpointId, random_bytes
-from perennial.base.secrets import Vault
+from perennial.base.secrets import Secret, Vault
 from perennial.base.value import replace
 from perennial.events import db, rules
 from perennial.events.actions.hearing import check_app, in_order
@@ -43,7 +43,8 @@ async def create_endpoint(
         has_authorization=authorization_header is not None,
     )
     await _check(tx, endpoint)
-    secret = await _shared_secret(tx, vault) or "whsec_" + base64.b64encode(random_bytes(32)).decode()
+    shared = await _shared_secret(tx, vault)
+    secret = shared.reveal() if shared is not None else "whsec_" + base64.b64encode(random_bytes(32)).decode()
     await db.insert_endpoint(
         tx,
         endpoint,
@@ -53,7 +54,7 @@ async def create_endpoint(
     return endpoint, secret
 
 
-async def _shared_secret(tx: Tx, vault: Vault) -> str | None:
+async def _shared_secret(tx: Tx, vault: Vault) -> Secret | None:
     others = await db.page_endpoints(tx, after=None, limit=1)
     if not others:
         return None

@@ -49,7 +49,7 @@ async def beside(tx: Tx, vault: Vault, subjects: Sequence[tuple[AppId, Environme
         if line is None and app_id not in of_app:
             of_app[app_id] = tuple(await catalog.get_products(tx, app_id=app_id, limit=MOST_PRODUCTS))
         products = of_app[app_id] if line is None else tuple(known[pair] for pair in _products_of(line) if pair in known)
-        store_user = vault.unseal(line.store_user, STORE_USER).decode() if line is not None and line.store_user else None
+        store_user = vault.unseal(line.store_user, STORE_USER).reveal() if line is not None and line.store_user else None
         beside.append((apps[app_id], Posted(token=subject, products=products, line=line, store_user_id=store_user)))
     return beside
 

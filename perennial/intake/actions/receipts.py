@@ -86,7 +86,8 @@ async def _hear(
         with listening() as heard:
             reading = heard(await providers[app.store].read_receipt(app, posted, now))
     except Invalid as error:
-        raise type(error)(error.message, param=error.param or "fetch_token", code=error.code or 7103) from error
+        error.param, error.code = error.param or "fetch_token", error.code or 7103
+        raise
     return app, Heard(reading=reading, about=_keys(app, receipt), beside=posted.line)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from perennial.base.db import Row, Tx
-from perennial.base.secrets import Vault
+from perennial.base.secrets import Secret, Vault, covered
 from perennial.catalog import API_SECRET, STORE_SECRETS
 from perennial.intake.model import StoreApp
 
@@ -34,8 +34,12 @@ def _store_app(row: Row, vault: Vault) -> StoreApp:
         api_key_id=row["api_key_id"],
         api_issuer=row["api_issuer"],
         api_base_url=row["api_base_url"],
-        api_private_key=vault.unseal(row["api_secret"], API_SECRET).decode() if row["api_secret"] else None,
+        api_private_key=vault.unseal(row["api_secret"], API_SECRET) if row["api_secret"] else None,
         settings=row["settings"],
-        secrets=msgspec.json.decode(vault.unseal(row["secrets"], STORE_SECRETS)) if row["secrets"] else {},
+        secrets=_secrets(vault, row["secrets"]),
         simulated_roots=(row["simulated_root"],) if row["simulated_root"] else (),
     )
+
+
+def _secrets(vault: Vault, sealed: bytes | None) -> dict[str, Secret]:
+    return covered(msgspec.json.decode(vault.unseal(sealed, STORE_SECRETS).reveal_bytes(), type=dict[str, str])) if sealed else {}

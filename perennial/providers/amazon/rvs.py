@@ -44,7 +44,7 @@ async def verify(http: Http, app: StoreApp, user_id: str, receipt_id: str, envir
 
 
 async def _ask(http: Http, app: StoreApp, user_id: str, receipt_id: str, *, is_sandbox: bool) -> Verified | Refusal:
-    secret = SANDBOX_SECRET if is_sandbox else app.secrets.get("shared_secret")
+    secret = SANDBOX_SECRET if is_sandbox else app.reveal("shared_secret")
     if not secret:
         raise NotConfigured("the app has no `shared_secret`; Amazon cannot be asked without it", param="shared_secret")
     if any(not 0 < len(one) <= _LONGEST_ID or not one.isascii() or not one.isprintable() for one in (user_id, receipt_id)):

@@ -167,7 +167,7 @@ def _address(app: StoreApp) -> str:
 def _authorization(app: StoreApp, now: datetime) -> dict[str, str]:
     """A token of a team key: signed with it, good for minutes, for whatever its role may do."""
     key_id, issuer = (app.settings[name] for name in _NEEDED)
-    key = private_key(app.secrets[_KEY], param=_KEY)
+    key = private_key(app.reveal(_KEY), param=_KEY)
     issued, expires = (to_ms(instant) // 1000 for instant in (now - _CLOCK_LEEWAY, now + TOKEN_LIFE))
     claims = {"iss": issuer, "iat": issued, "exp": expires, "aud": "appstoreconnect-v1"}
     return {"Authorization": f"Bearer {jws.sign({'alg': 'ES256', 'kid': key_id, 'typ': 'JWT'}, claims, key)}"}

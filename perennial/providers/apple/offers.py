@@ -58,7 +58,7 @@ def _private_key(app: StoreApp) -> EllipticCurvePrivateKey:
     if not app.api_private_key:
         raise OfferKeyMissing("the app has no in-app purchase key")
     try:
-        key = load_pem_private_key(app.api_private_key.encode(), password=None)
+        key = load_pem_private_key(app.api_private_key.reveal_bytes(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):

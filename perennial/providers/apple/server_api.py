@@ -192,7 +192,7 @@ def _retry_at(header: str | None, now: datetime) -> datetime | None:
 def _token(app: StoreApp, now: datetime) -> str:
     """The JWT Apple asks for: signed with the app's in-app purchase key, valid for minutes."""
     key_id, issuer, bundle_id = _set(app.api_key_id, "api_key_id"), _set(app.api_issuer, "api_issuer"), _set(app.bundle_id, "bundle_id")
-    key = private_key(_set(app.api_private_key, "api_private_key"), param="api_private_key")
+    key = private_key(_set(app.api_private_key.reveal() if app.api_private_key is not None else None, "api_private_key"), param="api_private_key")
     issued, expires = (to_ms(instant) // 1000 for instant in (now - _CLOCK_LEEWAY, now + _TOKEN_LIFE))
     claims = {"iss": issuer, "iat": issued, "exp": expires, "aud": "appstoreconnect-v1", "bid": bundle_id}
     return jws.sign({"alg": "ES256", "kid": key_id, "typ": "JWT"}, claims, key)

@@ -27,6 +27,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from perennial.base.errors import Conflict, Invalid, NotConfigured, NotFound, Unavailable
+from perennial.base.http import concealed
+from perennial.base.secrets import Secret
 from perennial.base.time import perf_counter, to_ms
 from perennial.base.value import value
 from perennial.intake.model import StoreApp
@@ -104,10 +106,13 @@ class _KeyFile(msgspec.Struct):
     private_key: str
     private_key_id: str = ""
 
+    def __repr__(self) -> str:
+        return f"_KeyFile({self.client_email}, ***)"
+
 
 @value
 class _Kept:
-    token: str
+    token: Secret
     until: float  # by perf_counter
 
 
@@ -250,7 +255,7 @@ class PublisherApi:
                     was_forgotten = True
                     response, content = await self._send(method, url, await self._token(app, scope, now), query, body)
                 if not response.is_success:
-                    _refuse(response, content, method, now)
+                    _refuse(response, concealed(content, response.request.headers.get("Authorization")), method, now)
                 return _decode(content, answer)
             except _Passing:
                 if attempt + 1 == _ATTEMPTS:
@@ -273,9 +278,9 @@ class PublisherApi:
     async def _token(self, app: StoreApp, scope: str, now: datetime) -> str:
         kept = self._tokens.get(_token_key(app, scope))
         if kept is not None and perf_counter() < kept.until:
-            return kept.token
+            return kept.token.reveal()
         granted = await self._grant(app, scope, now)
-        self._tokens[_token_key(app, scope)] = _Kept(token=granted.access_token, until=perf_counter() + granted.expires_in - _RENEW_BEFORE)
+        self._tokens[_token_key(app, scope)] = _Kept(token=Secret(granted.access_token), until=perf_counter() + granted.expires_in - _RENEW_BEFORE)
         if len(self._tokens) > _MOST_TOKENS:
             self._tokens.popitem(last=False)
         return granted.access_token
@@ -324,10 +329,10 @@ def service_account(app: StoreApp) -> ServiceAccount:
 
 
 @lru_cache(maxsize=_MOST_ACCOUNTS)
-def _account(text: str) -> ServiceAccount | None:
+def _account(text: Secret) -> ServiceAccount | None:
     """Kept: checking a key takes tens of milliseconds, in which nobody else is served."""
     try:
-        said = msgspec.json.decode(text, type=_KeyFile)
+        said = msgspec.json.decode(text.reveal_bytes(), type=_KeyFile)
         key = load_pem_private_key(said.private_key.encode(), password=None)
     except (msgspec.MsgspecError, ValueError, TypeError, UnsupportedAlgorithm):
         return None
@@ -338,7 +343,7 @@ def _account(text: str) -> ServiceAccount | None:
 
 def _token_key(app: StoreApp, scope: str) -> tuple[str, ...]:
     """Whose token it is: another key, address or app means another token."""
-    return app.app_id, base_address(app), scope, sha256(app.secrets.get("service_account", "").encode()).hexdigest()
+    return app.app_id, base_address(app), scope, sha256(app.reveal("service_account").encode()).hexdigest()
 
 
 def _assertion(account: ServiceAccount, address: str, scope: str, now: datetime) -> str:

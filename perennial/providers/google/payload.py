@@ -410,6 +410,9 @@ class AccessToken(Wire, rename=None):
     access_token: str
     expires_in: int = 3600
 
+    def __repr__(self) -> str:
+        return "AccessToken(***)"
+
 
 class ErrorItem(Wire):
     reason: str | None = None

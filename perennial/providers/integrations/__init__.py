@@ -19,6 +19,7 @@ from obstore.store import LocalStore
 import perennial
 from perennial.base.errors import Invalid
 from perennial.base.outgoing import PublicHttp, Reply, Unanswered
+from perennial.base.secrets import Secret, covered
 from perennial.base.time import perf_counter
 from perennial.events.model import Answer, Configured, Shipment
 from perennial.providers.integrations import amplitude, files, firebase, mixpanel, posthog, reading, segment, slack
@@ -61,8 +62,8 @@ class Integrations:
 
     def check(self, kind: str, settings: Mapping[str, Any], secrets: Mapping[str, Any]) -> Configured:
         settings_type, secrets_type = fields(kind)
-        _check_secrets(secrets)
-        set_to, hidden = _read(settings_type, settings, "settings"), _read(secrets_type, secrets, "secrets")
+        _check_secrets(_open(secrets))
+        set_to, hidden = _read(settings_type, settings, "settings"), _read(secrets_type, _open(secrets), "secrets")
         gather_for = None
         if isinstance(set_to, files.Settings):
             assert isinstance(hidden, files.Secrets)
@@ -71,7 +72,7 @@ class Integrations:
             gather_for = timedelta(minutes=set_to.every_minutes)
         else:
             address = RECEIVERS[kind].address(set_to, hidden)
-        return Configured(settings=_plain(set_to), secrets=_plain(hidden), address=address, gather_for=gather_for)
+        return Configured(settings=_plain(set_to), secrets=covered(_plain(hidden)), address=address, gather_for=gather_for)
 
     async def carry(self, shipment: Shipment) -> list[Answer | None]:
         if shipment.kind == files.KIND:
@@ -94,7 +95,7 @@ class Integrations:
 
     async def _tell(self, receiver: Receiver, shipment: Shipment, places: Places) -> tuple[dict[int, Answer], list[Places], bool]:
         """One request. Returns what became of which event, what is to be sent again in smaller or other requests, and whether to go on."""
-        settings, secrets = _read(receiver.settings, shipment.settings, "settings"), _read(receiver.secrets, shipment.secrets, "secrets")
+        settings, secrets = _read(receiver.settings, shipment.settings, "settings"), _read(receiver.secrets, _open(shipment.secrets), "secrets")
         request = receiver.request(settings, secrets, [item for _, item in places], shipment.sent_at)
         try:
             reply = await self._call(request)
@@ -110,7 +111,7 @@ class Integrations:
 
     async def _put_files(self, shipment: Shipment) -> Answer:
         """One answer for all: they go in one object. A bucket that refuses is tried again, as the fault is not in the events."""
-        settings, secrets = _read(files.Settings, shipment.settings, "settings"), _read(files.Secrets, shipment.secrets, "secrets")
+        settings, secrets = _read(files.Settings, shipment.settings, "settings"), _read(files.Secrets, _open(shipment.secrets), "secrets")
         assert shipment.batch is not None, "files are sent in batches that have a name"
         objects = await asyncio.to_thread(files.objects, settings, shipment.batch, [files.item(event) for event in shipment.events])
         if (folder := files.folder(settings, self._files_folder)) is not None:
@@ -155,6 +156,10 @@ def _read(kind: type[msgspec.Struct], given: Mapping[str, Any], where: str) -> A
         name = where + path.strip("`").removeprefix("$")
         known = ", ".join(kind.__struct_fields__) or "nothing"
         raise Invalid(f"{name}: {said}; this kind takes {known}", param=name) from None
+
+
+def _open(secrets: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: secret.reveal() if isinstance(secret, Secret) else secret for name, secret in secrets.items()}
 
 
 def _check_secrets(secrets: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from perennial.base.outgoing import Reply
 from perennial.base.time import to_ms
 from perennial.providers.integrations import reading
-from perennial.providers.integrations.model import Event, Fields, Item, Judgement, Limits, Receiver, Request, Skipped
+from perennial.providers.integrations.model import Event, Fields, Hidden, Item, Judgement, Limits, Receiver, Request, Skipped
 
 _PLATFORMS = {"APP_STORE": "iOS", "MAC_APP_STORE": "macOS", "PLAY_STORE": "Android"}
 
@@ -22,7 +22,7 @@ class Settings(Fields, frozen=True):
     base_url: str = "https://api2.amplitude.com"  # EU: https://api.eu.amplitude.com
 
 
-class Secrets(Fields, frozen=True):
+class Secrets(Hidden, frozen=True):
     api_key: str
 
 

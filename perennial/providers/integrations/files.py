@@ -26,7 +26,7 @@ from perennial.base.errors import Invalid
 from perennial.base.time import from_ms
 from perennial.base.value import value
 from perennial.providers.integrations import reading
-from perennial.providers.integrations.model import Event, Fields, Item, Request
+from perennial.providers.integrations.model import Event, Fields, Hidden, Item, Request
 
 if TYPE_CHECKING:
     from obstore.store import AzureConfig, GCSConfig, S3Config
@@ -47,7 +47,7 @@ class Settings(Fields, frozen=True):
     endpoint: str | None = None  # of what speaks S3's or Azure's language elsewhere: MinIO, R2, Azurite
 
 
-class Secrets(Fields, frozen=True):
+class Secrets(Hidden, frozen=True):
     access_key_id: str | None = None  # s3
     secret_access_key: str | None = None  # s3
     session_token: str | None = None  # s3, where the keys are passing ones

@@ -14,7 +14,7 @@ import msgspec
 from perennial.base.outgoing import Reply
 from perennial.base.time import EPOCH, from_ms
 from perennial.providers.integrations import reading
-from perennial.providers.integrations.model import Event, Fields, Item, Judgement, Limits, Receiver, Request, Skipped
+from perennial.providers.integrations.model import Event, Fields, Hidden, Item, Judgement, Limits, Receiver, Request, Skipped
 
 LONGEST_TEXT = 100
 _ANONYMOUS = "$RCAnonymousID:"
@@ -55,7 +55,7 @@ class Settings(Fields, frozen=True):
     base_url: str = "https://www.google-analytics.com"  # EU: https://region1.google-analytics.com
 
 
-class Secrets(Fields, frozen=True):
+class Secrets(Hidden, frozen=True):
     api_secret: str
 
 

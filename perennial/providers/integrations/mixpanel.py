@@ -12,14 +12,14 @@ import msgspec
 from perennial.base.outgoing import Reply
 from perennial.base.time import to_ms
 from perennial.providers.integrations import reading
-from perennial.providers.integrations.model import Event, Fields, Item, Judgement, Limits, Receiver, Request, Skipped
+from perennial.providers.integrations.model import Event, Fields, Hidden, Item, Judgement, Limits, Receiver, Request, Skipped
 
 
 class Settings(Fields, frozen=True):
     base_url: str = "https://api.mixpanel.com"  # EU: https://api-eu.mixpanel.com; India: https://api-in.mixpanel.com
 
 
-class Secrets(Fields, frozen=True):
+class Secrets(Hidden, frozen=True):
     token: str  # the project's
 
 

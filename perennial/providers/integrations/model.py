@@ -17,6 +17,13 @@ class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings or secrets of one kind of integration, read from what a caller gave."""
 
 
+class Hidden(Fields, frozen=True):
+    """The same of secrets: nothing of them is shown."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(***)"
+
+
 class NoSettings(Fields, frozen=True):
     """There is nothing to set."""
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from perennial.providers.integrations import reading
-from perennial.providers.integrations.model import Event, Fields, Item, Limits, Receiver, Request, Skipped
+from perennial.providers.integrations.model import Event, Fields, Hidden, Item, Limits, Receiver, Request, Skipped
 
 
 class Settings(Fields, frozen=True):
     base_url: str = "https://us.i.posthog.com"  # EU: https://eu.i.posthog.com; or one's own
 
 
-class Secrets(Fields, frozen=True):
+class Secrets(Hidden, frozen=True):
     api_key: str  # the project's, `phc_...`
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from perennial.base.errors import Invalid
+from perennial.base.secrets import Secret, conceal, covered
 from perennial.base.time import from_ms
 from perennial.providers.integrations.model import Event, Skipped
 
@@ -30,7 +31,6 @@ _BROUGHT_MONEY = frozenset({"INITIAL_PURCHASE", "RENEWAL", "NON_RENEWING_PURCHAS
 # What has a place of its own in every message, or is for webhooks alone.
 _NOT_PROPERTIES = frozenset({"id", "type", "event_timestamp_ms", "subscriber_attributes", "perennial", "price_in_purchased_currency"})
 
-SHORTEST_HIDDEN = 6
 
 _MOMENT = re.compile(r"(?P<name>\w+_at)_ms")
 
@@ -133,11 +133,7 @@ def retry_after(headers: Mapping[str, str]) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-def words(content: bytes, secrets: Mapping[str, str]) -> str:
-    """What a receiver wrote, for a person: in one line, cut short, and without the secrets it may repeat. One of a few letters is no secret,
-    and would be found in any word."""
-    text = content[:4096].decode(errors="replace")
-    for secret in (one for one in secrets.values() if len(one) >= SHORTEST_HIDDEN):
-        for spelling in (secret, quote(secret, safe=""), base64.b64encode(f"{secret}:".encode()).decode()):
-            text = text.replace(spelling, "***")
+def words(content: bytes, secrets: Mapping[str, str | Secret]) -> str:
+    """What a receiver wrote, for a person: in one line, cut short, and without the secrets it may repeat."""
+    text = conceal(content[:4096].decode(errors="replace"), covered(secrets).values())
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:300]

@@ -9,14 +9,14 @@ from datetime import datetime
 
 import perennial
 from perennial.providers.integrations import reading
-from perennial.providers.integrations.model import Event, Fields, Item, Limits, Receiver, Request, Skipped
+from perennial.providers.integrations.model import Event, Fields, Hidden, Item, Limits, Receiver, Request, Skipped
 
 
 class Settings(Fields, frozen=True):
     base_url: str = "https://api.segment.io"  # EU: https://events.eu1.segmentapis.com
 
 
-class Secrets(Fields, frozen=True):
+class Secrets(Hidden, frozen=True):
     write_key: str
 
 

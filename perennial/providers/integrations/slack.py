@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from perennial.providers.integrations import reading
-from perennial.providers.integrations.model import Event, Fields, Item, Limits, NoSettings, Receiver, Request
+from perennial.providers.integrations.model import Event, Hidden, Item, Limits, NoSettings, Receiver, Request
 
 _DID = {
     "INITIAL_PURCHASE": "subscribed to",
@@ -35,7 +35,7 @@ _WHY = {
 }
 
 
-class Secrets(Fields, frozen=True):
+class Secrets(Hidden, frozen=True):
     url: str  # https://hooks.slack.com/services/...
 
 

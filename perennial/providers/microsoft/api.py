@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.http import Answer, Http
+from perennial.base.secrets import Secret, conceal
 from perennial.base.time import perf_counter
 from perennial.intake.model import CannotAct, StoreApp
 from perennial.providers.microsoft.payload import QueueKey, Recurrence, Recurrences, Token
@@ -19,6 +20,8 @@ AUDIENCE = "https://onestore.microsoft.com"
 MOST_PAGES = 20
 LONGEST_KEY = 16 * 1024
 
+Credentials = tuple[str, str, Secret, str]  # tenant, client id, client secret, address
+
 _MARGIN = 120.0  # seconds before its end at which a token is not used any more
 
 
@@ -27,7 +30,7 @@ class PurchaseService:
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
+        self._tokens: dict[Credentials, tuple[Secret, float]] = {}
 
     async def recurrences(self, app: StoreApp, store_id_key: str) -> list[Recurrence] | None:
         """Every subscription of the key's user, ended ones too; None where the key is not accepted. Raises `Unavailable`."""
@@ -53,7 +56,7 @@ class PurchaseService:
         if answer.status in (401, 403, 429) or answer.status >= 500:
             raise _trouble(answer)
         if not answer.is_success:
-            raise CannotAct(f"Microsoft refuses: {answer.status} {answer.content[:300].decode('utf-8', 'replace')}")
+            raise CannotAct(f"Microsoft refuses: {answer.status} {conceal(answer.content[:300].decode('utf-8', 'replace'))}")
 
     async def clawback_queue(self, app: StoreApp) -> str:
         """An address that opens the app's Clawback queue, for some hours. Raises `Unavailable`."""
@@ -78,17 +81,17 @@ class PurchaseService:
 
     async def _token(self, app: StoreApp) -> str:
         credentials = _credentials(app)
-        token, good_until = self._tokens.get(credentials, ("", 0.0))
+        token, good_until = self._tokens.get(credentials, (Secret(""), 0.0))
         if token and perf_counter() < good_until:
-            return token
+            return token.reveal()
         tenant, client_id, client_secret, _ = credentials
-        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret, "resource": AUDIENCE}
+        form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret.reveal(), "resource": AUDIENCE}
         address = f"{(app.api_base_url or SIGN_IN).rstrip('/')}/{quote(tenant, safe='')}/oauth2/token"
         answer = await self._http.call("POST", address, form=form)
         if not answer.is_success:
             raise Unavailable(f"Microsoft Entra answered {answer.status}: check the app's tenant_id, client_id and client_secret")
         said = answer.decode(Token)
-        self._tokens[credentials] = (said.access_token, perf_counter() + _lifetime(said) - _MARGIN)
+        self._tokens[credentials] = (Secret(said.access_token), perf_counter() + _lifetime(said) - _MARGIN)
         return said.access_token
 
 
@@ -96,7 +99,7 @@ def has_credentials(app: StoreApp) -> bool:
     return bool(app.settings.get("tenant_id") and app.settings.get("client_id") and app.secrets.get("client_secret"))
 
 
-def _credentials(app: StoreApp) -> tuple[str, str, str, str]:
+def _credentials(app: StoreApp) -> Credentials:
     if not has_credentials(app):
         raise NotConfigured(
             "the app lacks `tenant_id`, `client_id` or `client_secret`; Microsoft cannot be asked without them", param="client_secret"

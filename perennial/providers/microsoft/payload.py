@@ -11,6 +11,9 @@ class Token(msgspec.Struct, frozen=True):
     access_token: str
     expires_in: int | str = 3600
 
+    def __repr__(self) -> str:
+        return "Token(***)"
+
 
 class Recurrence(msgspec.Struct, frozen=True, rename="camel"):
     """One subscription of one user. Its id lives as long as it does; bought again after its end, it has another."""

@@ -55,7 +55,7 @@ class PaddleBilling:
         """Verify that Paddle signed it with this app's secret, lately."""
         if len(body) > LARGEST_BODY:
             raise Invalid(f"a body of {len(body)} bytes is longer than the {LARGEST_BODY} we read")
-        secrets = app.secrets.get("notification_secret", "").split()
+        secrets = app.reveal("notification_secret").split()
         if not secrets:
             raise NotConfigured("the app has no `notification_secret`; copy it from Paddle's notification destination", param="notification_secret")
         signed_at = signature.verify(headers.get(signature.HEADER), body, secrets=secrets, tolerance=_tolerance(app), now=now)

@@ -34,7 +34,7 @@ class Page(msgspec.Struct, Generic[E]):
 def environment(app: StoreApp) -> Environment:
     """What the app's setting says, else what its API key does (`pdl_sdbx_...`)."""
     said = app.settings.get("environment")
-    is_sandbox = said == "sandbox" if said else app.secrets.get("api_key", "").startswith("pdl_sdbx_")
+    is_sandbox = said == "sandbox" if said else app.reveal("api_key").startswith("pdl_sdbx_")
     return "sandbox" if is_sandbox else "production"
 
 
@@ -110,7 +110,7 @@ def _address(app: StoreApp) -> str:
 
 
 def _authorization(app: StoreApp) -> dict[str, str]:
-    key = app.secrets.get("api_key")
+    key = app.reveal("api_key")
     if not key:
         raise NotConfigured("the app has no `api_key`; Paddle cannot be asked without it", param="api_key")
     return {"Authorization": f"Bearer {key}"}

@@ -151,7 +151,7 @@ class RokuPay:
 
 
 def _reply(app: StoreApp, opened: push.Opened) -> Reply | None:
-    api_key = app.secrets.get("api_key")
+    api_key = app.reveal("api_key")
     if opened.push is None or opened.push.response_key is None or not api_key:
         return None
     return Reply(body=opened.push.response_key.encode(), headers={"ApiKey": api_key})

@@ -73,7 +73,7 @@ def _address(app: StoreApp) -> str:
 
 
 def _api_key(app: StoreApp) -> str:
-    key = app.secrets.get("api_key")
+    key = app.reveal("api_key")
     if not key:
         raise NotConfigured("the app has no `api_key`; Roku cannot be asked without it", param="api_key")
     return key

@@ -129,14 +129,14 @@ def can_call(app: StoreApp) -> bool:
 
 def check_mode(app: StoreApp, environment: Environment) -> None:
     """A key opens one mode: asked about the other, Stripe would only say it knows no such thing."""
-    is_test_key = "_test_" in app.secrets.get("api_key", "")
+    is_test_key = "_test_" in app.reveal("api_key")
     if is_test_key != (environment == "sandbox") and app.api_base_url is None:
         wanted, given = ("live", "test") if is_test_key else ("test", "live")
         raise Invalid(f"a question about {wanted} mode, and the app's api_key is of {given} mode; make an app for each mode", param="api_key")
 
 
 def _api_key(app: StoreApp) -> str:
-    key = app.secrets.get("api_key", "").strip()
+    key = app.reveal("api_key").strip()
     if not key:
         raise NotConfigured("the app has no `api_key`; Stripe cannot be asked without a secret or restricted key", param="api_key")
     return _plain(key, "api_key")

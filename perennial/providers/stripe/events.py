@@ -53,7 +53,7 @@ _SAY_NOTHING = frozenset(
 
 def opened(app: StoreApp, body: bytes, header: str | None, now: datetime) -> Envelope:
     """The envelope of a webhook one of the app's secrets signed. What is Stripe's but no event we can read is kept by its content."""
-    secrets = [secret for name in ("webhook_secret", "webhook_secret_previous") if (secret := app.secrets.get(name, "").strip())]
+    secrets = [secret for name in ("webhook_secret", "webhook_secret_previous") if (secret := app.reveal(name).strip())]
     if not secrets:
         raise NotConfigured("the app has no `webhook_secret`; copy the endpoint's signing secret (whsec_...) from Stripe", param="webhook_secret")
     if len(body) > LARGEST_BODY:

@@ -90,7 +90,7 @@ def _load(dumped: bytes) -> Pen:
 
 
 async def pens(tx: Tx, vault: Vault, app_ids: Sequence[str]) -> dict[str, Pen]:
-    return {app_id: _load(vault.unseal(row["pen"], PEN)) for app_id, row in (await stores.stores(tx, app_ids)).items()}
+    return {app_id: _load(vault.unseal(row["pen"], PEN).reveal_bytes()) for app_id, row in (await stores.stores(tx, app_ids)).items()}
 
 
 async def require_pen(tx: Tx, vault: Vault, app_id: str) -> Pen:

@@ -198,3 +198,6 @@ class Credentials:
     key_id: str
     issuer: str
     private_key: str  # PEM
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.key_id}, ***)"

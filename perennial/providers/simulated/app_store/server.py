@@ -51,6 +51,9 @@ class Request:
     body: bytes
     authorization: str
 
+    def __repr__(self) -> str:
+        return f"Request({self.method})"
+
 
 @value
 class Answer:

@@ -74,7 +74,7 @@ async def require_store(tx: Tx, vault: Vault, app_id: str) -> StoreApp:
 
 async def _pens(tx: Tx, vault: Vault, app_ids: Sequence[str]) -> dict[str, Pen]:
     found = await stores.stores(tx, app_ids)
-    return {app_id: Pen.load(vault.unseal(row["pen"], PEN), bytes(row["root"])) for app_id, row in found.items()}
+    return {app_id: Pen.load(vault.unseal(row["pen"], PEN).reveal_bytes(), bytes(row["root"])) for app_id, row in found.items()}
 
 
 # Buying -----------------------------------------------------------------------------------------------------------------------

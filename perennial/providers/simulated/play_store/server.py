@@ -47,6 +47,9 @@ class Request:
     body: bytes
     authorization: str
 
+    def __repr__(self) -> str:
+        return f"Request({self.method})"
+
 
 @value
 class Answer:
@@ -166,7 +169,7 @@ def is_authorized(app: StoreApp, authorization: str, now: datetime) -> bool:
 
 
 def _stamp(app: StoreApp, until: int) -> str:
-    return hmac.new(app.secrets["service_account"].encode(), str(until).encode(), sha256).hexdigest()
+    return hmac.new(app.reveal("service_account").encode(), str(until).encode(), sha256).hexdigest()
 
 
 # The calls --------------------------------------------------------------------------------------------------------------------

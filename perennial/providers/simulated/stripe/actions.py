@@ -257,5 +257,5 @@ async def _play(tx: Tx, vault: Vault, providers: intake.Providers, due: Sequence
 
 def _post(providers: intake.Providers, app: StoreApp, life: Life, event: Happening, now: datetime) -> Message | None:
     body = msgspec.json.encode(payloads.event(life, event))
-    headers = {signature.HEADER: signature.sign(body, secret=app.secrets.get("webhook_secret", ""), now=now)}
+    headers = {signature.HEADER: signature.sign(body, secret=app.reveal("webhook_secret"), now=now)}
     return post(providers, app, body, headers, now, kind=event.type)

@@ -89,7 +89,7 @@ async def _opened(tx: Tx, app: StoreApp, token: str) -> tuple[Life, str]:
 
 def _token(app: StoreApp, code: str, until: int, return_url: str) -> str:
     said = f"{code}.{until}.{return_url.encode().hex()}"
-    return f"{said}.{hmac.new(app.secrets['api_key'].encode(), said.encode(), sha256).hexdigest()}"
+    return f"{said}.{hmac.new(app.reveal('api_key').encode(), said.encode(), sha256).hexdigest()}"
 
 
 def _is_hex(text: str) -> bool:

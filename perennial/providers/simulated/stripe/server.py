@@ -142,7 +142,7 @@ async def answer(database: Database, vault: Vault, app_id: str, authorization: s
     try:
         async with database.transaction(project_id) as tx:
             app = (await intake.store_apps(tx, vault, [app_id]))[app_id]
-            expected = f"Bearer {app.secrets.get('api_key', '')}"
+            expected = f"Bearer {app.reveal('api_key')}"
             if not actions.is_simulated(app) or not hmac.compare_digest(expected.encode(), authorization.encode()):
                 raise Refused(401, "Invalid API Key provided")
             return Answer(status=200, body=await _route(Counter(tx=tx, app=app), request))
