@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "perennial"
 CONTEXTS = (
     "ledger",
+    "taxes",
     "access",
     "telemetry",
     "events",
@@ -22,7 +23,7 @@ CONTEXTS = (
 )
 FIVE_FILES = {"__init__", "model", "rules", "db", "actions"}
 # Rooms a context may have beside the five: pure halves of its rules, named by what they decide.
-PURE = {"currencies": {"wire"}, "subscriptions": {"telling", "ownership", "wire", "grants", "booking", "earning"}, "intake": {"external"}}
+PURE = {"currencies": {"wire"}, "subscriptions": {"telling", "ownership", "wire", "grants", "booking", "earning", "proceeds"}, "intake": {"external"}}
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ from perennial.catalog.db import (
     set_clock,
     update_project,
 )
-from perennial.catalog.rules import grant_end, grant_name, granted_entitlement
+from perennial.catalog.rules import commission_rate, grant_end, grant_name, granted_entitlement
 
 __all__ = [
     "API_SECRET",
@@ -94,6 +94,7 @@ __all__ = [
     "change_price",
     "check_private_key",
     "claim_clock",
+    "commission_rate",
     "create_app",
     "create_currency",
     "create_entitlement",

@@ -1,11 +1,13 @@
-"""Decisions of the catalog: what a grant by hand is called, and what it gives.
+"""Decisions of the catalog: what a grant by hand is called, and what it gives; what an app's store keeps of its sales.
 
 No store sells it, so no product stands in the catalog for it: the name says which entitlement, and for how long. The names are the vendor's.
 """
 
 import re
-from datetime import datetime
+from datetime import date, datetime
+from fractions import Fraction
 
+from perennial.base.errors import Invalid
 from perennial.base.time import Duration, add, parse_duration
 from perennial.catalog.model import NO_APP, Entitlement, Product
 
@@ -53,4 +55,49 @@ def granted_product(store_identifier: str, entitlement: Entitlement) -> Product:
         created_at=entitlement.created_at,
         display_name=entitlement.display_name,
         entitlements=(entitlement.lookup_key,),
+    )
+
+
+# What the store keeps ---------------------------------------------------------------------------------------------------------
+
+COMMISSION = "commission_percentage"  # the app's setting
+_MAX_STEPS = 20
+_STEP = re.compile(r"(\d{1,2}(?:\.\d{1,4})?) ?%?(?: since (\d{4}-\d{2}-\d{2}))?", re.ASCII)
+
+
+def commission_steps(text: str) -> list[tuple[date | None, Fraction]]:
+    """The setting `commission_percentage`: a rate, or several with the days they begin, as in `30, 15 since 2026-02-01`.
+
+    Raises `Invalid` where it is anything else.
+    """
+    steps = [_commission_step(part.strip()) for part in text.split(",", _MAX_STEPS)]
+    if any(since is None for since, _ in steps[1:]) or len(steps) > _MAX_STEPS:
+        raise _not_a_commission(text)
+    days = [since for since, _ in steps if since is not None]
+    if days != sorted(set(days)):
+        raise _not_a_commission(text)
+    return steps
+
+
+def commission_rate(text: str | None, day: date) -> Fraction | None:
+    """What the store keeps of a net price on a day; None where the app has no terms of its own for it."""
+    begun = [rate for since, rate in commission_steps(text) if since is None or since <= day] if text else []
+    return begun[-1] if begun else None
+
+
+def _commission_step(text: str) -> tuple[date | None, Fraction]:
+    found = _STEP.fullmatch(text)
+    if found is None:
+        raise _not_a_commission(text)
+    try:
+        since = date.fromisoformat(found[2]) if found[2] else None
+    except ValueError as error:
+        raise _not_a_commission(text) from error
+    return since, Fraction(found[1]) / 100
+
+
+def _not_a_commission(text: str) -> Invalid:
+    return Invalid(
+        f"settings: commission_percentage {text[:80]!r} is no rate; write 15, or 30, 15 since 2026-02-01 where it changed",
+        param="settings",
     )

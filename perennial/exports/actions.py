@@ -88,7 +88,7 @@ async def run(database: Database, project_id: ProjectId, export: Export, *, is_f
         if export.format == "parquet":
             path = Path(folder) / "table.parquet"
             await asyncio.to_thread(files.to_parquet, table, path, rules.COLUMNS)
-        name = f"transactions_{project_id}_{until_at:%Y%m%dT%H%M%S}Z_{mode}.{files.ENDINGS[export.format]}"
+        name = rules.file_name(export.name, until_at, files.ENDINGS[export.format])
         await files.deliver(files.store_of(export.target), name, path)
         size = path.stat().st_size
     async with database.transaction(project_id) as tx:
@@ -128,7 +128,8 @@ async def _rows(tx: Tx, ids: list[CustomerId]) -> list[list[Any]]:
         owners.setdefault(line.customer_id, []).append(line)
     people = await customers.load(tx, sorted(owners)) if owners else {}
     products = await catalog.find_products(tx, {(line.app_id, held.purchase.product) for line in lines for held in line.held})
-    return [row for customer_id in sorted(owners) for row in rules.rows_of(people[customer_id], owners[customer_id], products)]
+    apps = await subscriptions.sellers(tx, lines)
+    return [row for customer_id in sorted(owners) for row in rules.rows_of(people[customer_id], owners[customer_id], products, apps)]
 
 
 async def listed(tx: Tx) -> list[tuple[Export, ExportRun | None]]:

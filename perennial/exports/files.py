@@ -19,7 +19,7 @@ from obstore.store import LocalStore, from_url
 from perennial.base.errors import Invalid, Unavailable
 from perennial.exports.model import Format
 
-SEPARATOR = ";"  # as the vendor's files have it
+SEPARATOR = ","  # as the vendor's files have it
 _LEVEL = 3  # of gzip: most of the saving, at a third of the time
 _MEMORY = "256MB"
 SCHEMES = ("s3://", "gs://", "az://")

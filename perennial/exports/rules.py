@@ -2,18 +2,21 @@
 
 One row for each period of a subscription, each proration within one (it has its period's renewal_number), and each one-time purchase, unique by
 store_transaction_id and renewal_number. What we do not know stays
-empty: prices in dollars where it was paid in another currency, taxes and commissions a store does not tell, experiments.
+empty: prices in dollars where it was paid in another currency, experiments.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 
 import msgspec
 
+from perennial.base.ids import AppId
 from perennial.base.money import Money
 from perennial.base.time import FOREVER, to_ms
-from perennial.catalog.model import Product
+from perennial.catalog.model import App, Product
 from perennial.customers.model import Customer
 from perennial.exports.model import EVERY, RETRY_AFTER, Export
 from perennial.subscriptions import (
@@ -28,10 +31,11 @@ from perennial.subscriptions import (
     period_number,
     presented_offering,
     refunded_share,
+    shares,
 )
 from perennial.subscriptions.model import Held, Line
 
-# In the vendor's order, with what DuckDB calls their types.
+# In the vendor's order, with what DuckDB calls their types. Not in the vendor's list: the last two.
 COLUMNS: dict[str, str] = {
     "rc_original_app_user_id": "VARCHAR",
     "rc_last_seen_app_user_id_alias": "VARCHAR",
@@ -77,20 +81,27 @@ COLUMNS: dict[str, str] = {
     "offer_type": "VARCHAR",
     "first_seen_time": "TIMESTAMP",
     "auto_resume_time": "TIMESTAMP",
+    # After the vendor's columns: one that its documented queries name, and what of the row is an estimate of ours.
+    "price": "DECIMAL(18, 4)",
+    "perennial_estimated": "VARCHAR",
 }
 
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+_MAX_NAME = 100  # characters, of a file's name
+
 Products = Mapping[tuple[str | None, str], Product]
+Apps = Mapping[AppId | None, App]
 Cell = str | int
 
 
-def rows_of(customer: Customer, lines: Sequence[Line], products: Products) -> Iterator[list[Cell]]:
-    """All rows of one customer, in the order of `COLUMNS`."""
+def rows_of(customer: Customer, lines: Sequence[Line], products: Products, apps: Apps) -> Iterator[list[Cell]]:
+    """All rows of one customer, in the order of `COLUMNS`. `apps`: whose terms what stores keep is estimated by."""
     for line in lines:
         for held in line.held:
-            yield _row(customer, line, held, products)
+            yield _row(customer, line, held, products, apps.get(line.app_id))
 
 
-def _row(customer: Customer, line: Line, held: Held, products: Products) -> list[Cell]:
+def _row(customer: Customer, line: Line, held: Held, products: Products, app: App | None) -> list[Cell]:
     purchase = held.purchase
     product = products.get((line.app_id, purchase.product))
     is_latest = held is latest(line)
@@ -115,7 +126,7 @@ def _row(customer: Customer, line: Line, held: Held, products: Products) -> list
         _yes(purchase.period_type == "trial"),
         _yes(purchase.period_type == "intro"),
         _yes(line.environment == "sandbox"),
-        *_prices(held),
+        *_prices(line, held, app),
         purchase.transaction,
         original_transaction(line),
         _time(_refunded_at(held)),
@@ -137,20 +148,24 @@ def _row(customer: Customer, line: Line, held: Held, products: Products) -> list
         purchase.offer.kind if purchase.offer else "",
         _time(customer.first_seen_at),
         _time(word.resumes_at if word is not None and word.pause is not None else None),
+        _kept(held, _in_dollars(held)),
+        ",".join(shares(line, held, app).estimated),
     ]
 
 
 # Money ------------------------------------------------------------------------------------------------------------------------
 
 
-def _prices(held: Held) -> list[Cell]:
-    """In dollars after refunds and before, and the parts that went elsewhere."""
-    purchase = held.purchase
+def _prices(line: Line, held: Held, app: App | None) -> list[Cell]:
+    """In dollars after refunds and before, and the parts that went elsewhere, estimated where the store states none."""
+    in_dollars = _in_dollars(held)
+    parts = shares(line, held, app)
+    return [_kept(held, in_dollars), _amount(in_dollars), _share(parts.takehome), _share(parts.tax), _share(parts.commission)]
+
+
+def _in_dollars(held: Held) -> Money | None:
     price = _price(held)
-    in_dollars = price if price is not None and price.currency == "USD" else None
-    tax, commission = _share(purchase.tax, purchase.price), _share(purchase.commission, purchase.price)
-    takehome = "" if commission is None else str(1 - commission)
-    return [_kept(held, in_dollars), _amount(in_dollars), takehome, "" if tax is None else str(tax), "" if commission is None else str(commission)]
+    return price if price is not None and price.currency == "USD" else None
 
 
 def _paid(held: Held) -> list[Cell]:
@@ -174,8 +189,8 @@ def _amount(money: Money | None) -> str:
     return "" if money is None else str(money.major)
 
 
-def _share(part: Money | None, whole: Money | None) -> Decimal | None:
-    return round(Decimal(part.amount) / whole.amount, 6) if part is not None and whole is not None and whole.amount else None
+def _share(part: Fraction | None) -> str:
+    return "" if part is None else str(round(Decimal(part.numerator) / part.denominator, 6))
 
 
 # Cells ------------------------------------------------------------------------------------------------------------------------
@@ -208,6 +223,15 @@ def _time(moment: datetime | None) -> str:
 
 def _yes(so: bool) -> str:
     return "true" if so else "false"
+
+
+# Files -------------------------------------------------------------------------------------------------------------------------
+
+
+def file_name(name: str, until_at: datetime, ending: str) -> str:
+    """Under the target, as the vendor names its files: `YYYY-MM-DD/<name>_<epoch seconds>.csv.gz`. `name` is the export's."""
+    plain = _NOT_PLAIN.sub("_", name).strip("_.") or "transactions"
+    return f"{until_at:%Y-%m-%d}/{plain[:_MAX_NAME]}_{to_ms(until_at) // 1000}.{ending}"
 
 
 # When -------------------------------------------------------------------------------------------------------------------------

@@ -256,7 +256,8 @@ def _decimal(text: str, name: str) -> Decimal:
 def _part(cells: Cells, name: str, price: Money | None) -> Money | None:
     """A share of the price, said as a part of one."""
     text = cells.get(name, "")
-    if not text or price is None:
+    is_estimated = name in cells.get("perennial_estimated", "").split(",")  # our own export's, to be estimated anew
+    if not text or price is None or is_estimated:
         return None
     return _share(text, name, price)
 

@@ -13,10 +13,12 @@ from perennial.subscriptions.actions import (
     join,
     record,
     revoke_grants,
+    sellers,
     transfer,
     wake,
 )
 from perennial.subscriptions.db import Key, hold, load_by_ids, load_of_customers, was_sold
+from perennial.subscriptions.proceeds import shares
 from perennial.subscriptions.rules import (
     access_end,
     access_until,
@@ -73,6 +75,8 @@ __all__ = [
     "refunded_at",
     "refunded_share",
     "revoke_grants",
+    "sellers",
+    "shares",
     "sold_with",
     "status",
     "transfer",

@@ -9,10 +9,10 @@ from perennial.base.errors import Conflict
 from perennial.base.ids import AppId, CustomerId, LineId, anonymous_app_user_id, told_id
 from perennial.base.time import EPOCH, Duration
 from perennial.base.value import replace, value
-from perennial.catalog.model import RestoreBehavior
+from perennial.catalog.model import App, RestoreBehavior
 from perennial.customers.model import Arrivals, is_anonymous, is_sha256
 from perennial.events.model import NewEvent
-from perennial.subscriptions import db, grants, ownership, rules, wire
+from perennial.subscriptions import db, grants, ownership, proceeds, rules, wire
 from perennial.subscriptions.booking import book
 from perennial.subscriptions.db import Key, Place
 from perennial.subscriptions.earning import earnings
@@ -419,6 +419,12 @@ async def _tell_and_save(
     return [line for line, _ in told]
 
 
+async def sellers(tx: Tx, lines: Sequence[Line]) -> dict[AppId | None, App]:
+    """The apps whose terms with their stores are needed to estimate what stores keep of these lines' purchases."""
+    app_ids = {line.app_id for line in lines if line.app_id is not None and proceeds.is_estimated(line.store)}
+    return {app.app_id: app for app in await catalog.get_apps(tx, app_ids=sorted(app_ids))} if app_ids else {}
+
+
 async def _bump(tx: Tx, counts: Mapping[CustomerId, int], unseen: Collection[CustomerId]) -> dict[CustomerId, int]:
     """Numbers for what is told. Whom nobody has read of yet needs no new version."""
     read = {customer_id: count for customer_id, count in counts.items() if count or customer_id not in unseen}
@@ -439,6 +445,7 @@ async def _append(tx: Tx, tellings: Sequence[tuple[Telling, Line]], numbers: dic
         return
     people = await customers.load(tx, [line.customer_id for _, line in tellings])
     products = await catalog.find_products(tx, [(line.app_id, telling.held.purchase.product) for telling, line in tellings])
+    apps = await sellers(tx, [line for _, line in tellings])
     new = []
     for telling, line in sorted(tellings, key=lambda pair: pair[0].happened_at):
         numbers[line.customer_id] += 1
@@ -448,6 +455,7 @@ async def _append(tx: Tx, tellings: Sequence[tuple[Telling, Line]], numbers: dic
             line,
             people[line.customer_id],
             products.get((line.app_id, telling.held.purchase.product)),
+            apps.get(line.app_id),
             event_id=event_id,
             sequence=numbers[line.customer_id],
             now=tx.now,

@@ -5,15 +5,16 @@ customer's sequence number and the moment it happened in the world.
 """
 
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from perennial import customers
 from perennial.base.ids import AppId, EventId
-from perennial.base.money import Money
 from perennial.base.time import FOREVER, to_ms
-from perennial.catalog.model import Product
+from perennial.catalog.model import App, Product
 from perennial.customers.model import Customer
 from perennial.subscriptions.model import Held, Line, Purchase, Telling
+from perennial.subscriptions.proceeds import Shares, shares
 from perennial.subscriptions.rules import access_end, original_transaction, presented_offering, sold_with
 
 _REASONS = {
@@ -28,18 +29,37 @@ _REASONS = {
 
 
 def event_body(
-    telling: Telling, line: Line, customer: Customer, product: Product | None, *, event_id: EventId, sequence: int, now: datetime
+    telling: Telling,
+    line: Line,
+    customer: Customer,
+    product: Product | None,
+    app: App | None,
+    *,
+    event_id: EventId,
+    sequence: int,
+    now: datetime,
 ) -> dict[str, Any]:
-    """`product` is None where the catalog does not know it yet: then it gives no entitlement, and the purchase is told all the same."""
+    """`product` is None where the catalog does not know it yet: then it gives no entitlement, and the purchase is told all the same.
+
+    `app` is whose purchase it is, where taxes and commission are estimated by its terms. `perennial.estimated` names what is estimated.
+    """
+    told = _told_of(telling, line)
+    parts = shares(line, told, app)
     body = {
         **_common(customer, line.app_id, event_id=event_id, now=now),
         "type": telling.type,
         **_purchase_fields(telling, line),
-        **_price_fields(telling, _told_of(telling, line).purchase),
+        **_price_fields(telling, told.purchase),
+        **_shares(parts),
         "entitlement_id": None,
         "entitlement_ids": list(product.entitlements) if product is not None and product.entitlements else None,
         **({"metadata": dict(line.noted.words)} if line.noted is not None and line.noted.words else {}),
-        "perennial": {"sequence": sequence, "happened_at_ms": to_ms(telling.happened_at), **_proration(telling)},
+        "perennial": {
+            "sequence": sequence,
+            "happened_at_ms": to_ms(telling.happened_at),
+            **_proration(telling),
+            **({"estimated": list(parts.estimated)} if parts.estimated else {}),
+        },
     }
     match telling.type:
         case "CANCELLATION":
@@ -121,7 +141,6 @@ def _price_fields(telling: Telling, purchase: Purchase) -> dict[str, Any]:
         "price": amount if money is None or money.currency == "USD" or amount == 0 else None,
         "currency": money.currency if money is not None else None,
         "price_in_purchased_currency": amount,
-        **_shares(purchase),
     }
 
 
@@ -139,15 +158,14 @@ def _proration(telling: Telling) -> dict[str, Any]:
     }
 
 
-def _shares(purchase: Purchase) -> dict[str, float | None]:
-    """What of the price went to tax and to the store, as shares of it; null where the store did not say."""
-    tax, commission = _share(purchase.tax, purchase.price), _share(purchase.commission, purchase.price)
+def _shares(parts: Shares) -> dict[str, float | None]:
+    """What of the price went to tax and to the store, as shares of it; null where the store does not say, and none is estimated."""
     return {
-        "tax_percentage": tax,
-        "commission_percentage": commission,
-        "takehome_percentage": None if commission is None else round(1 - commission, 4),
+        "tax_percentage": _rounded(parts.tax),
+        "commission_percentage": _rounded(parts.commission),
+        "takehome_percentage": _rounded(parts.takehome),
     }
 
 
-def _share(part: Money | None, whole: Money | None) -> float | None:
-    return round(part.amount / whole.amount, 4) if part is not None and whole is not None and whole.amount else None
+def _rounded(share: Fraction | None) -> float | None:
+    return None if share is None else round(float(share), 4)

@@ -16,7 +16,7 @@ from perennial.exports.files import deliver
 from perennial.exports.model import Export
 from tests.flows.test_import import adas_months, import_export, town
 from tests.moving import broken, perennial, write
-from tests.world import World, make_world
+from tests.world import START, World, make_world
 
 
 @pytest.fixture(autouse=True)
@@ -31,26 +31,30 @@ async def planned(world: World, target: Path, format: str = "csv", mode: str = "
 
 
 def delivered(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir())
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def rows_in(path: Path) -> list[dict[str, str]]:
     with gzip.open(path, "rt", newline="") as file:
-        return list(csv.DictReader(file, delimiter=";"))
+        return list(csv.DictReader(file, delimiter=","))
 
 
-async def test_the_documented_columns_in_their_order_and_no_others(world: World, tmp_path: Path) -> None:
+async def test_the_documented_columns_in_their_order_and_then_our_own(world: World, tmp_path: Path) -> None:
     await import_export(world, write(tmp_path / "full.csv", town()))
     for format in ("csv", "parquet"):
         await exports.run(world.app.database, world.project_id, await planned(world, tmp_path / format, format))
     [table], [parquet] = delivered(tmp_path / "csv"), delivered(tmp_path / "parquet")
-    assert table.name.endswith("_full.csv.gz") and parquet.name.endswith("_full.parquet")
+    seconds = int(START.timestamp())
+    assert [str(one.relative_to(tmp_path)) for one in (table, parquet)] == [
+        f"csv/2026-01-31/Transactions_{seconds}.csv.gz",
+        f"parquet/2026-01-31/Transactions_{seconds}.parquet",
+    ]
     with duckdb.connect() as connection:
         typed = connection.read_parquet(str(parquet))
         assert typed.columns == list(COLUMNS)
         assert [str(one) for one in typed.types] == [one.replace(", ", ",") for one in COLUMNS.values()]
         rows = typed.order("start_time, store_transaction_id").fetchall()
-        assert connection.read_csv(str(table), delimiter=";", header=True).columns == list(COLUMNS)
+        assert connection.read_csv(str(table), delimiter=",", header=True).columns == list(COLUMNS)
         keys = connection.sql(f"SELECT count(*), count(DISTINCT (store_transaction_id, renewal_number)) FROM '{parquet}'").fetchall()
     assert len(rows) == 8 and keys == [(8, 8)]
 
@@ -77,7 +81,7 @@ async def test_a_row_says_what_we_know_and_leaves_open_what_we_do_not(world: Wor
         "is_trial_period": "false",
         "is_in_intro_offer_period": "false",
         "is_sandbox": "false",
-        "takehome_percentage": "0.849850",
+        "takehome_percentage": "0.814586",
         "tax_percentage": "0.190190",
         "commission_percentage": "0.150150",
         "store_transaction_id": "1002",
@@ -130,7 +134,7 @@ async def test_the_second_run_delivers_whose_purchases_or_names_changed(world: W
     await world.http.post("/v1/subscribers/bob/attributes", headers=world.secret, json={"attributes": {"city": {"value": "Bonn"}}})
     await world.advance(hours=2)
     first, second = delivered(tmp_path / "out")
-    assert second.name.endswith("_new_and_updated.csv.gz")
+    assert second.parent.name == "2026-02-01"
     assert {row["rc_original_app_user_id"] for row in rows_in(second)} == {"gus", "bob"}
     await world.advance(days=3)
     assert len(delivered(tmp_path / "out")) == 5, "daily"

@@ -233,7 +233,7 @@ async def test_bad_rows_are_named_by_line_and_the_others_move_in(world: World, t
     assert sorted(reasons) == ["3", "4", "5", "6", "7", "8", "9"]
     assert "start_time 'yesterday' is not a moment" in reasons["3"]
     assert "store 'galaxy' is none" in reasons["4"]
-    assert "cannot be an app user id" in reasons["5"]
+    assert "names nobody" in reasons["5"]
     assert "'much' is not an amount" in reasons["6"]
     assert "this project has no app of amazon" in reasons["7"]
     assert "store_transaction_id is empty" in reasons["8"]

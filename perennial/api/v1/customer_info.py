@@ -21,6 +21,7 @@ from perennial.subscriptions import (
     billing_issue_at,
     grace_until,
     is_entitled,
+    is_grant,
     latest,
     original_purchased_at,
     refunded_at,
@@ -167,6 +168,14 @@ def _non_subscriptions(lines: Sequence[Line], products: Products) -> dict[str, l
     return by_product
 
 
+def _price(line: Line, held: Held) -> dict[str, Any] | None:
+    """What the customer paid. A trial, a grant and what a relative pays for cost nothing, whether or not the store says so."""
+    purchase = held.purchase
+    if purchase.ownership == "family_shared" or (purchase.price is None and (is_grant(line) or purchase.period_type == "trial")):
+        return {"amount": 0.0, "currency": purchase.price.currency if purchase.price else "USD"}
+    return {"amount": float(purchase.price.major), "currency": purchase.price.currency} if purchase.price else None
+
+
 def _purchase(line: Line, held: Held, product: Product | None) -> dict[str, Any]:
     purchase = held.purchase
     return {
@@ -175,7 +184,7 @@ def _purchase(line: Line, held: Held, product: Product | None) -> dict[str, Any]
         "is_sandbox": line.environment == "sandbox",
         "store_transaction_id": purchase.transaction,
         "display_name": product.display_name if product else None,
-        "price": {"amount": float(purchase.price.major), "currency": purchase.price.currency} if purchase.price else None,
+        "price": _price(line, held),
     }
 
 

@@ -208,7 +208,7 @@ async def customer_shown(tx: Tx, customer_id: str) -> wire.Customer:
 async def surroundings(
     tx: Tx, lines: Sequence[Line], people: Mapping[CustomerId, Customer], *, called: Mapping[str, str] | None = None
 ) -> Surroundings:
-    """Three statements for any number of lines, two where none was presented in an offering.
+    """Four statements for any number of lines; fewer where none was presented in an offering, or no store keeps a share that is estimated.
 
     `called`: by which app user id, where the caller named one.
     """
@@ -223,6 +223,7 @@ async def surroundings(
         customer_ids={**originals, **(called or {})},
         entitlements={one.lookup_key: one for one in await catalog.get_entitlements(tx, limit=10_000)},
         offerings=await catalog.find_offering_ids(tx, presented) if presented else {},
+        apps=await subscriptions.sellers(tx, lines),
     )
 
 

@@ -14,10 +14,11 @@ from perennial.api.v2.entitlements import show_entitlement
 from perennial.api.v2.entry import ms
 from perennial.api.v2.pages import whole
 from perennial.api.v2.products import show_product
+from perennial.base.ids import AppId
 from perennial.base.money import Money
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import value
-from perennial.catalog.model import Entitlement, Product
+from perennial.catalog.model import App, Entitlement, Product
 from perennial.subscriptions import (
     access_end,
     is_entitled,
@@ -27,9 +28,10 @@ from perennial.subscriptions import (
     period_of,
     presented_offering,
     refunded_share,
+    shares,
     status,
 )
-from perennial.subscriptions.model import Held, Line, Purchase, Renewal
+from perennial.subscriptions.model import Held, Line, Renewal
 
 _STATUSES: dict[str, Literal["active", "expired", "in_grace_period", "in_billing_retry", "paused"]] = {
     "active": "active",
@@ -52,6 +54,7 @@ class Surroundings:
     customer_ids: Mapping[str, str]  # the app user id to call a customer by
     original_ids: Mapping[str, str]
     offerings: Mapping[str, str]  # offering ids by lookup key
+    apps: Mapping[AppId | None, App]  # whose terms what stores keep is estimated by
 
     def product(self, line: Line, store_identifier: str) -> Product | None:
         return self.products.get((line.app_id, store_identifier))
@@ -68,7 +71,7 @@ class Surroundings:
 
 @value
 class Revenue:
-    """Money in one currency: what customers paid, and what of it was tax and what the store kept, as far as the store says."""
+    """Money in one currency: what customers paid, and what of it was tax and what the store kept: stated, or estimated."""
 
     gross: Money
     tax: Money
@@ -99,7 +102,7 @@ def show_subscription(line: Line, around: Surroundings) -> wire.Subscription:
     held = current(line, around.now)
     purchase, end = held.purchase, access_end(line, held)
     product = around.product(line, purchase.product)
-    revenue = revenue_of(line)
+    revenue = revenue_of(line, around)
     return wire.Subscription(
         id=line.line_id,
         customer_id=around.customer_ids[line.customer_id],
@@ -199,7 +202,7 @@ def show_purchase(line: Line, around: Surroundings) -> wire.Purchase:
         original_customer_id=around.original_ids[line.customer_id],
         product_id=product.product_id if product and product.app_id else None,
         purchased_at=to_ms(line.held[0].purchase.purchased_at),
-        revenue_in_usd=_total(revenue_of(line), held),
+        revenue_in_usd=_total(revenue_of(line, around), held),
         quantity=purchase.quantity,
         status="refunded" if purchase.revocation is not None and purchase.revocation.at <= around.now else "owned",
         presented_offering_id=around.offering_of(line, held),
@@ -233,20 +236,24 @@ def active_entitlements(lines: Sequence[Line], around: Surroundings) -> list[wir
     return [wire.CustomerEntitlement(entitlement_id=key, expires_at=_end(ends[key])) for key in sorted(ends)]
 
 
-def revenue_of(line: Line) -> list[Revenue]:
+def revenue_of(line: Line, around: Surroundings) -> list[Revenue]:
     """What was paid, less what was given back, per currency. Family members pay nothing."""
     totals: dict[str, Revenue] = {}
     for held in line.held:
         if held.purchase.price is not None and held.purchase.ownership == "purchased":
-            kept = _kept(held.purchase, held.purchase.price)
+            kept = _kept(line, held, held.purchase.price, around.apps.get(line.app_id))
             totals[kept.gross.currency] = totals[kept.gross.currency] + kept if kept.gross.currency in totals else kept
     return [totals[currency] for currency in sorted(totals)]
 
 
-def _kept(purchase: Purchase, price: Money) -> Revenue:
+def _kept(line: Line, held: Held, price: Money, app: App | None) -> Revenue:
     """A refund gives back tax and commission in proportion."""
-    share, nothing = 1 - refunded_share(purchase), Money(amount=0, currency=price.currency)
-    return Revenue(gross=price.times(share), tax=(purchase.tax or nothing).times(share), commission=(purchase.commission or nothing).times(share))
+    left, parts = 1 - refunded_share(held.purchase), shares(line, held, app)
+    return Revenue(
+        gross=price.times(left),
+        tax=price.times(left * (parts.tax or 0)),
+        commission=price.times(left * (parts.commission or 0)),
+    )
 
 
 def _total(revenue: Sequence[Revenue], held: Held) -> wire.MonetaryAmount:

@@ -12,7 +12,7 @@ from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, KeyId, new_token
 from perennial.base.secrets import Secret, Vault, covered, hash_key
 from perennial.base.value import replace
-from perennial.catalog import db
+from perennial.catalog import db, rules
 from perennial.catalog.actions.checks import named, one_of
 from perennial.catalog.model import STORE_KINDS, ApiKey, App, InUse
 
@@ -152,6 +152,8 @@ def _check_names(store: str, settings: Mapping[str, str | None], secrets: Mappin
         for name, text in given.items():
             if text is not None and (not text.strip() or len(text) > _LONGEST or "\x00" in text):
                 raise Invalid(f"{param}: {name} must have 1 to {_LONGEST} characters", param=param)
+    if terms := settings.get(rules.COMMISSION):
+        rules.commission_steps(terms)
 
 
 def check_private_key(pem: str, *, param: str) -> None:
