@@ -68,8 +68,15 @@ def _merge_purchases(held: Sequence[Held], said: Sequence[Purchase]) -> tuple[He
     known = {one.purchase.transaction: one for one in held}
     for purchase in said:
         before = known.get(purchase.transaction)
-        known[purchase.transaction] = Held(purchase=purchase) if before is None else replace(before, purchase=newer(before.purchase, purchase))
+        known[purchase.transaction] = Held(purchase=purchase) if before is None else _learned(before, purchase)
     return tuple(sorted(known.values(), key=lambda one: (one.purchase.purchased_at, one.purchase.transaction)))
+
+
+def _learned(before: Held, said: Purchase) -> Held:
+    """A charge that passed for a proration and turns out to have begun its line is still to be told as what it is."""
+    held = replace(before, purchase=newer(before.purchase, said))
+    has_begun = before.purchase.is_proration and not held.purchase.is_proration and not before.told.quietly
+    return replace(held, told=replace(held.told, purchased=False)) if has_begun else held
 
 
 def newer(left: Purchase, right: Purchase) -> Purchase:
@@ -86,6 +93,7 @@ def newer(left: Purchase, right: Purchase) -> Purchase:
         tax=last.tax or (first.tax if last.price in (None, first.price) else None),
         commission=last.commission or (first.commission if last.price in (None, first.price) else None),
         offer=last.offer or first.offer,
+        is_proration=first.is_proration and last.is_proration,  # what once counted as a period stays one
         charged_ppm=first.charged_ppm if last.charged_ppm is None else last.charged_ppm,
         country=last.country or first.country,
         refunds=_merge_refunds(first.refunds, last.refunds),

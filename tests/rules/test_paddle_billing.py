@@ -17,6 +17,7 @@ from perennial.intake.model import Act, CannotAct, Envelope, Posted, Question, R
 from perennial.providers.paddle import PaddleBilling, signature
 from perennial.providers.paddle.payload import Adjustment, Subscription, Transaction
 from perennial.providers.paddle.read import Found, statements
+from perennial.subscriptions.earning import earnings
 from perennial.subscriptions.model import Line, Purchase, Refund, Renewal, Statement
 from perennial.subscriptions.rules import is_entitled, status
 from tests.answering import Answering
@@ -251,7 +252,63 @@ def test_a_proration_begins_when_it_was_billed_and_takes_over() -> None:
     reading = say("transaction.completed", upgrade, NOW + MINUTE)
     (purchase,) = reading.statements[0].purchases
     assert (purchase.purchased_at, purchase.expires_at, purchase.price) == (NOW + MINUTE, ENDS, Money(amount=800, currency="USD"))
-    assert told(reading.statements, NOW + MINUTE, bought()) == ["PRODUCT_CHANGE", "RENEWAL"]
+    assert (purchase.is_proration, purchase.is_renewal, purchase.is_first) == (True, False, False)
+    assert told(reading.statements, NOW + MINUTE, bought()) == ["PRODUCT_CHANGE"]
+
+
+def seats(identifier: str, quantity: int, total: str, begins: datetime, **unit: Any) -> dict[str, Any]:
+    """Another number of seats from a moment on, prorated and billed at once; a credit is paid to the customer's balance."""
+    bought_item = item(quantity=quantity)
+    bought_item["price"] |= unit
+    lines = [{"id": f"t_{identifier}", "price_id": "pri_pro", "totals": {"total": total, "tax": "0"}}]
+    return transaction(
+        identifier,
+        origin="subscription_update",
+        items=[bought_item],
+        billed_at=begins.isoformat(),
+        created_at=begins.isoformat(),
+        details={"totals": {"total": total, "grand_total": total, "tax": "0"}, "line_items": lines},
+    )
+
+
+def test_seats_are_prorations_that_give_what_they_charge_and_renew_nothing() -> None:
+    """1 -> 3 seats at half of a month of 12.00: two halves; then back, for nothing."""
+    line = bought()
+    more, less = seats("txn_5", 3, "1200", NOW + DAY), seats("txn_6", 1, "0", NOW + 2 * DAY)
+    for body, now in ((more, NOW + DAY), (less, NOW + 2 * DAY)):
+        stated = say("transaction.completed", body, now).statements
+        assert told(stated, now, line) == []
+        line = hear(stated, now, line)
+    assert [(one.quantity, one.charged_ppm) for one in earnings(line)] == [(1, 1_000_000), (3, 333_333), (1, 0)]
+    renewed = say("transaction.completed", renewal_transaction(), ENDS)
+    assert told(renewed.statements, ENDS, line) == ["RENEWAL"]
+    assert hear(renewed.statements, ENDS, line).held[-1].purchase.is_renewal
+
+
+def test_the_full_price_is_the_prices_where_paddle_says_it() -> None:
+    unit = {"unit_price": {"amount": "1500", "currency_code": "USD"}}
+    (one,) = say("transaction.completed", seats("txn_2", 2, "600", NOW, **unit)).statements[0].purchases
+    assert one.charged_ppm == 200_000
+    unit["unit_price"]["currency_code"] = "EUR"
+    (one,) = say("transaction.completed", seats("txn_2", 2, "600", NOW, **unit)).statements[0].purchases
+    assert one.charged_ppm is None
+
+
+def test_what_is_added_within_a_period_begins_its_line_once_paddle_is_asked() -> None:
+    lines = [{"id": "t", "price_id": "pri_extra", "totals": {"total": "300", "tax": "0"}}]
+    added = transaction(
+        "txn_2",
+        origin="subscription_update",
+        items=[item(), item("pri_extra")],
+        billed_at=NOW.isoformat(),
+        details={"totals": {"total": "300", "grand_total": "300", "tax": "0"}, "line_items": lines},
+    )
+    extra = {**item("pri_extra"), "created_at": NOW.isoformat()}
+    here = found(subscription(items=[item(), extra], started_at=BOUGHT.isoformat()), [transaction(), added])
+    stated = {one.line: one for one in statements(PADDLE_APP, here, None, NOW + DAY)}
+    (beside,) = [one for line, one in stated.items() if line != "sub_1"]
+    assert [(p.is_first, p.is_proration) for p in beside.purchases] == [(True, False)]
+    assert (stated["sub_1"].original_purchased_at, beside.original_purchased_at) == (BOUGHT, NOW)
 
 
 def test_paid_comes_before_completed_and_completed_adds_the_fee() -> None:
@@ -303,7 +360,7 @@ def test_several_items_are_lines_of_their_own_and_share_what_was_paid() -> None:
 
 def test_a_trial_is_a_first_payment_of_nothing_for_a_price_with_a_trial() -> None:
     (trial,) = say("transaction.completed", transaction(items=[item(has_trial=True)], total="0", tax="0", fee="0")).statements[0].purchases
-    assert (trial.period_type, trial.price, trial.commission) == ("trial", None, None)
+    assert (trial.period_type, trial.price, trial.commission) == ("trial", Money(amount=0, currency="USD"), None)
     (coupon,) = say("transaction.completed", transaction(total="0", tax="0", fee="0")).statements[0].purchases
     assert (coupon.period_type, coupon.price) == ("normal", Money(amount=0, currency="USD"))
 

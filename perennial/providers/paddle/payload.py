@@ -23,10 +23,17 @@ class Period(msgspec.Struct, frozen=True):
     ends_at: datetime
 
 
+class UnitPrice(msgspec.Struct, frozen=True):
+    amount: str
+    currency_code: str
+
+
 class Price(msgspec.Struct, frozen=True):
-    """`billing_cycle` is None for what is bought once."""
+    """`billing_cycle` is None for what is bought once. `tax_mode`: internal where taxes are within the unit price."""
 
     id: str
+    unit_price: UnitPrice | None = None
+    tax_mode: str | None = None
     product_id: str | None = None
     billing_cycle: dict[str, Any] | None = None
     trial_period: dict[str, Any] | None = None
@@ -35,6 +42,7 @@ class Price(msgspec.Struct, frozen=True):
 class Item(msgspec.Struct, frozen=True):
     price: Price
     quantity: int = 1
+    created_at: datetime | None = None  # when it was added to a subscription
 
 
 class ScheduledChange(msgspec.Struct, frozen=True):
@@ -54,6 +62,8 @@ class Subscription(msgspec.Struct, frozen=True):
     scheduled_change: ScheduledChange | None = None
     canceled_at: datetime | None = None
     paused_at: datetime | None = None
+    started_at: datetime | None = None
+    first_billed_at: datetime | None = None  # after a trial
     transaction_id: str | None = None
     customer_id: str | None = None
 

@@ -15,8 +15,10 @@ Where Paddle leaves a choice, this is ours:
 - **A pause or cancellation before the period's end** ends the period there. A notification alone cannot say so (it names no transaction): Paddle
   is asked, which takes an API key.
 - **A trial** is the first transaction, for nothing, of a price that has a trial. A discount of 100 % is not a trial.
-- **`subscription_update`** is a proration: money, and a new product from then on, but no renewal. A change that was not billed shows as the
-  running period's product once Paddle is asked, and as the next product before.
+- **`subscription_update` and `subscription_charge`** are prorations: money, and a new product or quantity from then on, but no period. Of
+  virtual currencies they give what their charge covers of a whole period's price. The first payment of a thing that was added within a
+  period begins its line, once Paddle is asked. A change that was not billed shows as the running period's product once Paddle is asked, and
+  as the next product before.
 - **Adjustments** count when they are approved. A refund or chargeback takes money, not access; a one-time purchase given back in full is taken
   back: nothing else could end it. Credits stay within Paddle's balance of the customer and are not told.
 - **What was paid** is `grand_total`, shared among the items by their totals; so are tax and Paddle's fee.
@@ -24,6 +26,7 @@ Where Paddle leaves a choice, this is ours:
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 from perennial.base.errors import Invalid
 from perennial.base.money import Money
@@ -42,6 +45,7 @@ PAID = frozenset(("completed", "paid"))
 
 _LONGEST_AMOUNT = 15
 _BEGINS = frozenset(("web", "api"))
+_WITHIN = frozenset(("subscription_update", "subscription_charge"))  # a period that runs
 _NO_CHARGE = frozenset(("subscription_payment_method_change",))
 _GIVEN_BACK = frozenset(("refund", "chargeback"))
 _DONE = frozenset(("approved", "reversed"))
@@ -92,6 +96,7 @@ def told_by_subscription(app: StoreApp, subscription: Subscription, as_of: datet
             purchases=_beginning(subscription, item, policy, as_of),
             renewals=(_renewal(subscription, item, recurring, policy, as_of, paid="", was_failing=False),),
             app_user_id=_app_user_id(subscription.custom_data),
+            original_purchased_at=_original(subscription, _line(subscription.id, recurring, item), item),
         )
         for item in recurring
     )
@@ -142,9 +147,17 @@ def statements(app: StoreApp, found: Found, line: Line | None, now: datetime, pr
             purchases=_as_they_are(subscription, items.get(key), purchases, policy),
             renewals=_renewals(subscription, key, items.get(key), recurring, purchases, policy, now, was_failing=was_failing),
             app_user_id=user,
+            original_purchased_at=_original(subscription, key, items.get(key)),
         )
         for key, purchases in paid.items()
     )
+
+
+def _original(subscription: Subscription, line: str, item: Item | None) -> datetime | None:
+    """When a line was first bought: with its subscription, or when its item was added."""
+    if line == subscription.id:
+        return subscription.started_at or subscription.first_billed_at
+    return item.created_at if item is not None and line.startswith(subscription.id) else None
 
 
 def _renewals(
@@ -172,6 +185,8 @@ def _as_they_are(subscription: Subscription, item: Item | None, purchases: Seque
     ordered = sorted(purchases, key=lambda one: (one.purchased_at, one.transaction))
     if not ordered or ordered[-1].kind != "subscription":
         return tuple(ordered)
+    if ordered[0].is_proration:  # added within a period
+        ordered[0] = replace(ordered[0], is_first=True, is_proration=False)
     last = ordered[-1]
     stopped_at = {"canceled": subscription.canceled_at, "paused": subscription.paused_at}.get(subscription.status)
     if stopped_at is not None and last.expires_at is not None:
@@ -287,9 +302,10 @@ def _period(charge: _Charge, policy: Policy, refunds: tuple[Refund, ...]) -> Pur
     transaction, item, share = charge.transaction, charge.item, charge.share
     period = transaction.billing_period
     assert period is not None, "the caller looked"
+    is_within = transaction.origin in _WITHIN
     is_trial = transaction.origin in _BEGINS and item.price.trial_period is not None and (share.price is None or share.price.amount == 0)
     begins = period.starts_at
-    if transaction.origin == "subscription_update":  # within a period that is running
+    if is_within:
         begins = min(max(begins, transaction.billed_at or transaction.created_at), period.ends_at)
     return Purchase(
         transaction=transaction.id,
@@ -300,13 +316,26 @@ def _period(charge: _Charge, policy: Policy, refunds: tuple[Refund, ...]) -> Pur
         as_of=charge.as_of,
         is_first=transaction.origin in _BEGINS,
         is_renewal=transaction.origin == "subscription_recurring",
+        is_proration=is_within,
+        charged_ppm=_charged_ppm(item, share) if is_within else None,
         period_type="trial" if is_trial else "normal",
-        price=None if is_trial else share.price,
-        tax=None if is_trial else share.tax,
-        commission=None if is_trial else share.fee,
+        price=share.price,
+        tax=share.tax,
+        commission=share.fee,
         quantity=_quantity(item),
         refunds=refunds,
     )
+
+
+def _charged_ppm(item: Item, share: _Share) -> int | None:
+    """Of the full price of a period, in millionths. None where Paddle does not say the price in the currency that was paid."""
+    unit = item.price.unit_price
+    if share.price is None or share.price.amount <= 0:
+        return 0
+    if unit is None or unit.currency_code != share.price.currency or (full := amount(unit.amount) * _quantity(item)) <= 0:
+        return None
+    taxes = share.tax.amount if share.tax is not None and item.price.tax_mode != "internal" else 0
+    return min(1_000_000, max(0, round(Fraction((share.price.amount - taxes) * 1_000_000, full))))
 
 
 def _one_time(charge: _Charge, line: str, policy: Policy, refunds: tuple[Refund, ...], products: Sequence[Product]) -> Purchase:
