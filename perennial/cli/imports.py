@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from perennial import imports
+from perennial import catalog, imports
 from perennial.app import App
 from perennial.base.errors import Invalid
 from perennial.base.http import Http
@@ -155,6 +155,48 @@ def import_receipts(
             yield batch
 
     _run("receipts", str(path), lambda: imports.fingerprint([file], "receipts"), batches, project, app=app, is_dry_run=dry_run, report=report)
+
+
+@commands.command("financial-report")
+def import_financial_report(
+    path: Annotated[Path, typer.Argument(help="A financial report from App Store Connect: .txt, or .txt.gz")],
+    app: Annotated[str, typer.Option("--app", help="The App Store app it is of; see perennial apps list")],
+    dry_run: DryRun = False,
+    project: ProjectOption = None,
+) -> None:
+    """Import what Apple really paid: its tax and commission replace the estimates, and the ledger books them.
+
+    [bold]Example[/bold]
+
+      perennial import financial-report 85000000_0126_US.txt.gz --app app_01J8...
+    """
+
+    async def work(opened: App) -> imports.ReportOutcome:
+        async with at_desk(opened, project) as desk:
+            seller = await catalog.require_app(desk.tx, app)
+            if seller.store not in ("app_store", "mac_app_store"):
+                raise Invalid(f"{seller.name!r} is an app of {seller.store}; a financial report is Apple's", param="--app")
+            if not dry_run:
+                await desk.audit("import.financial_report", app, {"name": path.name})
+            project_id = desk.tx.project_id
+        with Progress(*_COLUMNS, console=console(), transient=True) as progress:
+            task = progress.add_task("purchases", total=None)
+            return await imports.apply_report(
+                opened.database,
+                project_id,
+                seller.app_id,
+                path,
+                is_dry_run=dry_run,
+                watch=lambda purchases: progress.update(task, completed=purchases),
+            )
+
+    found = run(work)
+    changed = "would get" if dry_run else "got"
+    done(f"{counted(found.reported, 'share')} read; {counted(found.purchases, 'purchase')} {changed} the tax and commission that Apple took")
+    for line, reason in found.left_out[:20]:
+        say(f"[yellow]line {line} was left out: {escape(reason)}[/yellow]")
+    if len(found.left_out) > 20:
+        say(f"[yellow]{len(found.left_out) - 20} more lines were left out[/yellow]")
 
 
 @commands.command("list")

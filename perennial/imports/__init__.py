@@ -4,6 +4,7 @@ from perennial.imports.actions import House, age_of, file_batches, load_shelf, o
 from perennial.imports.comparing import Difference, compare
 from perennial.imports.db import latest, sample
 from perennial.imports.files import Sorted, files_of, fingerprint
+from perennial.imports.financial_reports import ReportOutcome, apply_report
 from perennial.imports.receipts import batches as receipt_batches
 from perennial.imports.remote import Remote, ask
 from perennial.imports.remote import batches as remote_batches
@@ -15,8 +16,10 @@ __all__ = [
     "Difference",
     "House",
     "Remote",
+    "ReportOutcome",
     "Sorted",
     "age_of",
+    "apply_report",
     "ask",
     "compare",
     "file_batches",

@@ -17,7 +17,7 @@ from perennial.subscriptions.actions import (
     transfer,
     wake,
 )
-from perennial.subscriptions.db import Key, hold, load_by_ids, load_of_customers, was_sold
+from perennial.subscriptions.db import Key, hold, load_by_ids, load_of_customers, sold_within, was_sold
 from perennial.subscriptions.proceeds import shares
 from perennial.subscriptions.rules import (
     access_end,
@@ -78,6 +78,7 @@ __all__ = [
     "sellers",
     "shares",
     "sold_with",
+    "sold_within",
     "status",
     "transfer",
     "wake",

@@ -1,6 +1,6 @@
 """SQL of what customers hold, by its nouns."""
 
-from perennial.subscriptions.db.lines import due, forget_words, load, load_by_ids, load_of_customers, save, was_sold
+from perennial.subscriptions.db.lines import due, forget_words, load, load_by_ids, load_of_customers, save, sold_within, was_sold
 from perennial.subscriptions.db.places import Key, Place, find_places, hold, insert_places, join_lines, move
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "load_of_customers",
     "move",
     "save",
+    "sold_within",
     "was_sold",
 ]

@@ -4,6 +4,7 @@ Rows are looked up key by key (`LATERAL`), so that a table that has grown faster
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -94,6 +95,29 @@ async def was_sold(tx: Tx, app_id: str, product: str) -> bool:
         product=product,
     )
     return found
+
+
+async def sold_within(tx: Tx, app_id: str, products: Sequence[str], *, since: datetime, until: datetime, after: str, limit: int) -> list[Line]:
+    """A page of an app's lines with a purchase of these products in the span, by line id, the first after `after`."""
+    rows = await tx.fetch(
+        """
+        SELECT l.line_id FROM line l
+        WHERE l.project_id = (SELECT %(project_id)s::text) AND l.line_id > %(after)s AND l.app_id = %(app_id)s AND EXISTS (
+          SELECT FROM purchase p
+          WHERE p.project_id = l.project_id AND p.customer_id = l.customer_id AND p.line_id = l.line_id
+            AND p.product = ANY (%(products)s::text[]) AND p.purchased_at >= %(since)s AND p.purchased_at < %(until)s)
+        ORDER BY l.line_id LIMIT %(limit)s
+        """,
+        project_id=tx.project_id,
+        app_id=app_id,
+        products=list(products),
+        since=since,
+        until=until,
+        after=after,
+        limit=limit,
+    )
+    found = await load_by_ids(tx, [row["line_id"] for row in rows])
+    return [found[line_id] for line_id in sorted(found)]
 
 
 async def due(tx: Tx, limit: int) -> list[Place]:
