@@ -17,10 +17,12 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from perennial import __version__, dashboard
 from perennial.api import hooks, oauth, operating, v1, v2
-from perennial.api.asgi import MOST_BODY, Front
+from perennial.api.asgi import Front
 from perennial.api.errors import HANDLERS
 from perennial.api.hooks import Inbox
+from perennial.api.incoming import MOST_BODY
 from perennial.api.limits import Limits
+from perennial.api.paths import restore_slashes
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
@@ -81,6 +83,7 @@ def make_framework(app: App) -> Litestar:
         exception_handlers=HANDLERS,
         openapi_config=OPENAPI,
         request_max_body_size=MOST_BODY,
+        middleware=[restore_slashes],
         logging_config=None,
     )
 

@@ -1,23 +1,29 @@
 """The outermost layer: limits, CORS, request ids, signatures, logs; and the hottest read in front of the framework."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import structlog
 
-from perennial.api.errors import error_body
+from perennial import catalog
+from perennial.api.auth import find_caller_by
+from perennial.api.errors import refusal
 from perennial.api.headers import CORS, EXPOSED, JSON, PREFLIGHT, etag_of, new_request_id
+from perennial.api.incoming import MOST_UNKNOWN, Body, ClientGone, Incoming, TooLarge
 from perennial.api.observe import OBSERVED
+from perennial.api.paths import has_empty_segment, path_of, query_of
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.api.v1.read import CustomerRead, signed_of
 from perennial.app import App
+from perennial.base.errors import NotFound, PerennialError
 from perennial.base.time import perf_counter, to_ms
 
 log = structlog.get_logger("perennial.api")
 
-MOST_BODY = 1024 * 1024  # bytes; a legacy receipt of years is a few hundred kB
+GONE = 499  # in logs and metrics: the client went before its request was whole
+_OF_THE_RAW_BODY = (b"content-length", b"content-encoding", b"transfer-encoding")
 _SIGNED = (
     "/v1/receipts",
     "/v1/subscribers/identify",
@@ -35,6 +41,7 @@ class Front:
         self._framework = framework
         self._read = CustomerRead(app, sightings, signer)
         self._signer = signer
+        self._incoming = Incoming()
 
     def __call__(self, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """The awaitable of whoever answers: a coroutine around it would be one more to run for every read."""
@@ -44,6 +51,8 @@ class Front:
             return self._read(scope, send, escaped_id)
         if scope["method"] == "OPTIONS":
             return self._preflight(scope, send)
+        if scope["method"] in ("GET", "HEAD") and (escaped_id := CustomerRead.path_of(b"/" + scope["raw_path"].strip(b"/"))) is not None:
+            return self._read(scope, _without_body(send) if scope["method"] == "HEAD" else send, escaped_id)
         return self._handle(scope, receive, send)
 
     async def _preflight(self, scope: Any, send: Any) -> None:
@@ -51,25 +60,54 @@ class Front:
         await send({"type": "http.response.start", "status": 200, "headers": [*PREFLIGHT, (b"access-control-allow-headers", wanted)]})
         await send({"type": "http.response.body", "body": b""})
 
-    async def _handle(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _handle(self, asked: Any, receive: Any, send: Any) -> None:
         started, request_id = perf_counter(), new_request_id().decode()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        answer = _Answer()
+        answer, scope = _Answer(), dict(asked)
+        if asked["method"] == "HEAD":
+            scope["method"], send = "GET", _without_body(send)
         try:
-            body = await _read_body(scope, receive)
-            if not _is_utf8(scope["raw_path"]):
-                answer.fill(400, error_body(scope["path"], 400, "the path is not UTF-8; escape each byte of an id in UTF-8 as %XX"))
-            elif body is None:
-                answer.fill(413, error_body(scope["path"], 413, f"the body is larger than {MOST_BODY} bytes"))
-            else:
-                await self._framework(scope, _Replay(body, receive), answer)
+            with self._incoming.one() as body:
+                await self._answer(scope, receive, answer, body)
             await self._finish(scope, send, answer, request_id)
+        except ClientGone:
+            answer.status = GONE
         finally:
             route = scope.get("path_template") or "other"
-            OBSERVED.requests.labels(scope["method"], route, str(answer.status)).inc()
+            OBSERVED.requests.labels(asked["method"], route, str(answer.status)).inc()
             OBSERVED.seconds.labels(route).observe(perf_counter() - started)
-            log.info("request", method=scope["method"], path=scope["path"], status=answer.status, ms=round((perf_counter() - started) * 1000, 1))
+            log.info("request", method=asked["method"], path=asked["path"], status=answer.status, ms=round((perf_counter() - started) * 1000, 1))
             structlog.contextvars.unbind_contextvars("request_id")
+
+    async def _answer(self, scope: Any, receive: Any, answer: "_Answer", body: Body) -> None:
+        """By the framework, or in its place where there is nothing that it could be asked."""
+        try:
+            path = path_of(scope["raw_path"])
+            if has_empty_segment(path):
+                raise NotFound(f"there is nothing at {path[:200]}: a part of the path is empty")
+            if scope["method"] == "GET" and CustomerRead.path_of(path.encode()) is not None:
+                raise NotFound("there is nothing here: write /v1/subscribers/ without escapes")
+            scope["path"], scope["query_string"] = path, query_of(scope["query_string"])
+            whole = await self._incoming.read(body, scope, receive, lambda: self._require_known(scope))
+        except PerennialError as error:
+            status, headers, content = refusal(scope["path"], error)
+            answer.fill(status, content, headers)
+            return
+        scope["headers"] = [header for header in scope["headers"] if header[0] not in _OF_THE_RAW_BODY]
+        await self._framework(scope, _Replay(whole, receive), answer)
+
+    async def _require_known(self, scope: Any) -> None:
+        """Before more than a little of a body is read. Guards look again: what a request may do is theirs to say."""
+        path: str = scope["path"]
+        if path.startswith(("/v1/", "/v2/", "/rcbilling/")):
+            authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            await find_caller_by(self._app, authorization, with_tokens=path.startswith("/v2/"))
+        elif path.startswith("/hooks/"):
+            app_id = path.rpartition("/")[2]
+            if await catalog.project_of_app(self._app.database, app_id) is None:
+                raise NotFound(f"no app {app_id[:80]!r} here; copy the address from `perennial apps list`", param="app_id")
+        else:
+            raise TooLarge(f"the body is larger than the {MOST_UNKNOWN} bytes that are taken here")
 
     async def _finish(self, scope: Any, send: Any, answer: "_Answer", request_id: str) -> None:
         """Adds what every answer carries; the signature last, over the exact bytes."""
@@ -91,7 +129,7 @@ class Front:
         await send(
             {"type": "http.response.start", "status": answer.status, "headers": [*kept, *extra, (b"content-length", b"%d" % len(answer.body))]}
         )
-        await send({"type": "http.response.body", "body": answer.body if scope["method"] != "HEAD" else b""})
+        await send({"type": "http.response.body", "body": answer.body})
 
 
 def _is_signed(path: str) -> bool:
@@ -123,8 +161,9 @@ class _Answer:
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
 
-    def fill(self, status: int, body: bytes) -> None:
-        self.status, self.headers, self.body = status, [JSON], body
+    def fill(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        more = [(name.lower().encode(), text.encode()) for name, text in (headers or {}).items()]
+        self.status, self.headers, self.body = status, [JSON, *more], body
 
 
 class _Replay:
@@ -141,18 +180,10 @@ class _Replay:
         return {"type": "http.request", "body": body, "more_body": False}
 
 
-async def _read_body(scope: Any, receive: Any) -> bytes | None:
-    """The whole body, or None where it is larger than anyone needs."""
-    if scope["method"] in ("GET", "HEAD", "DELETE"):
-        return b""
-    chunks, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return b""
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > MOST_BODY:
-            return None
-        if not message.get("more_body"):
-            return b"".join(chunks)
+def _without_body(send: Any) -> Any:
+    """What answers HEAD: the headers of GET, among them the length of the body that is not sent."""
+
+    async def send_head(message: Any) -> None:
+        await send(message if message["type"] != "http.response.body" else message | {"body": b""})
+
+    return send_head

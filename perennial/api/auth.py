@@ -54,7 +54,11 @@ async def caller_of(request: HttpRequest) -> Caller:
 
 async def find_caller(connection: Connection, *, with_tokens: bool = False) -> Caller:
     """By an API key; where they count, also by a third party's access token."""
-    key, app = key_of(connection.headers.get("authorization")), connection.app.state.app
+    return await find_caller_by(connection.app.state.app, connection.headers.get("authorization"), with_tokens=with_tokens)
+
+
+async def find_caller_by(app: App, authorization: str | None, *, with_tokens: bool = False) -> Caller:
+    key = key_of(authorization)
     if with_tokens and key.startswith(ACCESS_PREFIX):
         token = await access.find_token(app.database, key)
         if token is None:

@@ -4,7 +4,7 @@ v1 bodies are `{"code", "message"}`; v2 bodies are the vendor's error object. Tr
 after a purchase is final.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from perennial.api.incoming import NotReadable, TooLarge
 from perennial.base.errors import (
     AlreadyExists,
     Conflict,
@@ -35,6 +36,8 @@ from perennial.catalog.model import Archived
 log = structlog.get_logger("perennial.api")
 
 _STATUS: dict[type[PerennialError], int] = {
+    TooLarge: 413,
+    NotReadable: 415,
     Invalid: 400,
     Unauthorized: 401,
     Forbidden: 403,
@@ -46,6 +49,8 @@ _STATUS: dict[type[PerennialError], int] = {
 # v2 tells some apart. Of conflicts, 409 is for names that are taken and keys that are reused; the rest is understood but cannot be done (422).
 _V2: dict[type[PerennialError], tuple[int, str]] = {
     NotJson: (400, "invalid_request"),
+    TooLarge: (413, "invalid_request"),
+    NotReadable: (415, "invalid_request"),
     Conflict: (422, "unprocessable_entity_error"),
     AlreadyExists: (409, "resource_already_exists"),
     KeyReused: (409, "idempotency_error"),
@@ -165,16 +170,22 @@ def error_body(path: str, status: int, message: str, *, code: int | None = None,
     return v2_error(status, message, param=param) if path.startswith("/v2") else v1_error(status, message, code=code)
 
 
-def on_perennial_error(request: Request[Any, Any, Any], error: PerennialError) -> Response[bytes]:
+def refusal(path: str, error: PerennialError) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body, in the dialect of the path."""
     status, wait, body = v1_answer(error)
-    if not request.url.path.startswith("/v2"):
-        return _answer(status, body, wait=wait)
+    if not path.startswith("/v2"):
+        return status, _headers(wait), body
     status, type = next((_V2[kind] for kind in error.__class__.__mro__ if kind in _V2), (status, None))
     wait = _wait_of(error, status) if status == 423 else wait
     object_ids = error.object_ids if isinstance(error, Archived) else ()
     told = wait if isinstance(error, Unavailable) else None
     body = v2_error(status, error.message, type=type, param=error.param, wait=told, object_ids=object_ids, outcome=_outcome_of(error))
-    return _answer(status, body, wait=wait)
+    return status, _headers(wait), body
+
+
+def on_perennial_error(request: Request[Any, Any, Any], error: PerennialError) -> Response[bytes]:
+    status, headers, body = refusal(request.url.path, error)
+    return Response(content=body, status_code=status, media_type="application/json", headers=headers)
 
 
 def on_validation_error(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
@@ -191,10 +202,11 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
         log.error("request failed", path=request.url.path, error=repr(error))
         return _response(request, 500, "something went wrong on our side; it was logged")
     message = {404: f"there is nothing at {request.url.path}", 405: f"{request.method} is not allowed at {request.url.path}"}
-    return _response(request, error.status_code, message.get(error.status_code, error.detail))
+    body = error_body(request.url.path, error.status_code, message.get(error.status_code, error.detail))
+    return _answer(error.status_code, body, headers={name: text for name, text in (error.headers or {}).items() if name.lower() == "allow"})
 
 
-def on_decode_error(request: Request[Any, Any, Any], error: msgspec.MsgspecError) -> Response[bytes]:
+def on_decode_error(request: Request[Any, Any, Any], error: msgspec.MsgspecError | UnicodeDecodeError) -> Response[bytes]:
     return _response(request, 400, f"the body is not as documented: {error}")
 
 
@@ -207,9 +219,12 @@ def _response(request: Request[Any, Any, Any], status: int, message: str, *, cod
     return _answer(status, error_body(request.url.path, status, message, code=code, param=param))
 
 
-def _answer(status: int, body: bytes, *, wait: int | None = None) -> Response[bytes]:
-    headers = {"Retry-After": str(wait)} if wait is not None else {}
+def _answer(status: int, body: bytes, *, headers: Mapping[str, str] | None = None) -> Response[bytes]:
     return Response(content=body, status_code=status, media_type="application/json", headers=headers)
+
+
+def _headers(wait: int | None) -> dict[str, str]:
+    return {"Retry-After": str(wait)} if wait is not None else {}
 
 
 HANDLERS: dict[Any, Any] = {
@@ -217,5 +232,6 @@ HANDLERS: dict[Any, Any] = {
     ValidationException: on_validation_error,
     HTTPException: on_http_error,
     msgspec.MsgspecError: on_decode_error,
+    UnicodeDecodeError: on_decode_error,
     Exception: on_unforeseen,
 }

@@ -16,6 +16,7 @@ from perennial.base.value import value
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_MOST_DAYS = 36_525  # of a duration that somebody chooses: a hundred years
 
 
 def wall_clock() -> datetime:
@@ -61,6 +62,18 @@ def parse_duration(text: str) -> Duration:
         raise Invalid(f"{text!r} is not an ISO 8601 duration such as P1W, P1M or P1Y")
     years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return Duration(months=years * 12 + months, days=weeks * 7 + days, seconds=hours * 3600 + minutes * 60 + seconds)
+
+
+def check_duration(text: str, param: str) -> Duration:
+    """Of what a caller chooses: longer than nothing, and at most a hundred years in all. `Invalid` names `param`."""
+    try:
+        duration = parse_duration(text)
+    except Invalid as error:
+        raise Invalid(f"{param}: {error.message}", param=param) from error
+    days = duration.months * 365 / 12 + duration.days + duration.seconds / 86_400
+    if not 0 < days <= _MOST_DAYS:
+        raise Invalid(f"{param} must be longer than nothing, and at most a hundred years, not {text}", param=param)
+    return duration
 
 
 def add(anchor: datetime, duration: Duration, times: int = 1) -> datetime:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from perennial.base.errors import Invalid
-from perennial.base.time import parse_duration
+from perennial.base.time import check_duration
 from perennial.catalog.model import MOST_OF_A_CURRENCY
 from perennial.rewards.model import MOST_REWARDS, AdReward, Watched
 
@@ -37,12 +37,7 @@ def _check_one(reward: AdReward, where: str) -> None:
 def _check_duration(duration: str | None, where: str) -> None:
     if duration is None:
         raise Invalid(f"{where} is missing: for how long the entitlement is given, such as PT1H or P1D", param=where)
-    try:
-        lasts = parse_duration(duration)
-    except Invalid as error:
-        raise Invalid(f"{where}: {error.message}", param=where) from error
-    if not (lasts.months or lasts.days or lasts.seconds) or lasts.months > 1200 or lasts.days > 36500 or lasts.seconds > 10**9:
-        raise Invalid(f"{where} must be longer than nothing, and at most a hundred years", param=where)
+    check_duration(duration, where)
 
 
 def amounts(rewards: Sequence[AdReward], watched: Watched) -> dict[str, int]:

@@ -62,7 +62,7 @@ WRONG: list[tuple[str, str, Any, str | None, str]] = [
         "prices: those of app_store products come from the store",
     ),
     ("POST", "/entitlements", {"lookup_key": "   ", "display_name": "X"}, "lookup_key", "lookup_key must have 1 to 200 characters"),
-    ("POST", "/entitlements", {"lookup_key": "x\x00", "display_name": "X"}, None, "the body has a NUL character"),
+    ("POST", "/entitlements", {"lookup_key": "x\x00", "display_name": "X"}, "lookup_key", "lookup_key has a NUL character"),
     ("POST", "/offerings/{offering_id}/packages", {"lookup_key": "x", "display_name": "X", "position": 0}, "position", "position must be at least 1"),
     (
         "POST",

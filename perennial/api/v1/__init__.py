@@ -3,7 +3,7 @@
 from litestar import Router
 
 from perennial.api.auth import admit_v1
-from perennial.api.bodies import check_depth
+from perennial.api.bodies import check_v1_body
 from perennial.api.documented import documented
 from perennial.api.v1 import (
     catalog,
@@ -43,7 +43,7 @@ router = Router(
         ],
         ANSWERS,
     ),
-    before_request=check_depth,
+    before_request=check_v1_body,
     tags=["v1"],
 )
 

@@ -68,7 +68,10 @@ def _end(data: Grant, now: datetime) -> datetime:
     if data.end_time_ms is not None:
         end = from_ms(data.end_time_ms)
     elif data.duration is not None:
-        end = catalog.grant_end(data.duration, now if data.start_time_ms is None else from_ms(data.start_time_ms))
+        try:
+            end = catalog.grant_end(data.duration, now if data.start_time_ms is None else from_ms(data.start_time_ms))
+        except OverflowError as error:
+            raise Invalid("start_time_ms is too far away: the grant would end after the year 9999", param="start_time_ms", code=7226) from error
     else:
         raise Invalid("send end_time_ms, or a duration: until when is it granted?", param="end_time_ms", code=7226)
     if end <= now:

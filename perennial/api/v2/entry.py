@@ -1,6 +1,5 @@
 """How a handler enters a project: by its caller's key, in one transaction, with what it writes audited under that key."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -21,18 +20,16 @@ from perennial.api.auth import (
     secret_caller,
     within,
 )
-from perennial.api.bodies import require_shallow
+from perennial.api.bodies import checked
 from perennial.api.limits import Limits, Usage
 from perennial.api.v2 import idempotency
 from perennial.app import App
 from perennial.base.db import Tx
-from perennial.base.errors import Invalid, NotJson, TooMany
+from perennial.base.errors import NotJson, TooMany
 from perennial.base.ids import KeyId, ProjectId
 from perennial.base.time import to_ms
 from perennial.base.value import value
 from perennial.catalog.model import Caller
-
-_ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @value
@@ -105,8 +102,6 @@ async def check_request(request: HttpRequest) -> Response[bytes] | None:
 
 async def _check_readable(request: HttpRequest) -> None:
     """Refuses what the database could not keep or what would not be read as JSON, so that none of it is a 500."""
-    if "\x00" in request.url.path or any("\x00" in text for _, text in request.query_params.multi_items()):
-        raise Invalid("the address has a NUL character in it")
     if request.method not in ("POST", "PUT", "PATCH"):
         return
     body = await request.body()
@@ -114,9 +109,7 @@ async def _check_readable(request: HttpRequest) -> None:
         return
     if request.content_type[0] != "application/json":
         raise NotJson("send the body as JSON, with the header Content-Type: application/json")
-    if _ESCAPED_NUL.search(body):
-        raise Invalid("the body has a NUL character (\\u0000) in it, which cannot be kept")
-    require_shallow(body)
+    checked(body)
 
 
 def ms(moment: datetime | None) -> int | None:

@@ -8,7 +8,7 @@ from perennial.base.db import Tx, UniqueViolation
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId
 from perennial.base.money import Money
-from perennial.base.time import parse_duration
+from perennial.base.time import check_duration
 from perennial.base.value import replace
 from perennial.catalog import db
 from perennial.catalog.actions.apps import require_app
@@ -30,7 +30,7 @@ async def create_product(
     await require_app(tx, app_id)
     for param, text in (("duration", duration), ("trial_duration", trial_duration)):
         if text is not None:
-            _check_duration(text, param)
+            check_duration(text, param)
     _check_prices(prices)
     product = Product(
         product_id=tx.new_id("prod"),
@@ -65,7 +65,7 @@ async def update_product(
     product = await require_product(tx, product_id)
     for param, text in (("duration", duration), ("trial_duration", trial_duration)):
         if isinstance(text, str):
-            _check_duration(text, param)
+            check_duration(text, param)
     _check_prices(prices or ())
     changed = replace(
         product,
@@ -144,10 +144,3 @@ def _check_prices(prices: Sequence[Money]) -> None:
     currencies = [price.currency for price in prices]
     if twice := sorted({currency for currency in currencies if currencies.count(currency) > 1}):
         raise Invalid(f"prices has {twice[0]} twice; a product has one price per currency", param="prices")
-
-
-def _check_duration(text: str, param: str) -> None:
-    try:
-        parse_duration(text)
-    except Invalid as error:
-        raise Invalid(f"{param}: {error.message}", param=param) from error

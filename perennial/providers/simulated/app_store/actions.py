@@ -18,7 +18,7 @@ from perennial.base.errors import Invalid, NotFound, Unavailable
 from perennial.base.ids import ProjectId, new_uuid, random_bytes
 from perennial.base.money import Money
 from perennial.base.secrets import Vault
-from perennial.base.time import parse_duration
+from perennial.base.time import check_duration
 from perennial.base.value import replace, value
 from perennial.catalog.model import Product
 from perennial.intake.model import Message, StoreApp
@@ -180,7 +180,7 @@ def _offer(offer: Offer | Literal["free_trial"] | None, product: Product) -> Off
     if offer == "free_trial":
         return Offer(kind="introductory", discount="FREE_TRIAL", period=product.trial_duration or "P1W")
     if isinstance(offer, Offer):
-        parse_duration(offer.period)
+        check_duration(offer.period, "offer.period")
         if not 1 <= offer.periods <= 12:
             raise Invalid("an offer lasts 1 to 12 periods", param="offer")
         return offer

@@ -1,0 +1,73 @@
+"""Addresses, as all routers see them: one reading of a path and of a query, whatever slashes and escapes they came with.
+
+Slashes before and after a path mean nothing; an empty segment within one (`/v1/subscribers//offerings`, where an id is missing) is no address
+of ours. `.` and `..` are segments as any other. An escaped slash is part of its segment: the routers split at the others alone.
+"""
+
+from typing import Any
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from perennial.base.errors import Invalid, NotFound
+
+LONGEST_PATH = 4096  # bytes
+LONGEST_QUERY = 16 * 1024
+MOST_FIELDS = 1000  # of a query
+
+_SLASH = "\x1f"  # stands for an escaped slash, until the routers have split the path; a control character is nothing else's part
+_ASCII = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+
+
+def path_of(raw_path: bytes) -> str:
+    """For routers. `NotFound` where there can be nothing, `Invalid` where it is not an address at all."""
+    if len(raw_path) > LONGEST_PATH:
+        raise NotFound(f"there is nothing at addresses of more than {LONGEST_PATH} bytes")
+    return "/" + "/".join(_segment(segment) for segment in raw_path.strip(b"/").split(b"/"))
+
+
+def _segment(raw: bytes) -> str:
+    try:
+        segment = unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError as error:
+        raise Invalid("the path is not UTF-8") from error
+    if any(character < " " or character == "\x7f" for character in segment):
+        raise Invalid("the path has a control character in it, such as NUL")
+    return segment.replace("/", _SLASH)
+
+
+def has_empty_segment(path: str) -> bool:
+    return "//" in path
+
+
+def query_of(raw: bytes) -> bytes:
+    """All ASCII. `Invalid` where a field could not be kept, or where there are more of them than anyone needs."""
+    if len(raw) > LONGEST_QUERY or raw.count(b"&") >= MOST_FIELDS:
+        raise Invalid(f"the query has more than {LONGEST_QUERY} bytes or {MOST_FIELDS} parameters")
+    if b"%" in raw or not raw.isascii():
+        for field in raw.split(b"&"):
+            _check_field(field)
+    return raw if raw.isascii() else quote_from_bytes(raw, safe=_ASCII).encode()
+
+
+def _check_field(field: bytes) -> None:
+    text, name = unquote_to_bytes(field), field.partition(b"=")[0].decode("latin-1")
+    if b"\x00" in text:
+        raise Invalid(f"{name} has a NUL character in it, which cannot be kept", param=name)
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        raise Invalid(f"{name} is not UTF-8", param=name) from error
+
+
+def restore_slashes(app: ASGIApp) -> ASGIApp:
+    """Around every handler: gives what the path named its slashes back."""
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        path: Any = scope["path"]
+        if _SLASH in path:
+            scope["path"] = path.replace(_SLASH, "/")
+            scope["path_params"] = {name: text.replace(_SLASH, "/") for name, text in scope["path_params"].items()}
+        await app(scope, receive, send)
+
+    return handle
