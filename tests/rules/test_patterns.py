@@ -55,6 +55,8 @@ WHOLE: dict[str, Worst] = {
         "_monthly",
         "!",
     ),
+    r"\+?\d{5,12}-\d\d-\d\dT?[\d:.,Z+\- ]{0,40}": ("99999-12-31T", "0", "!"),
+    r"(?:-\d{4,12}|[+-]?0{4})-\d\d-\d\dT?[\d:.,Z+\- ]{0,40}": ("-0001-01-01T", "0", "!"),
     # of the simulated stores' addresses
     r"/inApps/v1/subscriptions/(\d+)": ("/inApps/v1/subscriptions/", "1", "!"),
     r"/inApps/v2/history/(\d+)": ("/inApps/v2/history/", "1", "!"),
@@ -80,6 +82,8 @@ WHOLE: dict[str, Worst] = {
 # Patterns that are looked for: they are tried at every place. Those of fields of wire types are among them.
 ANYWHERE: dict[str, Worst] = {
     r"^[^\x00]*$": ("", "a", "\x00"),
+    r"^[\x21-\x7e]*$": ("", "a", " "),
+    r"(?:key|secret|token|password)$": ("", "key", "!"),
     r"^[A-Z]{3}$": ("", "A", "a"),
     r"^[A-Z]{2}$": ("", "A", "a"),
     r"^[a-z][a-z0-9+.-]*$": ("a", "a", "!"),
@@ -103,6 +107,9 @@ ANYWHERE: dict[str, Worst] = {
     r"/(?P<app_id>app_[0-9A-Za-z]+)/portal/(?P<token>[0-9A-Za-z.]+)/?$": ("", "/app_1", "/portal/"),
 }
 
+# Where a pattern is taken from a type, as msgspec takes it: those patterns are found where the types are written.
+FROM_TYPES = {"kind.pattern"}
+
 
 @dataclass(frozen=True)
 class Use:
@@ -124,7 +131,7 @@ def _uses_in(path: Path, tree: ast.Module) -> Iterator[Use]:
     names = {id(node.value): node.targets[0].id for node in ast.walk(tree) if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         place = f"{path.relative_to(PACKAGE)}:{call.lineno}"
-        if _is_of_re(call.func):
+        if _is_of_re(call.func) and ast.unparse(call.args[0]) not in FROM_TYPES:
             method = call.func.attr  # type: ignore[attr-defined]
             methods = {method} if method != "compile" else _methods_of(names.get(id(call), ""), tree)
             flags = [ast.unparse(argument) for argument in call.args[1:2]] if method == "compile" else []
