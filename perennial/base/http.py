@@ -14,6 +14,7 @@ import httpx
 import msgspec
 
 from perennial.base.errors import Invalid, Unavailable
+from perennial.base.reading import answer_of, decode
 from perennial.base.secrets import Secret, conceal, without_credentials
 from perennial.base.value import value
 
@@ -43,11 +44,9 @@ class Answer:
         return 200 <= self.status < 300
 
     def decode(self, kind: type[T]) -> T:
-        """The answer as JSON of this shape. `Unavailable` where it is not: what answered is not what we know."""
-        try:
-            return msgspec.json.decode(self.content, type=kind)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            raise Unavailable(f"{self.who} answered what we cannot read: {error}") from error
+        """The answer as JSON of this shape, field by field. `Unavailable` where what is needed of it is not there."""
+        with answer_of(self.who):
+            return decode(self.content, kind)
 
     def unavailable(self) -> Unavailable:
         return Unavailable(f"{self.who} answered {self.status}")

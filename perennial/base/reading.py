@@ -27,7 +27,7 @@ import msgspec
 from msgspec import inspect
 from msgspec.structs import force_setattr
 
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, Unavailable
 from perennial.base.money import Money, from_decimal
 from perennial.base.time import EPOCH
 from perennial.base.value import value
@@ -56,6 +56,17 @@ LONGEST_KEY = 1500
 T = TypeVar("T")
 
 
+@contextmanager
+def answer_of(who: str) -> Iterator[None]:
+    """Around what is made of a store's answer: where that is `Invalid`, the trouble is not the caller's. A device is to post again: `Unavailable`."""
+    try:
+        yield
+    except Invalid as error:
+        if type(error) is not Invalid:  # one of a kind of its own says more: untrusted, not understood
+            raise
+        raise Unavailable(f"{who} answered what we cannot read: {error.message}") from error
+
+
 # What is left aside -------------------------------------------------------------------------------------------------------------
 
 
@@ -72,20 +83,27 @@ _noted: ContextVar[list[Unread] | None] = ContextVar("noted", default=None)
 
 @contextmanager
 def noting() -> Iterator[list[Unread]]:
-    """Gathers what is left aside by whatever is read meanwhile, in this task and the threads it waits for."""
+    """Gathers what is left aside by whatever is read meanwhile, in this task and the threads it waits for. Whoever listens around it hears it too."""
     noted: list[Unread] = []
     token = _noted.set(noted)
     try:
         yield noted
     finally:
         _noted.reset(token)
+        for one in noted:
+            _keep(one)
 
 
 def note(field: str, said: object) -> None:
     """A value that is not understood: of what it leaves open, nothing is concluded."""
+    if _noted.get() is not None:
+        _keep(Unread(field=field[:200], said=_shown(said)))
+
+
+def _keep(unread: Unread) -> None:
     noted = _noted.get()
-    if noted is not None and len(noted) < MOST_NOTES and all(one.field != field for one in noted):
-        noted.append(Unread(field=field[:200], said=_shown(said)))
+    if noted is not None and len(noted) < MOST_NOTES and all(one.field != unread.field for one in noted):
+        noted.append(unread)
 
 
 def aside(field: str, said: object, read: Callable[[], T]) -> T | None:
@@ -386,10 +404,15 @@ def _struct(said: dict[str, Any], kind: inspect.StructType, path: str, left: Lef
         try:
             fields[field.name] = _fitted(said[field.encode_name], field.type, where, left)
         except _Unfit:
-            if field.required:
+            if field.required or _is_needed_whole(field, said[field.encode_name]):
                 raise
             left.append((where, said[field.encode_name]))
     return kind.cls(**fields)
+
+
+def _is_needed_whole(field: inspect.Field, said: Any) -> bool:
+    """An empty list says that there is nothing. Of a list that cannot be read, nothing may be concluded."""
+    return said is not None and isinstance(field.type, inspect.ListType) and field.default_factory is list
 
 
 def _each(said: list[Any], kind: inspect.Type, path: str, left: Left) -> list[Any]:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from google.auth import crypt
 from google.auth import jwt as googles_jwt
 
-from perennial.base.errors import Unauthorized, Unavailable
+from perennial.base.errors import NotConfigured, Unavailable
 from perennial.base.time import from_ms
 from perennial.base.value import replace
 from perennial.intake.model import Envelope, Posted, Question, Reading, Untrusted
@@ -180,7 +180,7 @@ async def test_a_recorded_refusal_is_for_the_operator_and_grants_nothing(store: 
     answer = recorded("product_purchases-permission_denied")
     google.says("/purchases/productsv2/tokens/my_token", answer["body"].encode(), status=answer["status"])
     question = Question(environment="production", subject="my_token", hint="product my_product_id")
-    with pytest.raises(Unauthorized, match="permissionDenied: The current user has insufficient permissions"):
+    with pytest.raises(NotConfigured, match="permissionDenied: The current user has insufficient permissions"):
         await store.ask(replace(APP, api_base_url=google.address), question, Posted(), NOW)
 
 

@@ -1,13 +1,14 @@
 """What Google Play's answers about one-time purchases state."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import pytest
 
 from perennial.base.ids import AppId, CustomerId, LineId
 from perennial.base.money import Money
+from perennial.base.reading import decode, noting
 from perennial.base.value import replace
 from perennial.catalog.model import Product
 from perennial.intake.model import Act
@@ -60,8 +61,8 @@ def said_of(purchase: Mapping[str, Any], order: Mapping[str, Any] | None = None,
     return product_statements(
         ProductAnswer(
             token="token-a",
-            purchase=msgspec.convert(purchase, ProductPurchase),
-            order=msgspec.convert(order, Order) if order is not None else None,
+            purchase=decode(json.dumps(purchase), ProductPurchase),
+            order=decode(json.dumps(order), Order) if order is not None else None,
             **({"as_of": NOW} | more),
         )
     )
@@ -102,7 +103,7 @@ def test_what_was_used_up_is_a_consumable_though_the_catalog_does_not_know_it() 
     assert bought(bought_product(productLineItem=[used]), product_order()).kind == "consumable"
 
 
-@pytest.mark.parametrize("answer", [{}, bought_product("PENDING"), bought_product("CANCELLED"), bought_product("NEW"), {"orderId": FIRST}])
+@pytest.mark.parametrize("answer", [{}, bought_product("PENDING"), bought_product("CANCELLED"), {"orderId": FIRST}])
 def test_what_was_not_paid_grants_nothing(answer: dict[str, Any]) -> None:
     assert said_of(answer) == ()
 
@@ -171,7 +172,27 @@ def test_the_first_version_says_the_same_in_numbers() -> None:
     assert [act.details for act in read.acknowledgements("token-a", new)] == [{"type": "one_time", "product": "coins"}]
 
 
-@pytest.mark.parametrize("state", [1, 2, 7])
+@pytest.mark.parametrize("state", [7, -1, 10**400])
+def test_a_state_of_the_first_version_that_we_do_not_know_grants_what_was_completed(state: int) -> None:
+    old = ProductPurchaseV1(order_id=FIRST, purchase_time_millis="1772366400000", purchase_state=state)
+    with noting() as noted:
+        [statement] = product_statements(ProductAnswer(token="token-a", purchase=second_version(old, "coins"), as_of=NOW))
+    assert [one.revocation for one in statement.purchases] == [None]
+    assert [one.field for one in noted] == ["purchaseStateContext.purchaseState"]
+
+
+def test_a_state_we_do_not_know_grants_what_was_completed_and_nothing_else() -> None:
+    assert [one.line for one in said_of(bought_product("NEW"))] == ["token-a"]
+    assert said_of({name: one for name, one in bought_product("NEW").items() if name != "purchaseCompletionTime"}) == ()
+
+
+def test_an_order_without_an_id_is_no_order() -> None:
+    nameless = {name: one for name, one in product_order().items() if name != "orderId"}
+    [statement] = said_of(bought_product(), nameless)
+    assert statement.purchases[0].price is None
+
+
+@pytest.mark.parametrize("state", [1, 2])
 def test_the_first_versions_other_states_grant_nothing(state: int) -> None:
     old = ProductPurchaseV1(order_id=FIRST, purchase_time_millis="1772366400000", purchase_state=state)
     assert product_statements(ProductAnswer(token="token-a", purchase=second_version(old, "coins"), as_of=NOW)) == ()
@@ -185,7 +206,7 @@ def test_an_empty_answer_of_the_first_version_grants_nothing() -> None:
 
 
 def test_what_was_bought_is_acknowledged() -> None:
-    pending = msgspec.convert(bought_product(acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING"), ProductPurchase)
+    pending = decode(json.dumps(bought_product(acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING")), ProductPurchase)
     (act,) = read.acknowledgements("token-a", pending)
     assert act == Act(
         act_id=act.act_id, kind="acknowledge", environment="production", subject="token-a", details={"type": "one_time", "product": "coins"}
@@ -194,5 +215,5 @@ def test_what_was_bought_is_acknowledged() -> None:
 
 @pytest.mark.parametrize("state", ["PENDING", "CANCELLED"])
 def test_what_was_not_bought_is_not_acknowledged(state: str) -> None:
-    pending = msgspec.convert(bought_product(state, acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING"), ProductPurchase)
+    pending = decode(json.dumps(bought_product(state, acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING")), ProductPurchase)
     assert read.acknowledgements("token-a", pending) == ()

@@ -200,7 +200,7 @@ async def test_what_a_push_is_called(store: PlayStore, content: dict[str, Any], 
     assert (await opened(store, pushed(content))).kind == kind
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"{}", b"\xff", b"[" * 50_000, pushed(b"not json"), pushed(b"\xff\x00"), pushed({"a": "\0"})])
+@pytest.mark.parametrize("body", [b"", b"null", b"{}", b"\xff", b"[" * 50_000, pushed(b"not json"), pushed(b"\xff\x00")])
 async def test_what_is_truly_googles_and_cannot_be_understood_is_kept(store: PlayStore, body: bytes) -> None:
     envelope = await opened(store, body)
     assert envelope.kind == "unreadable"

@@ -299,7 +299,7 @@ async def test_trouble_that_stays_is_unavailable(store: PlayStore, app: StoreApp
     assert len(google.asked) == 3
 
 
-@pytest.mark.parametrize("content", [b"<html>", b'{"lineItems": 1}', b"[]", b'{"regionCode": "\\u0000"}'])
+@pytest.mark.parametrize("content", [b"<html>", b'{"lineItems": 1}', b"[]"])
 async def test_an_answer_that_cannot_be_read_is_unavailable(store: PlayStore, app: StoreApp, google: FakeGoogle, content: bytes) -> None:
     google.says(TOKEN_PATH, content)
     with pytest.raises(Unavailable):

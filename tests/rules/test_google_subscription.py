@@ -1,11 +1,11 @@
 """What Google Play's answers about subscriptions state, and what is told of lives lived there."""
 
+import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from perennial.base.errors import Invalid
 from perennial.base.ids import CustomerId, LineId
 from perennial.base.money import Money
+from perennial.base.reading import decode, noting
 from perennial.base.value import replace
 from perennial.intake.model import Act
 from perennial.providers.google import read
@@ -44,11 +45,11 @@ def answer(
     hint: str = "",
     earlier: Sequence[tuple[str, Mapping[str, Any] | None]] = (),
 ) -> Answer:
-    known = [msgspec.convert(one, Order) for one in orders]
-    links = [Link(token=name, subscription=msgspec.convert(one, Subscription) if one is not None else None) for name, one in earlier]
+    known = [decode(json.dumps(one), Order) for one in orders]
+    links = [Link(token=name, subscription=decode(json.dumps(one), Subscription) if one is not None else None) for name, one in earlier]
     return Answer(
         token=token,
-        subscription=msgspec.convert(snapshot, Subscription),
+        subscription=decode(json.dumps(snapshot), Subscription),
         as_of=as_of,
         orders={one.order_id: one for one in known if one.order_id},
         line=line,
@@ -73,7 +74,7 @@ def going_on(snapshot: Mapping[str, Any], orders: Sequence[Mapping[str, Any]] = 
 
 
 def wanted_orders(snapshot: Mapping[str, Any], line: Line | None, hint: str, now: datetime) -> list[str]:
-    found = msgspec.convert(snapshot, Subscription)
+    found = decode(json.dumps(snapshot), Subscription)
     return [*read.known_orders(found, line, hint, now), *read.missed_orders(found, line)]
 
 
@@ -175,7 +176,41 @@ def test_a_subscription_from_before_base_plans_is_its_product_alone() -> None:
     assert present(subscription("ACTIVE", line_item(plan=None)), [order(plan=None)]).product == "pro"
 
 
-@pytest.mark.parametrize("state", ["PENDING", "PENDING_PURCHASE_CANCELED", "UNSPECIFIED", "SOMETHING_NEW"])
+@pytest.mark.parametrize("state", ["SOMETHING_NEW", "UNSPECIFIED"])
+def test_a_state_we_do_not_know_gives_what_was_paid_for_and_says_nothing_of_how_it_goes_on(state: str) -> None:
+    with noting() as noted:
+        [statement] = subscription_statements(answer(subscription(state, line_item()), [order()]))
+    assert [one.field for one in noted] == ["subscriptionState"]
+    assert statement.renewals == ()
+    assert [one.expires_at for one in statement.purchases] == [NOW + 30 * DAY]
+    pending = decode(json.dumps(subscription(state, acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING")), Subscription)
+    assert [one.kind for one in read.acknowledgements("token-a", pending)] == ["acknowledge"]
+
+
+@pytest.mark.parametrize(
+    ("item", "end"),
+    [
+        ({"expiryTime": "9999-12-31T23:59:59-14:00"}, datetime(9000, 1, 1, tzinfo=UTC)),
+        ({"expiryTime": "12026-01-01T00:00:00Z"}, datetime(9000, 1, 1, tzinfo=UTC)),
+        ({"expiryTime": "2026-04-01T00:00:00"}, datetime(2026, 4, 1, tzinfo=UTC)),
+    ],
+)
+def test_an_end_out_of_range_does_not_end_soon(item: dict[str, Any], end: datetime) -> None:
+    [statement] = subscription_statements(answer(subscription("ACTIVE", line_item() | item)))
+    assert [one.expires_at for one in statement.purchases] == [end]
+
+
+@pytest.mark.parametrize("total", [{"units": str(2**63)}, {"units": "1" + "0" * 30}, {"units": "x"}, {"nanos": 2**40}, {"units": {}}])
+def test_an_amount_out_of_range_leaves_the_price_open(total: dict[str, Any]) -> None:
+    one = order() | {"total": None}
+    one["lineItems"][0]["total"] = {"currencyCode": "EUR", **total}
+    with noting() as noted:
+        [statement] = subscription_statements(answer(subscription(), [one]))
+    assert noted
+    assert [one.expires_at for one in statement.purchases] == [NOW + 30 * DAY]
+
+
+@pytest.mark.parametrize("state", ["PENDING", "PENDING_PURCHASE_CANCELED"])
 def test_what_was_not_paid_states_nothing(state: str) -> None:
     snapshot = subscription(state, line_item(), linkedPurchaseToken="token-0", startTime=None)
     assert subscription_statements(answer(snapshot, [order()])) == ()
@@ -212,7 +247,7 @@ def test_moments_may_have_nine_digits_of_a_second() -> None:
     assert present(snapshot, [order()]).expires_at == datetime.fromisoformat("2026-03-31T12:00:00.123456+00:00")
 
 
-@pytest.mark.parametrize("changes", [{"expiryTime": "soon"}, {"expiryTime": "2026-03-31T12:00:00"}, {"expiryTime": ""}])
+@pytest.mark.parametrize("changes", [{"expiryTime": "soon"}, {"expiryTime": ""}])
 def test_what_is_no_moment_is_named(changes: dict[str, str]) -> None:
     snapshot = subscription("ACTIVE", line_item() | changes)
     if not changes["expiryTime"]:
@@ -481,7 +516,7 @@ def test_a_trial_becomes_paid() -> None:
 
 def test_renewals_we_missed_are_found_by_their_numbers() -> None:
     snapshot = subscription("ACTIVE", line_item(order=THIRD, until=END + 60 * DAY))
-    assert read.missed_orders(msgspec.convert(snapshot, Subscription), None) == [FIRST, SECOND]
+    assert read.missed_orders(decode(json.dumps(snapshot), Subscription), None) == [FIRST, SECOND]
     orders = [order(), order(SECOND, END, END + 30 * DAY), order(THIRD, END + 30 * DAY, END + 60 * DAY)]
     purchases = stated(snapshot, orders, as_of=END + 31 * DAY).purchases
     assert [(one.transaction, one.is_first, one.is_renewal) for one in purchases] == [
@@ -494,10 +529,10 @@ def test_renewals_we_missed_are_found_by_their_numbers() -> None:
 def test_which_orders_are_asked_for() -> None:
     play = Play()
     play.hears(NOW, subscription(), order())
-    snapshot = msgspec.convert(subscription("ACTIVE", line_item(order=THIRD)), Subscription)
+    snapshot = decode(json.dumps(subscription("ACTIVE", line_item(order=THIRD))), Subscription)
     assert read.known_orders(snapshot, play.line, voided_hint("GPA.9", NOW, is_full=True), NOW) == [THIRD, "GPA.9", FIRST]
     assert read.missed_orders(snapshot, play.line) == [SECOND]
-    late = msgspec.convert(subscription("ACTIVE", line_item(order=f"{FIRST}..400")), Subscription)
+    late = decode(json.dumps(subscription("ACTIVE", line_item(order=f"{FIRST}..400"))), Subscription)
     assert read.missed_orders(late, None) == [f"{FIRST}..{number}" for number in range(388, 400)]
 
 
@@ -912,7 +947,7 @@ def test_answers_in_any_order_give_one_history(name: str) -> None:
 
 @pytest.mark.parametrize("state", ["ACTIVE", "CANCELED"])
 def test_a_new_token_is_acknowledged(state: str) -> None:
-    snapshot = msgspec.convert(subscription(state, acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING", testPurchase={}), Subscription)
+    snapshot = decode(json.dumps(subscription(state, acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING", testPurchase={})), Subscription)
     (act,) = read.acknowledgements("token-a", snapshot)
     assert act == Act(
         act_id=act.act_id, kind="acknowledge", environment="sandbox", subject="token-a", details={"type": "subscription", "product": "pro"}
@@ -923,12 +958,12 @@ def test_a_new_token_is_acknowledged(state: str) -> None:
 
 @pytest.mark.parametrize("state", ["PENDING", "EXPIRED", "ON_HOLD", "PENDING_PURCHASE_CANCELED"])
 def test_what_is_not_granted_is_not_acknowledged(state: str) -> None:
-    snapshot = msgspec.convert(subscription(state, acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING"), Subscription)
+    snapshot = decode(json.dumps(subscription(state, acknowledgementState="ACKNOWLEDGEMENT_STATE_PENDING")), Subscription)
     assert read.acknowledgements("token-a", snapshot) == ()
 
 
 def test_what_was_acknowledged_is_left_alone() -> None:
-    assert read.acknowledgements("token-a", msgspec.convert(subscription(), Subscription)) == ()
+    assert read.acknowledgements("token-a", decode(json.dumps(subscription()), Subscription)) == ()
 
 
 # Whatever comes

@@ -25,7 +25,7 @@ import structlog
 
 from perennial.base.errors import Invalid, NotFound
 from perennial.base.http import tls
-from perennial.base.time import from_ms
+from perennial.base.reading import answer_of, milliseconds, noting
 from perennial.base.value import replace
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
 from perennial.providers.google import one_time, pull, push, read, receipt, subscription
@@ -136,7 +136,10 @@ class PlayStore:
             return await self._one_time(app, token, posted, hint, now, is_post=is_post)
 
     async def _subscription(self, app: StoreApp, token: str, posted: Posted, hint: str, now: datetime) -> tuple[Reading, Environment]:
-        found = await self._api.subscription(app, token, now)
+        with noting() as unread:
+            found = await self._api.subscription(app, token, now)
+        if unread and found.subscription_state is None and not found.line_items:
+            raise PlayUnavailable(f"Google answered what we cannot read: `{unread[0].field}`")
         environment = subscription.environment_of(found)
         line = posted.line if posted.line is not None and posted.line.environment == environment else None
         earlier = await self._earlier(app, token, found, now) if line is None else ()
@@ -149,7 +152,8 @@ class PlayStore:
             hint=hint,
             earlier=earlier,
         )
-        statements = subscription.subscription_statements(answer)
+        with answer_of("Google Play"):
+            statements = subscription.subscription_statements(answer)
         note = None if statements else f"nothing is granted: {found.subscription_state or 'an empty answer'}"
         return Reading(statements=statements, note=note, acts=read.acknowledgements(token, found)), environment
 
@@ -189,7 +193,8 @@ class PlayStore:
             hint=hint,
             products=posted.products,
         )
-        statements = one_time.product_statements(answer)
+        with answer_of("Google Play"):
+            statements = one_time.product_statements(answer)
         note = None if statements else "nothing is granted: the payment is pending, or was given up"
         consumed = read.consumptions(token, found, posted.products) if is_post and not posted.is_completed_by_app else ()
         return Reading(
@@ -208,7 +213,9 @@ class PlayStore:
             sku = named[0] if named else next(iter(posted.product_ids), None)
             if sku is None:
                 raise
-            return second_version(await self._api.product_v1(app, sku, token, now), sku)
+            first = await self._api.product_v1(app, sku, token, now)
+            with answer_of("Google Play"):
+                return second_version(first, sku)
 
     # Acting
 
@@ -237,7 +244,7 @@ class PlayStore:
             case "extend":
                 await self._defer(app, act, _extended(act, posted), now)
             case "defer":
-                await self._defer(app, act, from_ms(int(act.details["expires_at_ms"])), now)
+                await self._defer(app, act, milliseconds(act.details["expires_at_ms"], "expires_at_ms"), now)
             case "change":
                 raise CannotAct("Google Play lets nobody but the customer change a plan: they do so in the app or in Play")
 

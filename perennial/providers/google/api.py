@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from perennial.base.errors import Conflict, Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.http import concealed
+from perennial.base.reading import answer_of, decode
 from perennial.base.secrets import Secret
 from perennial.base.time import perf_counter, to_ms
 from perennial.base.value import value
@@ -373,12 +374,8 @@ async def _content(response: httpx.Response) -> bytes:
 
 
 def _decode(content: bytes, answer: type[Answer]) -> Answer:
-    if rb"\u0000" in content:
-        raise PlayUnavailable("Google's answer holds a NUL character, which no identifier has and no database keeps")
-    try:
-        return msgspec.json.decode(content or b"{}", type=answer)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise PlayUnavailable(f"Google answered what we cannot read: {error}") from error
+    with answer_of("Google"):
+        return decode(content or b"{}", answer)
 
 
 def _refuse(response: httpx.Response, content: bytes, method: str, now: datetime) -> NoReturn:
@@ -406,8 +403,8 @@ def _refuse(response: httpx.Response, content: bytes, method: str, now: datetime
 
 def _error(content: bytes) -> ErrorBody | None:
     try:
-        return msgspec.json.decode(content, type=ErrorAnswer).error
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return decode(content, ErrorAnswer).error
+    except Invalid:
         return None
 
 

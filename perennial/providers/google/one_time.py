@@ -6,12 +6,15 @@ Google does not tell consumables from what lasts: the catalog does. A purchase t
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from perennial.base import reading
+from perennial.base.reading import country, note
 from perennial.base.value import value
 from perennial.catalog.model import Product
-from perennial.providers.google.orders import PAID, Charge, Voided, charge, country, given_back, refunds_without_order, voided_of
+from perennial.providers.google.orders import PAID, Charge, Voided, charge, given_back, refunds_without_order, voided_of
 from perennial.providers.google.payload import Order, ProductItem, ProductPurchase, moment_or_none
 from perennial.subscriptions.model import Environment, Kind, Line, Purchase, Refund, Statement
 
+_STATES = frozenset(("PURCHASED", "CANCELLED", "PENDING", "PURCHASE_STATE_UNSPECIFIED"))
 _KINDS: Mapping[str, Kind] = {"consumable": "consumable", "non_renewing_subscription": "non_renewing"}
 
 
@@ -32,17 +35,25 @@ def environment_of_product(purchase: ProductPurchase) -> Environment:
     return "sandbox" if purchase.test_purchase_context is not None else "production"
 
 
+def state_of(purchase: ProductPurchase) -> str | None:
+    return purchase.purchase_state_context.purchase_state if purchase.purchase_state_context is not None else None
+
+
 def is_bought(purchase: ProductPurchase) -> bool:
-    return purchase.purchase_state_context is not None and purchase.purchase_state_context.purchase_state == "PURCHASED"
+    """Paid, and not taken back. One that was completed and is in a state we do not know was bought: Google says when it was completed."""
+    state = state_of(purchase)
+    return state == "PURCHASED" or (state is not None and state not in _STATES and purchase.purchase_completion_time is not None)
 
 
 def product_statements(answer: ProductAnswer) -> tuple[Statement, ...]:
     """What the answer states: one line per product. Nothing while the payment is awaited, or where it was given up before."""
-    state = answer.purchase.purchase_state_context.purchase_state if answer.purchase.purchase_state_context is not None else None
+    state = state_of(answer.purchase)
+    if state is not None and state not in _STATES:
+        note("purchaseStateContext.purchaseState", state)
     items = [item for item in answer.purchase.product_line_item if item.product_id]
     was_paid = answer.order is not None and answer.order.state in PAID
     is_known = answer.line is not None and bool(answer.line.held)
-    if state != "PURCHASED" and not (state == "CANCELLED" and (was_paid or is_known)):
+    if not is_bought(answer.purchase) and not (state == "CANCELLED" and (was_paid or is_known)):
         return ()
     return tuple(_product_statement(answer, item, is_main=place == 0) for place, item in enumerate(items))
 
@@ -76,14 +87,14 @@ def _one_time(answer: ProductAnswer, item: ProductItem, line: Line | None) -> Pu
         price=paid.price if paid is not None else held.price if held is not None else None,
         tax=paid.tax if paid is not None else held.tax if held is not None else None,
         commission=(paid.commission if paid is not None else None) or (held.commission if held is not None else None),
-        quantity=max(1, (details.quantity if details is not None else None) or 1),
+        quantity=reading.quantity(details.quantity if details is not None else None),
         country=country(paid.country if paid is not None else None) or country(purchase.region_code),
     )
     return given_back(bought, held, refunds, None if is_bought(purchase) else _taken_back_at(answer, held, refunds))
 
 
 def _product_charge(answer: ProductAnswer, item: ProductItem) -> Charge | None:
-    if answer.order is None or answer.order.state not in PAID:
+    if answer.order is None or not answer.order.order_id or answer.order.state not in PAID:
         return None
     part = next((part for part in answer.order.line_items if part.product_id == item.product_id), None)
     return charge(answer.order, part, voided_of(answer.hint)) if part is not None else None

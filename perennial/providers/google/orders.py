@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from fractions import Fraction
 
+from perennial.base.errors import Invalid
 from perennial.base.money import Money
+from perennial.base.reading import country
 from perennial.base.time import to_ms
 from perennial.base.value import replace, value
 from perennial.providers.google.payload import Order, OrderItem, SubscriptionDetails, millis, moment, moment_or_none, money
@@ -12,6 +14,7 @@ from perennial.subscriptions.model import PeriodType, Purchase, Refund, Revocati
 
 PAID = frozenset(("PROCESSED", "PENDING_REFUND", "PARTIALLY_REFUNDED", "REFUNDED"))  # not PENDING, nor CANCELED before it was paid
 
+_STATES = PAID | {"PENDING", "CANCELED", "STATE_UNSPECIFIED"}
 _PHASES: Mapping[str, PeriodType] = {"FREE_TRIAL": "trial", "INTRODUCTORY": "intro", "BASE": "normal"}
 
 
@@ -75,7 +78,8 @@ def voided_of(hint: str) -> dict[str, Voided]:
 
 def charge(order: Order, part: OrderItem, voided: Mapping[str, Voided]) -> Charge:
     """Raises `Invalid` for a moment or an amount that is none."""
-    assert order.order_id, "an order without an id is not looked up"
+    if not order.order_id:
+        raise Invalid("Google's order lacks `orderId`", param="orderId")
     details = part.subscription_details or SubscriptionDetails()
     price = money(part.total, "total") or (money(order.total, "total") if len(order.line_items) == 1 else None)
     tax = money(part.tax, "tax") or (money(order.tax, "tax") if len(order.line_items) == 1 else None)
@@ -83,7 +87,7 @@ def charge(order: Order, part: OrderItem, voided: Mapping[str, Voided]) -> Charg
     return Charge(
         order_id=order.order_id,
         product=(part.product_id or "") + plan,
-        starts_at=moment_or_none(details.service_period_start_time or order.create_time, "servicePeriodStartTime"),
+        starts_at=moment_or_none(details.service_period_start_time, "servicePeriodStartTime") or moment_or_none(order.create_time, "createTime"),
         ends_at=moment_or_none(details.service_period_end_time, "servicePeriodEndTime"),
         price=price,
         tax=tax if price is not None and tax is not None and tax.currency == price.currency else None,
@@ -134,8 +138,10 @@ def _refunds(order: Order, price: Money | None, voided: Voided | None) -> tuple[
         amount = money(event.refund_details.total, "refundDetails.total") if event.refund_details is not None else None
         if event.state != "PROCESSED_SUCCESSFULLY" or amount is None or amount.amount <= 0 or amount.currency != price.currency:
             continue
-        created = moment(event.create_time or event.process_time, "partialRefundEvents.createTime")
-        at = moment(event.process_time or event.create_time, "partialRefundEvents.processTime")
+        times = [moment_or_none(text, "partialRefundEvents.createTime") for text in (event.create_time, event.process_time)]
+        created, at = times[0] or times[1], times[1] or times[0]
+        if created is None or at is None:
+            raise Invalid("Google's order does not say when it was refunded", param="partialRefundEvents.createTime")
         refunds.append(Refund(identifier=f"{order.order_id}|{to_ms(created)}", at=at, amount=_share(amount, price, total)))
     if (full_at := _refunded_at(order, voided)) is not None:
         rest = price.amount - sum(refund.amount.amount for refund in refunds)
@@ -146,10 +152,11 @@ def _refunds(order: Order, price: Money | None, voided: Voided | None) -> tuple[
 
 def _refunded_at(order: Order, voided: Voided | None) -> datetime | None:
     event = order.order_history.refund_event if order.order_history is not None else None
-    if event is not None and event.event_time is not None:
-        return moment(event.event_time, "refundEvent.eventTime")
+    refunded_at = moment_or_none(event.event_time, "refundEvent.eventTime") if event is not None else None
+    if refunded_at is not None:
+        return refunded_at
     if order.state == "REFUNDED":
-        return moment(order.last_event_time or order.create_time, "lastEventTime")
+        return moment_or_none(order.last_event_time, "lastEventTime") or moment(order.create_time, "createTime")
     return voided.at if voided is not None and voided.is_full else None
 
 
@@ -184,8 +191,3 @@ def given_back(bought: Purchase, held: Purchase | None, refunds: Sequence[Refund
         known = tuple(refund for refund in refunds if refund.identifier in apart)
         return replace(bought, revocation=replace(held.revocation, at=taken_at), refunds=known)
     return replace(bought, revocation=Revocation(at=taken_at, refunded=False), refunds=tuple(refunds))
-
-
-def country(code: str | None) -> str | None:
-    """Two capital letters, or nothing."""
-    return code if code is not None and len(code) == 2 and code.isascii() and code.isalpha() and code.isupper() else None

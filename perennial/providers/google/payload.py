@@ -5,19 +5,20 @@ RFC 3339 texts with up to nine digits of a second, or texts of epoch millisecond
 may be absent, as Google leaves out what is empty, false or zero; `read` says which it cannot do without.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.money import Money, from_micros
-from perennial.base.time import from_ms
+from perennial.base.reading import Key, Product, Word
 
 Number = str | int
 Marker = dict[str, Any]  # an empty object: being there is all it says
 
-_LARGEST_UNITS = 10**12
+_NANOS = 10**9
 
 
 class Wire(msgspec.Struct, rename="camel", gc=False):
@@ -28,48 +29,39 @@ def moment(text: str | None, field: str) -> datetime:
     """RFC 3339; what is finer than a microsecond is dropped. Raises `Invalid` where it is absent or no moment."""
     if text is None:
         raise Invalid(f"Google's answer lacks `{field}`", param=field)
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise Invalid(f"`{field}` is not a moment: {text!r}", param=field) from error
-    if parsed.tzinfo is None:
-        raise Invalid(f"`{field}` names no time zone: {text!r}", param=field)
-    return parsed.astimezone(UTC)
+    return reading.instant(text, field)
 
 
 def moment_or_none(text: str | None, field: str) -> datetime | None:
-    return None if text is None else moment(text, field)
+    """Of what Google may leave out: what is no moment is left aside."""
+    return None if text is None else reading.aside(field, text, lambda: reading.instant(text, field))
 
 
 def millis(number: Number | None, field: str) -> datetime:
     """Epoch milliseconds, as a text or a number."""
-    try:
-        return from_ms(int(number)) if number is not None else from_ms(float("nan"))
-    except (ValueError, Invalid) as error:
-        raise Invalid(f"`{field}` is not a moment in milliseconds since 1970: {number!r}", param=field) from error
+    return reading.milliseconds(number, field)
 
 
 class WireMoney(Wire):
     """`google.type.Money`: 16.99 EUR is units "16" and nanos 990000000; either may be absent where it is zero."""
 
-    currency_code: str | None = None
+    currency_code: Word | None = None
     units: Number | None = None
     nanos: int | None = None
 
 
 def money(said: WireMoney | None, field: str) -> Money | None:
+    """None where it is not said, or is no amount that Google Play charges."""
     if said is None or not said.currency_code:
         return None
-    code = said.currency_code
-    if len(code) != 3 or not (code.isascii() and code.isalpha() and code.isupper()):
-        raise Invalid(f"`{field}` is in {code!r}, which is not an ISO 4217 currency code", param=field)
-    try:
-        units = int(said.units or 0)
-    except ValueError as error:
-        raise Invalid(f"`{field}` is not an amount: {said.units!r}", param=field) from error
-    if abs(units) > _LARGEST_UNITS:
-        raise Invalid(f"`{field}` is not an amount Google Play charges: {said.units!r}", param=field)
-    return from_micros(units * 1_000_000 + (said.nanos or 0) // 1000, code)
+    return reading.aside(field, [said.units, said.nanos, said.currency_code], lambda: _money(said, field))
+
+
+def _money(said: WireMoney, field: str) -> Money:
+    units = reading.parts(said.units or 0, 1, said.currency_code, field)
+    if abs(said.nanos or 0) >= _NANOS:
+        raise Invalid(f"`{field}` is not an amount: {str(said.nanos)[:40]} nanos", param=field)
+    return from_micros(int(units.major) * 1_000_000 + (said.nanos or 0) // 1000, units.currency)
 
 
 # Notifications ----------------------------------------------------------------------------------------------------------------
@@ -77,7 +69,7 @@ def money(said: WireMoney | None, field: str) -> Money | None:
 
 class PubsubMessage(Wire):
     data: str | None = None
-    message_id: str | None = None
+    message_id: Word | None = None
     publish_time: str | None = None
 
 
@@ -90,31 +82,31 @@ class PushEnvelope(Wire):
 
 class SubscriptionNotification(Wire):
     notification_type: int | None = None
-    purchase_token: str | None = None
+    purchase_token: Key | None = None
 
 
 class OneTimeProductNotification(Wire):
     notification_type: int | None = None
-    purchase_token: str | None = None
-    sku: str | None = None
+    purchase_token: Key | None = None
+    sku: Product | None = None
 
 
 class VoidedPurchaseNotification(Wire):
-    purchase_token: str | None = None
-    order_id: str | None = None
+    purchase_token: Key | None = None
+    order_id: Key | None = None
     product_type: int | None = None  # 1 subscription, 2 one-time
     refund_type: int | None = None  # 1 full, 2 part of a quantity
 
 
 class PendingRefundReviewNotification(Wire):
-    order_id: str | None = None
+    order_id: Key | None = None
     refund_reason: int | None = None
 
 
 class DeveloperNotification(Wire):
     """What Google Play publishes. Exactly one of the members is there."""
 
-    package_name: str | None = None
+    package_name: Word | None = None
     event_time_millis: Number | None = None
     subscription_notification: SubscriptionNotification | None = None
     one_time_product_notification: OneTimeProductNotification | None = None
@@ -127,14 +119,14 @@ class DeveloperNotification(Wire):
 
 
 class ExternalAccountIdentifiers(Wire):
-    obfuscated_external_account_id: str | None = None
+    obfuscated_external_account_id: Word | None = None
 
 
 class OutOfAppPurchaseContext(Wire):
     """Whose the lapsed subscription was that was bought again in Google's own subscription centre. Gone once acknowledged."""
 
     expired_external_account_identifiers: ExternalAccountIdentifiers | None = None
-    expired_purchase_token: str | None = None
+    expired_purchase_token: Key | None = None
 
 
 class CanceledStateContext(Wire):
@@ -154,7 +146,7 @@ class PriceChangeDetails(Wire):
 
 
 class PriceStepUpConsentDetails(Wire):
-    state: str | None = None
+    state: Word | None = None
 
 
 class InstallmentDetails(Wire):
@@ -169,8 +161,8 @@ class AutoRenewingPlan(Wire):
 
 
 class OfferDetails(Wire):
-    base_plan_id: str | None = None
-    offer_id: str | None = None
+    base_plan_id: Product | None = None
+    offer_id: Word | None = None
 
 
 class ProrationPeriod(Wire):
@@ -187,17 +179,17 @@ class OfferPhase(Wire):
 
 
 class DeferredItemReplacement(Wire):
-    product_id: str | None = None
+    product_id: Product | None = None
 
 
 class ItemReplacement(Wire):
     """The item of the linked subscription that this one took the place of."""
 
-    product_id: str | None = None
+    product_id: Product | None = None
 
 
 class VanityCode(Wire):
-    promotion_code: str | None = None
+    promotion_code: Word | None = None
 
 
 class SignupPromotion(Wire):
@@ -206,9 +198,9 @@ class SignupPromotion(Wire):
 
 
 class SubscriptionItem(Wire):
-    product_id: str | None = None
+    product_id: Product | None = None
     expiry_time: str | None = None
-    latest_successful_order_id: str | None = None
+    latest_successful_order_id: Key | None = None
     auto_renewing_plan: AutoRenewingPlan | None = None
     prepaid_plan: Marker | None = None
     offer_details: OfferDetails | None = None
@@ -225,12 +217,12 @@ class Subscription(Wire):
     Who signed up with Google (`subscribeWithGoogleInfo`) is not read, nor `latestOrderId`: in grace it is an order that nobody paid.
     """
 
-    subscription_state: str | None = None
-    acknowledgement_state: str | None = None
+    subscription_state: Word | None = None
+    acknowledgement_state: Word | None = None
     start_time: str | None = None
-    region_code: str | None = None
+    region_code: Word | None = None
     etag: str | None = None
-    linked_purchase_token: str | None = None
+    linked_purchase_token: Key | None = None
     line_items: list[SubscriptionItem] = []
     external_account_identifiers: ExternalAccountIdentifiers | None = None
     out_of_app_purchase_context: OutOfAppPurchaseContext | None = None
@@ -243,51 +235,55 @@ class Subscription(Wire):
 
 
 class PurchaseStateContext(Wire):
-    purchase_state: str | None = None
+    purchase_state: Word | None = None
 
 
 class ProductOfferDetails(Wire):
-    offer_id: str | None = None
+    offer_id: Word | None = None
     quantity: int | None = None
-    consumption_state: str | None = None
+    consumption_state: Word | None = None
 
 
 class ProductItem(Wire):
-    product_id: str | None = None
+    product_id: Product | None = None
     product_offer_details: ProductOfferDetails | None = None
 
 
 class ProductPurchase(Wire):
     """`ProductPurchaseV2`."""
 
-    order_id: str | None = None
+    order_id: Key | None = None
     purchase_completion_time: str | None = None
     purchase_state_context: PurchaseStateContext | None = None
-    acknowledgement_state: str | None = None
+    acknowledgement_state: Word | None = None
     product_line_item: list[ProductItem] = []
-    obfuscated_external_account_id: str | None = None
-    region_code: str | None = None
+    obfuscated_external_account_id: Word | None = None
+    region_code: Word | None = None
     test_purchase_context: Marker | None = None
 
 
 class ProductPurchaseV1(Wire):
     """`ProductPurchase`, which the second version replaced: states are numbers."""
 
-    order_id: str | None = None
+    order_id: Key | None = None
     purchase_time_millis: Number | None = None
     purchase_state: int | None = None
     consumption_state: int | None = None
     acknowledgement_state: int | None = None
-    product_id: str | None = None
+    product_id: Product | None = None
     quantity: int | None = None
     purchase_type: int | None = None
-    obfuscated_external_account_id: str | None = None
-    region_code: str | None = None
+    obfuscated_external_account_id: Word | None = None
+    region_code: Word | None = None
+
+
+def _state(number: int | None) -> str:
+    """The second version's word; one that we do not know stays its number."""
+    return {0: "PURCHASED", 1: "CANCELLED", 2: "PENDING"}.get(number or 0, str(number)[:40])
 
 
 def second_version(purchase: ProductPurchaseV1, sku: str) -> ProductPurchase:
     """The same in the words of the second version. An empty answer stays empty: it proves no purchase."""
-    states = {0: "PURCHASED", 1: "CANCELLED", 2: "PENDING"}
     is_told = purchase.purchase_time_millis is not None and purchase.purchase_state is not None
     details = ProductOfferDetails(
         quantity=purchase.quantity,
@@ -296,7 +292,7 @@ def second_version(purchase: ProductPurchaseV1, sku: str) -> ProductPurchase:
     return ProductPurchase(
         order_id=purchase.order_id,
         purchase_completion_time=millis(purchase.purchase_time_millis, "purchaseTimeMillis").isoformat() if is_told else None,
-        purchase_state_context=PurchaseStateContext(purchase_state=states.get(purchase.purchase_state or 0)) if is_told else None,
+        purchase_state_context=PurchaseStateContext(purchase_state=_state(purchase.purchase_state)) if is_told else None,
         acknowledgement_state="ACKNOWLEDGEMENT_STATE_PENDING" if purchase.acknowledgement_state == 0 else None,
         product_line_item=[ProductItem(product_id=purchase.product_id or sku, product_offer_details=details)],
         obfuscated_external_account_id=purchase.obfuscated_external_account_id,
@@ -322,8 +318,8 @@ class OfferPhaseDetails(Wire):
 
 
 class SubscriptionDetails(Wire):
-    base_plan_id: str | None = None
-    offer_id: str | None = None
+    base_plan_id: Product | None = None
+    offer_id: Word | None = None
     offer_phase: str | None = None  # the deprecated way to say it
     offer_phase_details: OfferPhaseDetails | None = None
     service_period_start_time: str | None = None
@@ -331,7 +327,7 @@ class SubscriptionDetails(Wire):
 
 
 class OrderItem(Wire):
-    product_id: str | None = None
+    product_id: Product | None = None
     total: WireMoney | None = None
     tax: WireMoney | None = None
     subscription_details: SubscriptionDetails | None = None
@@ -344,7 +340,7 @@ class RefundDetails(Wire):
 class PartialRefundEvent(Wire):
     create_time: str | None = None
     process_time: str | None = None
-    state: str | None = None
+    state: Word | None = None
     refund_details: RefundDetails | None = None
 
 
@@ -364,9 +360,9 @@ class BuyerAddress(Wire):
 
 
 class Order(Wire):
-    order_id: str | None = None
-    purchase_token: str | None = None
-    state: str | None = None
+    order_id: Key | None = None
+    purchase_token: Key | None = None
+    state: Word | None = None
     create_time: str | None = None
     last_event_time: str | None = None
     total: WireMoney | None = None
@@ -387,8 +383,8 @@ class Orders(Wire):
 
 
 class VoidedPurchase(Wire):
-    order_id: str | None = None
-    purchase_token: str | None = None
+    order_id: Key | None = None
+    purchase_token: Key | None = None
     voided_time_millis: Number | None = None
     voided_quantity: int | None = None
     voided_reason: int | None = None  # 7 chargeback, 8 never acknowledged
@@ -438,7 +434,3 @@ class PullAnswer(Wire):
 
 class Nothing(Wire):
     """An answer whose body is empty, or not needed."""
-
-
-PUSH_ENVELOPE = msgspec.json.Decoder(PushEnvelope)
-DEVELOPER_NOTIFICATION = msgspec.json.Decoder(DeveloperNotification)

@@ -26,10 +26,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from perennial.base.errors import Invalid, NotConfigured, Unavailable
+from perennial.base.reading import decode
 from perennial.base.secrets import same
 from perennial.base.time import perf_counter, to_ms
 from perennial.intake.model import Envelope, StoreApp, Untrusted
-from perennial.providers.google.payload import DEVELOPER_NOTIFICATION, PUSH_ENVELOPE, DeveloperNotification, PushEnvelope, millis, moment
+from perennial.providers.google.payload import DeveloperNotification, PushEnvelope, millis, moment
 
 CERTIFICATES = "https://www.googleapis.com/oauth2/v3/certs"
 ISSUERS = ("https://accounts.google.com", "accounts.google.com")
@@ -278,12 +279,9 @@ def opened(body: bytes) -> tuple[PushEnvelope, DeveloperNotification]:
     if len(body) > LARGEST_BODY:
         raise Invalid(f"a body of {len(body)} bytes is longer than the {LARGEST_BODY} we read")
     try:
-        push = PUSH_ENVELOPE.decode(body)
-        data = a2b_base64(push.message.data or "", strict_mode=True)
-        if rb"\u0000" in data or rb"\u0000" in body:
-            raise Invalid("the notification holds a NUL character, which no identifier has and no database keeps")
-        notification = DEVELOPER_NOTIFICATION.decode(data)
-    except (msgspec.MsgspecError, NotBase64, ValueError, RecursionError) as error:
+        push = decode(body, PushEnvelope)
+        notification = decode(a2b_base64(push.message.data or "", strict_mode=True), DeveloperNotification)
+    except (Invalid, NotBase64, ValueError) as error:
         raise Invalid(f"not a Pub/Sub push of a Google Play notification: {error}") from error
     if not push.message.message_id or len(push.message.message_id) > 200:
         raise Invalid("the push has no messageId", param="messageId")
@@ -309,11 +307,10 @@ def kind(notification: DeveloperNotification) -> str:
 def _message_id(body: bytes) -> str:
     """Pub/Sub's own id where even an unreadable push has one; else the body itself tells duplicates apart."""
     try:
-        said = PUSH_ENVELOPE.decode(body).message.message_id
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        said = decode(body, PushEnvelope).message.message_id
+    except Invalid:
         said = None
-    is_usable = said is not None and 0 < len(said) <= 200 and "\0" not in said
-    return said if said is not None and is_usable else f"sha256:{sha256(body).hexdigest()}"
+    return said if said and len(said) <= 200 else f"sha256:{sha256(body).hexdigest()}"
 
 
 def _sent_at(push: PushEnvelope, notification: DeveloperNotification, now: datetime) -> datetime:

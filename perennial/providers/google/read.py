@@ -15,7 +15,7 @@ from perennial.providers.google.one_time import environment_of_product, is_bough
 from perennial.providers.google.orders import orders_before, voided_hint, voided_of
 from perennial.providers.google.payload import DeveloperNotification, ProductPurchase, Subscription, millis
 from perennial.providers.google.push import kind, opened
-from perennial.providers.google.subscription import RUNNING, environment_of, owned_items
+from perennial.providers.google.subscription import RUNNING, environment_of, is_known, owned_items
 from perennial.subscriptions.model import Environment, Line
 
 PRODUCT = "product"  # begins the hint of a question about a one-time purchase
@@ -139,7 +139,7 @@ def acknowledgements(token: str, purchase: Subscription | ProductPurchase) -> tu
         return ()
     if isinstance(purchase, Subscription):
         owned = owned_items(purchase)
-        if purchase.subscription_state not in RUNNING or not owned:
+        if (purchase.subscription_state not in RUNNING and is_known(purchase)) or not owned:
             return ()
         return (_acknowledge(token, "subscription", owned[0].product_id or "", environment_of(purchase)),)
     products = [item.product_id for item in purchase.product_line_item if item.product_id]

@@ -17,10 +17,10 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from perennial.base.errors import Invalid, NotConfigured
+from perennial.base.reading import LONGEST_KEY, decode
 from perennial.base.value import value
 from perennial.intake.model import StoreApp, Untrusted
 
-LONGEST_TOKEN = 4096
 _LARGEST_RECEIPT = 64 * 1024
 
 
@@ -59,9 +59,9 @@ def proof_of(app: StoreApp, posted: str, products: tuple[str, ...]) -> Proof:
     signed, text = _parts(posted)
     _verify(app, text, signed.signature)
     try:
-        said = msgspec.json.decode(text, type=_PurchaseData)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Invalid(f"the signed purchase data cannot be read: {error}", param="fetch_token") from error
+        said = decode(text, _PurchaseData)
+    except Invalid as error:
+        raise Invalid(f"the signed purchase data cannot be read: {error.message}", param="fetch_token") from error
     if said.package_name != app.bundle_id:
         raise Untrusted(f"signed for the package {said.package_name!r}, not for {app.bundle_id!r}", param="fetch_token")
     named = (said.product_id, *said.product_ids)
@@ -69,7 +69,7 @@ def proof_of(app: StoreApp, posted: str, products: tuple[str, ...]) -> Proof:
 
 
 def _token(text: str) -> str:
-    if not 0 < len(text) <= LONGEST_TOKEN or not text.isascii() or not text.isprintable() or " " in text or not text.strip("."):
+    if not 0 < len(text) <= LONGEST_KEY or not text.isascii() or not text.isprintable() or " " in text or not text.strip("."):
         raise Invalid("not a purchase token: it is what Purchase.getPurchaseToken gives", param="fetch_token")
     return text
 

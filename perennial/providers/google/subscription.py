@@ -13,6 +13,7 @@ Where Google leaves a choice, this is ours:
   it, is a refund of its own: so nothing is given back twice, whichever of a line's tokens tells of it first.
 - **A pause asked for** shows in no answer while the subscription is active. Notification 11 says so, and we keep it until the period is over.
 - **Instalments with a cancellation pending** will not renew, though the months agreed on are still charged: each is a renewal when it comes.
+- **A state we do not know** gives what was paid for, to the later of the ends we know and are told, and says nothing of how it goes on.
 - **Prepaid plans** neither renew nor were cancelled: nothing is said of auto-renewal.
 - **Add-ons**: the item that continues what the line holds (else the first) is the line; every other is one of its own, `token#product`.
 """
@@ -21,8 +22,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
+from perennial.base.reading import country, note
 from perennial.base.value import replace, value
-from perennial.providers.google.orders import PAID, Charge, charge, country, given_back, is_renewal_order, refunds_without_order, voided_of
+from perennial.providers.google.orders import PAID, Charge, charge, given_back, is_renewal_order, refunds_without_order, voided_of
 from perennial.providers.google.payload import CanceledStateContext, Order, Subscription, SubscriptionItem, moment, moment_or_none
 from perennial.subscriptions.model import EndReason, Environment, Line, Offer, PeriodType, Purchase, Renewal, Statement
 
@@ -31,7 +33,8 @@ IN_GRACE, ON_HOLD, PAUSED = "SUBSCRIPTION_STATE_IN_GRACE_PERIOD", "SUBSCRIPTION_
 RUNNING = frozenset((ACTIVE, CANCELED))
 PAUSE_SCHEDULE_CHANGED, REVOKED = "11", "12"  # hints: the types of notifications
 
-_GRANTED = frozenset((ACTIVE, CANCELED, EXPIRED, IN_GRACE, ON_HOLD, PAUSED))  # not PENDING, nor PENDING_PURCHASE_CANCELED
+_GRANTED = frozenset((ACTIVE, CANCELED, EXPIRED, IN_GRACE, ON_HOLD, PAUSED))
+_NOT_PAID = frozenset(("SUBSCRIPTION_STATE_PENDING", "SUBSCRIPTION_STATE_PENDING_PURCHASE_CANCELED"))
 _SAME_MOMENT = timedelta(minutes=1)  # Google's moments of one thing differ by up to seconds
 _LONGEST_HINT = 64  # Google's own limit for obfuscated account ids
 
@@ -68,11 +71,18 @@ def environment_of(subscription: Subscription) -> Environment:
 def subscription_statements(answer: Answer) -> tuple[Statement, ...]:
     """What the answer states: of the token's line, and of a line for every add-on. Nothing while the first payment is awaited."""
     owned = owned_items(answer.subscription)
-    if answer.subscription.subscription_state not in _GRANTED or not owned:
+    if answer.subscription.subscription_state in _NOT_PAID or not owned:
         return ()
+    if not is_known(answer.subscription):
+        note("subscriptionState", answer.subscription.subscription_state)
     main = _main(owned, answer.line)
     addons = [item for item in owned if item is not main]
     return (_main_statement(answer, main, addons), *(_addon_statement(answer, item) for item in addons))
+
+
+def is_known(subscription: Subscription) -> bool:
+    """Whether it is in a state that we know."""
+    return subscription.subscription_state in _GRANTED or subscription.subscription_state in _NOT_PAID
 
 
 def owned_items(subscription: Subscription) -> list[SubscriptionItem]:
@@ -101,7 +111,7 @@ def _main_statement(answer: Answer, item: SubscriptionItem, addons: Sequence[Sub
         environment=environment_of(answer.subscription),
         line=answer.token,
         purchases=purchases,
-        renewals=() if is_replaced else (_renewal(answer, item, present),),
+        renewals=() if is_replaced or not is_known(answer.subscription) else (_renewal(answer, item, present),),
         also=(*_also(answer), *(_first_orders(purchases) if answer.line is None else ())),
         customer_hint=_customer_hint(answer.subscription),
     )
@@ -126,7 +136,7 @@ def _addon_statement(answer: Answer, item: SubscriptionItem) -> Statement:
         environment=environment_of(answer.subscription),
         line=f"{answer.token}#{item.product_id}",
         purchases=tuple(one for one in (*past, present) if one is not None),
-        renewals=() if is_replaced else (_renewal(alone, item, present),),
+        renewals=() if is_replaced or not is_known(answer.subscription) else (_renewal(alone, item, present),),
         also=(f"{linked}#{before}",) if linked else (),
         customer_hint=_customer_hint(answer.subscription),
     )
@@ -281,6 +291,8 @@ def _paid_until(answer: Answer, expiry: datetime, known_end: datetime | None, *,
         return expiry
     if state == IN_GRACE:
         return known_end or min(expiry, answer.as_of)  # the charge for what follows has failed, so the period is over
+    if not is_known(answer.subscription):
+        return max(known_end or expiry, expiry)
     return min(known_end, expiry) if known_end is not None else expiry
 
 
