@@ -192,7 +192,7 @@ async def test_an_empty_answer_grants_nothing(store: PlayStore, google: FakeGoog
 
 async def test_an_answer_of_the_call_google_shut_down_is_not_understood_and_grants_nothing(store: PlayStore, google: FakeGoogle) -> None:
     google.says("/purchases/subscriptionsv2/tokens/my_token", recorded("subscription_purchases-valid_but_expired")["body"].encode())
-    with pytest.raises(Unavailable, match="acknowledgementState"):
+    with pytest.raises(Unavailable, match="subscriptionState"):
         await store.ask(replace(APP, api_base_url=google.address), Question(environment="production", subject="my_token"), Posted(), NOW)
 
 

@@ -138,8 +138,8 @@ class PlayStore:
     async def _subscription(self, app: StoreApp, token: str, posted: Posted, hint: str, now: datetime) -> tuple[Reading, Environment]:
         with noting() as unread:
             found = await self._api.subscription(app, token, now)
-        if unread and found.subscription_state is None and not found.line_items:
-            raise PlayUnavailable(f"Google answered what we cannot read: `{unread[0].field}`")
+        if found.subscription_state is None and not found.line_items and (unread or found != Subscription()):
+            raise PlayUnavailable("Google answered what we cannot read: neither a `subscriptionState` nor `lineItems`, and something else")
         environment = subscription.environment_of(found)
         line = posted.line if posted.line is not None and posted.line.environment == environment else None
         earlier = await self._earlier(app, token, found, now) if line is None else ()
