@@ -29,13 +29,14 @@ from msgspec.structs import force_setattr
 
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.money import Money, from_decimal
-from perennial.base.time import EPOCH
+from perennial.base.time import EPOCH, Duration, add
 from perennial.base.value import value
 
 EARLIEST = EPOCH
 LATEST = datetime(9000, 1, 1, tzinfo=UTC)
 MOST_MAJOR = 10**11  # major units of any currency
 MOST_QUANTITY = 1_000_000
+MOST_AHEAD = timedelta(days=3653)  # test clocks of stores run ahead of ours by years
 MOST_NOTES = 50  # of one document
 LONGEST_NOTE = 1000  # characters
 
@@ -182,12 +183,20 @@ def instant(said: str | None, field: str) -> datetime:
     raise Invalid(f"`{field}` is not a moment such as 2026-01-31T12:00:00Z: {said[:40]!r}", param=field)
 
 
-def later(moment: datetime, by: timedelta) -> datetime:
-    """So much later, within the bounds: for durations that are not of the product's own making."""
+def later(moment: datetime, by: timedelta | Duration, times: int = 1) -> datetime:
+    """So much later, within the bounds: for durations that are not of the product's own making. `times` counts calendar durations."""
     try:
-        return bounded(moment + by)
+        return bounded(moment + by * times if isinstance(by, timedelta) else add(moment, by, times))
     except OverflowError:
-        return LATEST if by > timedelta() else EARLIEST
+        return EARLIEST if isinstance(by, timedelta) and by < timedelta() else LATEST
+
+
+def said_at(moment: datetime, now: datetime, field: str) -> datetime:
+    """When something was said. A moment so far ahead that nothing said later could ever count before it is `now`."""
+    if moment <= later(now, MOST_AHEAD):
+        return moment
+    note(field, moment.isoformat())
+    return now
 
 
 # Amounts ------------------------------------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ def _statement(said: Statement) -> Statement | None:
         also=tuple(one for one in said.also if _is_id(one, "also")),
         customer_hint=_word(said.customer_hint, "customer_hint"),
         app_user_id=_word(said.app_user_id, "app_user_id"),
+        original_purchased_at=bounded(said.original_purchased_at) if said.original_purchased_at is not None else None,
         noted=replace(said.noted, as_of=bounded(said.noted.as_of)) if isinstance(said.noted, Noted) else None,
     )
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from perennial.base.errors import Invalid
 from perennial.base.money import Money
-from perennial.base.time import add, from_ms, parse_duration
+from perennial.base.reading import later, milliseconds
+from perennial.base.time import parse_duration
 from perennial.base.value import replace
 from perennial.catalog.model import Product
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
@@ -117,7 +118,10 @@ def _extend(line: Line, act: Act, now: datetime) -> Statement:
     if last.expires_at is None:
         raise CannotAct("what does not end cannot be extended")
     is_deferred = act.kind == "defer"
-    expires_at = from_ms(int(act.details["expires_at_ms"])) if is_deferred else last.expires_at + timedelta(days=int(act.details["days"]))
+    if is_deferred:
+        expires_at = milliseconds(act.details["expires_at_ms"], "expires_at_ms")
+    else:
+        expires_at = later(last.expires_at, timedelta(days=int(act.details["days"])))
     if expires_at <= last.expires_at:
         raise CannotAct("a subscription can only be made longer; name a later end", param="expires_at_ms")
     return _statement(line.store_line, (replace(last, as_of=now, expires_at=expires_at),), ())
@@ -135,7 +139,7 @@ def _first(token: str, product: Product, now: datetime) -> Purchase:
         product=product.store_identifier,
         kind=_KINDS.get(product.type, "non_consumable"),  # type: ignore[arg-type]
         purchased_at=now,
-        expires_at=add(now, parse_duration(period)) if product.type == "subscription" and period else None,
+        expires_at=later(now, parse_duration(period)) if product.type == "subscription" and period else None,
         as_of=now,
         is_first=True,
         is_renewal=False,
@@ -156,7 +160,7 @@ def _next(line: Line, product: Product, now: datetime) -> Purchase:
         product=product.store_identifier,
         kind="subscription",
         purchased_at=last.expires_at,
-        expires_at=add(anchor, parse_duration(product.duration), len(paid) + 1),
+        expires_at=later(anchor, parse_duration(product.duration), len(paid) + 1),
         as_of=now,
         is_first=False,
         is_renewal=True,

@@ -304,7 +304,7 @@ async def test_a_refusal_is_told_in_stripes_words_and_not_repeated(
     assert len(stripe.asked) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"status":7}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"[]", b"7", b"\xff", b"[" * 100_000])
 async def test_an_answer_we_cannot_read_is_no_answer(stripe: Stripe, store: StripeBilling, app: StoreApp, content: bytes) -> None:
     stripe.answer("/v1/subscriptions/sub_1", content)
     with pytest.raises(Unavailable, match="cannot read"):

@@ -11,11 +11,13 @@ from stripe import SignatureVerificationError, WebhookSignature
 
 from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.ids import AppId, ProjectId
+from perennial.base.reading import noting
+from perennial.base.time import EPOCH
 from perennial.base.value import replace
 from perennial.intake.model import Envelope, Question, Reading, StoreApp, Untrusted
 from perennial.providers.stripe import StripeBilling, signature
 from perennial.subscriptions.model import Statement
-from tests.stripe_objects import SECRET, START, at, charge, dispute, event, invoice, line, refund, session, subscription
+from tests.stripe_objects import MONTH, SECRET, START, at, charge, dispute, event, invoice, line, refund, session, subscription
 
 NOW = at(START + 10)
 BODY = event("customer.subscription.updated", subscription())
@@ -28,6 +30,7 @@ APP = StoreApp(
 )
 WITHOUT_KEY = replace(APP, secrets={"webhook_secret": SECRET})
 STORE = StripeBilling()
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 def header(body: bytes = BODY, *, secret: str = SECRET, when: datetime = NOW) -> str:
@@ -134,13 +137,72 @@ def test_an_app_without_a_secret_opens_nothing() -> None:
 
 
 def test_what_is_stripes_but_no_event_is_kept() -> None:
-    for body in (b"{}", b"[1]", b"not json", b"\xff", b'{"id":"evt_1"}', b'{"id":"evt_1","type":"x","created":"soon"}'):
+    for body in (
+        b"{}",
+        b"[1]",
+        b"not json",
+        b"\xff",
+        b'{"id":"evt_1"}',
+        b'{"id":"evt_\\u0000","type":"x"}',
+        b'{"id":"' + b"e" * 9000 + b'","type":"x"}',
+    ):
         signed = signature.sign(body, secret=SECRET, now=NOW)
         one, two = (STORE.open(APP, body, {"stripe-signature": signed}, NOW) for _ in range(2))
         assert one == two
         assert (one.kind, one.sent_at, len(one.message_id)) == ("unreadable", NOW, 64)
     with pytest.raises(Invalid):
         STORE.read(APP, b"not json", NOW)
+
+
+@pytest.mark.parametrize(
+    ("created", "sent_at"),
+    [
+        ("9999-12-31T23:59:59-14:00", NOW),  # nothing said later could count before it
+        ("0001-01-01T00:00:00+14:00", EPOCH),
+        (10**30, NOW),
+        (-(10**30), EPOCH),
+        (1e400, NOW),
+        ("soon", NOW),
+        ("\x00", NOW),
+        ({"at": 1}, NOW),
+        (None, NOW),
+    ],
+)
+def test_an_event_of_any_moment_is_kept(created: object, sent_at: datetime) -> None:
+    body = json.dumps({"id": "evt_1", "type": "customer.subscription.updated", "created": created, "data": {"object": subscription()}}).encode()
+    assert opened(body, signed=signature.sign(body, secret=SECRET, now=NOW)).sent_at == sent_at
+    STORE.read(APP, body, NOW)
+
+
+def test_an_unknown_status_changes_nothing_of_what_is_known() -> None:
+    with noting() as noted:
+        reading = STORE.read(WITHOUT_KEY, event("customer.subscription.updated", subscription(status="hibernating")), NOW)
+    assert reading.statements == ()
+    assert [one.field for one in noted] == ["status"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "price"),
+    [
+        ({"amount_paid": 2**63}, None),
+        ({"amount_paid": 10**30}, None),
+        ({"currency": "dollar"}, None),
+        ({"currency": None}, None),
+        ({"total": 10**40}, 999),
+    ],
+)
+def test_an_amount_out_of_range_leaves_the_price_open_and_the_period_recorded(changes: dict[str, object], price: int | None) -> None:
+    with noting() as noted:
+        reading = STORE.read(WITHOUT_KEY, event("invoice.paid", invoice(**changes)), NOW)
+    [purchase] = reading.statements[0].purchases
+    assert (purchase.price.amount if purchase.price else None, purchase.expires_at) == (price, at(START + MONTH))
+    assert noted
+
+
+@pytest.mark.parametrize(("end", "until"), [(253_402_300_799, NEVER), (10**30, NEVER), ("9" * 30, NEVER)])
+def test_a_period_that_ends_out_of_range_does_not_end_soon(end: object, until: datetime) -> None:
+    reading = STORE.read(WITHOUT_KEY, event("invoice.paid", invoice("in_1", line() | {"period": {"start": START, "end": end}})), NOW)
+    assert [one.expires_at for one in reading.statements[0].purchases] == [until]
 
 
 def test_an_event_of_the_second_api_is_kept_and_says_nothing() -> None:

@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from perennial.base.errors import Invalid, NotFound
+from perennial.base.reading import answer_of
 from perennial.base.time import EPOCH
 from perennial.intake.model import Act, Caught, Envelope, Posted, Question, Reading, StoreApp
 from perennial.providers.stripe import acts, events, lookup, signature
@@ -56,7 +57,7 @@ class StripeBilling:
         return events.opened(app, body, headers.get(signature.HEADER), now)
 
     def read(self, app: StoreApp, body: bytes, now: datetime) -> Reading:
-        return events.read_event(app, body)
+        return events.read_event(app, body, now)
 
     async def read_receipt(self, app: StoreApp, posted: Posted, now: datetime) -> Reading:
         """A subscription's id (`sub_...`) or a checkout session's (`cs_...`), as a web page or backend posts it. Errors name `fetch_token`."""
@@ -64,7 +65,8 @@ class StripeBilling:
         if not token.startswith(("sub_", "cs_")) or not token.isascii() or len(token) > 255:
             raise Invalid("a Stripe token is a subscription's id (sub_...) or a checkout session's (cs_...)", param="fetch_token")
         try:
-            reading = await lookup.about(self._api, app, token, posted.line, posted.products, now)
+            with answer_of("Stripe"):
+                reading = await lookup.about(self._api, app, token, posted.line, posted.products, now)
         except NotFound as error:
             raise Invalid(f"fetch_token: {error.message}", param="fetch_token") from error
         if not reading.statements:
@@ -88,7 +90,7 @@ class StripeBilling:
         async for body in self._api.events(app, _between(kept_since, until), most=MOST_PAGES):
             event = events.event_of(body)
             if events.concerns(event):
-                yield Caught(envelope=events.envelope_of(event), body=body)
+                yield Caught(envelope=events.envelope_of(event, now), body=body)
         if since >= kept_since:
             return
         everything = (("status", "all"), ("created[lte]", _seconds(until)))

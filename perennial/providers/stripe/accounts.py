@@ -1,12 +1,11 @@
 """What an invoice or payment took and gave back: price, tax, Stripe's fee, refunds, lost disputes. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 
-from perennial.base.errors import Invalid
+from perennial.base import reading
 from perennial.base.money import Money
-from perennial.base.time import EPOCH
 from perennial.base.value import replace, value
 from perennial.providers.stripe.money import money
 from perennial.providers.stripe.payload import Charge, Customer, Dispute, Invoice, Session, id_of, whole
@@ -28,10 +27,7 @@ class Account:
 
 
 def moment(seconds: int) -> datetime:
-    try:
-        return EPOCH + timedelta(seconds=seconds)
-    except OverflowError as error:
-        raise Invalid(f"{seconds!r} is not a moment in seconds since 1970") from error
+    return reading.seconds(seconds, "created")
 
 
 def invoice_accounts(found: Found, slots: Sequence[Slot], invoice: Invoice) -> dict[str, Account]:
@@ -144,4 +140,4 @@ def _country(said: str | None, charges: Sequence[Charge], customer: str | Custom
     known = whole(customer)
     of_customer = known.address.country if known is not None and known.address is not None else None
     found = said or next((charge.country for charge in charges if charge.country), None) or of_customer
-    return found if found is not None and len(found) == 2 and found.isascii() and found.isalpha() and found.isupper() else None
+    return reading.country(found)

@@ -16,6 +16,7 @@ import msgspec
 
 from perennial.base.errors import Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.http import Http
+from perennial.base.reading import decode
 from perennial.intake.model import StoreApp
 from perennial.providers.stripe.payload import ErrorAnswer, ErrorDetails, Identified, Page, RawPage
 from perennial.subscriptions.model import Environment
@@ -82,7 +83,7 @@ class StripeApi:
                 yield bytes(event)
             if not page.has_more or not page.data:
                 return
-            after = (("starting_after", msgspec.json.decode(page.data[-1], type=Identified).id),)
+            after = (("starting_after", decode(bytes(page.data[-1]), Identified).id),)
         raise Invalid(f"more than {most * PAGE} events in that span; ask for a shorter one", param="since")
 
     async def _call(
@@ -165,6 +166,6 @@ def _refuse(status: int, error: ErrorDetails) -> NoReturn:
 
 def _error(content: bytes) -> ErrorDetails:
     try:
-        return msgspec.json.decode(content, type=ErrorAnswer).error
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return decode(content, ErrorAnswer).error
+    except Invalid:
         return ErrorDetails()

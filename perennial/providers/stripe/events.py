@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
+from perennial.base import reading
 from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.time import iso
 from perennial.intake.model import Envelope, Question, Reading, StoreApp
@@ -60,33 +61,31 @@ def opened(app: StoreApp, body: bytes, header: str | None, now: datetime) -> Env
         raise Invalid(f"a body of {len(body)} bytes is longer than the {LARGEST_BODY} we read")
     signature.verify(header, body, secrets=secrets, now=now)
     try:
-        return envelope_of(event_of(body))
+        return envelope_of(event_of(body), now)
     except Invalid:
         return Envelope(message_id=sha256(body).hexdigest(), kind="unreadable", sent_at=now)
 
 
-def envelope_of(event: Event) -> Envelope:
-    return Envelope(message_id=event.id, kind=event.type, sent_at=_sent_at(event))
+def envelope_of(event: Event, now: datetime) -> Envelope:
+    return Envelope(message_id=event.id, kind=event.type, sent_at=_sent_at(event, now))
 
 
 def event_of(body: bytes) -> Event:
-    try:
-        event = msgspec.json.decode(body, type=Event)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Invalid(f"not an event of Stripe's: {error}") from error
+    event = reading.decode(body, Event)
     if not event.id or not event.type:
         raise Invalid("not an event of Stripe's: it has no `id` or no `type`")
     return event
 
 
-def _sent_at(event: Event) -> datetime:
-    """Seconds, or in Stripe's second API a moment in text."""
-    if isinstance(event.created, int):
-        return moment(event.created)
-    try:
-        return datetime.fromisoformat(event.created)
-    except ValueError as error:
-        raise Invalid(f"`created` is not a moment: {event.created!r}", param="created") from error
+def _sent_at(event: Event, now: datetime) -> datetime:
+    """Seconds, or in Stripe's second API a moment in text; now where it is neither."""
+    match event.created:
+        case int() as seconds:
+            return reading.said_at(moment(seconds), now, "created")
+        case str() as text:
+            said = reading.aside("created", text, lambda: reading.instant(text, "created"))
+            return reading.said_at(said, now, "created") if said is not None else now
+    return now
 
 
 def concerns(event: Event) -> bool:
@@ -94,7 +93,7 @@ def concerns(event: Event) -> bool:
     return event.type.startswith(tuple(_PREFIXES)) and event.type not in _SAY_NOTHING and event.data is not None
 
 
-def read_event(app: StoreApp, body: bytes) -> Reading:
+def read_event(app: StoreApp, body: bytes, now: datetime) -> Reading:
     """What an event that was opened asks for or, where the app has no API key, states."""
     event = event_of(body)
     if event.account is not None and event.account != app.settings.get("connected_account"):
@@ -102,7 +101,7 @@ def read_event(app: StoreApp, body: bytes) -> Reading:
     if not concerns(event):
         return Reading(note=f"{event.type}: changes nothing of what a customer holds")
     about = next(about for prefix, about in _PREFIXES.items() if event.type.startswith(prefix))
-    return _questions(event, about) if can_call(app) else _statements(app, event, about)
+    return _questions(event, about) if can_call(app) else _statements(app, event, about, _sent_at(event, now))
 
 
 def _questions(event: Event, about: str) -> Reading:
@@ -122,8 +121,7 @@ def _questions(event: Event, about: str) -> Reading:
     return Reading(questions=(Question(environment=environment_of(live=event.livemode), subject=wanted, hint=event.type),))
 
 
-def _statements(app: StoreApp, event: Event, about: str) -> Reading:
-    as_of = _sent_at(event)
+def _statements(app: StoreApp, event: Event, about: str, as_of: datetime) -> Reading:
     match about:
         case "subscription":
             statements = told_by_subscription(_object(event, Subscription), as_of, past_due=past_due_of(app))
@@ -157,6 +155,6 @@ def past_due_of(app: StoreApp) -> str:
 def _object(event: Event, wanted: type[Wanted]) -> Wanted:
     assert event.data is not None
     try:
-        return msgspec.json.decode(event.data.object, type=wanted)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Invalid(f"{event.type}: its object cannot be read: {error}", param="data.object") from error
+        return reading.decode(bytes(event.data.object), wanted)
+    except Invalid as error:
+        raise Invalid(f"{event.type}: its object cannot be read: {error.message}", param="data.object") from error

@@ -6,19 +6,28 @@ documentation, "Supported currencies", special cases.
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from perennial.base.errors import Invalid
-from perennial.base.money import Money, from_decimal
+from perennial.base import reading
+from perennial.base.money import Money
 
 _NO_DIGITS = frozenset(("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF"))
 _THREE_DIGITS = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))
 
 
+UNREADABLE = "XXX"  # ISO 4217's code for no currency: an amount that could not be read
+
+
 def money(amount: int, currency: str | None) -> Money:
-    """Stripe's amount in ours. Stripe writes currencies in small letters."""
-    code = (currency or "").upper()
-    if len(code) != 3 or not code.isascii() or not code.isalpha():
-        raise Invalid(f"{currency!r} is not an ISO 4217 currency code", param="currency")
-    return from_decimal(Decimal(amount).scaleb(-_digits(code)), code)
+    """Stripe's amount in ours; nothing, of no currency, and a note, where it is none. Stripe writes currencies in small letters."""
+    return reading.aside("amount", [amount, currency], lambda: _money(amount, currency)) or Money(amount=0, currency=UNREADABLE)
+
+
+def _money(amount: int, currency: str | None) -> Money:
+    return reading.parts(amount, 10 ** _digits((currency or "").upper()), currency, "amount")
+
+
+def readable(amount: Money | None) -> Money | None:
+    """None where it could not be read."""
+    return amount if amount is not None and amount.currency != UNREADABLE else None
 
 
 def to_stripe(amount: Money) -> int:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
-from perennial.base.time import add, parse_duration
+from perennial.base.time import parse_duration
 from perennial.catalog.model import Product
 from perennial.providers.stripe.accounts import Account, moment, payment_accounts
+from perennial.providers.stripe.money import readable
 from perennial.providers.stripe.payload import Charge, Dispute, Session, SessionLine, id_of
 from perennial.providers.stripe.read import app_user_id, environment_of
 from perennial.subscriptions.model import Kind, Purchase, Refund, Revocation, Statement
@@ -52,14 +54,14 @@ def _purchase(
         product=product,
         kind=kind,
         purchased_at=purchased_at,
-        expires_at=add(purchased_at, parse_duration(duration)) if duration else None,
+        expires_at=reading.later(purchased_at, parse_duration(duration)) if duration else None,
         as_of=as_of,
         is_first=True,
         is_renewal=False,
-        price=account.price,
-        tax=account.tax,
-        commission=account.commission,
-        quantity=max(1, line.quantity or 1),
+        price=readable(account.price),
+        tax=readable(account.tax),
+        commission=readable(account.commission),
+        quantity=reading.quantity(line.quantity or None),
         country=account.country,
         revocation=revocation,
         refunds=refunds,

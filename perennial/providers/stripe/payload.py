@@ -9,13 +9,15 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from perennial.base.reading import Name, Word
+
 
 class Wire(msgspec.Struct, gc=False):
     """A JSON object; unknown fields are skipped."""
 
 
 class Identified(Wire):
-    id: str = ""
+    id: Name = ""
 
 
 One = TypeVar("One", bound=Identified)
@@ -35,7 +37,7 @@ class RawPage(Wire):
     has_more: bool = False
 
 
-def id_of(field: str | Identified | None) -> str | None:
+def id_of(field: Name | Identified | None) -> str | None:
     """The id, whether the object was expanded or not."""
     return (field.id or None) if isinstance(field, Identified) else (field or None)
 
@@ -65,14 +67,14 @@ class BillingDetails(Wire):
 
 
 class Recurring(Wire):
-    usage_type: str | None = None  # licensed, metered
+    usage_type: Word | None = None  # licensed, metered
 
 
 class Price(Identified):
     """Also what used to be a plan."""
 
-    product: str | Identified | None = None
-    currency: str | None = None
+    product: Name | Identified | None = None
+    currency: Word | None = None
     unit_amount: int | None = None
     recurring: Recurring | None = None
 
@@ -82,13 +84,13 @@ class Coupon(Identified):
 
 
 class DiscountSource(Wire):
-    coupon: str | Coupon | None = None
+    coupon: Name | Coupon | None = None
 
 
 class Discount(Identified):
-    coupon: str | Coupon | None = None
+    coupon: Name | Coupon | None = None
     source: DiscountSource | None = None  # since clover
-    promotion_code: str | Identified | None = None
+    promotion_code: Name | Identified | None = None
 
     @property
     def coupon_id(self) -> str | None:
@@ -113,11 +115,11 @@ class Item(Identified):
 
 
 class CancellationDetails(Wire):
-    reason: str | None = None
+    reason: Word | None = None
 
 
 class PauseCollection(Wire):
-    behavior: str | None = None  # keep_as_draft, mark_uncollectible, void
+    behavior: Word | None = None  # keep_as_draft, mark_uncollectible, void
     resumes_at: int | None = None
 
 
@@ -126,7 +128,7 @@ class PendingUpdate(Wire):
 
 
 class PhaseItem(Wire):
-    price: str | Price | None = None
+    price: Name | Price | None = None
 
 
 class Phase(Wire):
@@ -136,17 +138,17 @@ class Phase(Wire):
 
 class Schedule(Identified):
     phases: list[Phase] = []
-    subscription: str | Identified | None = None
-    released_subscription: str | None = None
-    status: str | None = None
+    subscription: Name | Identified | None = None
+    released_subscription: Name | None = None
+    status: Word | None = None
 
 
 class Subscription(Identified):
-    status: str = ""
+    status: Word = ""
     livemode: bool = False
     created: int = 0
     start_date: int | None = None  # the first start; earlier than `created` where it was backdated
-    customer: str | Customer | None = None
+    customer: Name | Customer | None = None
     items: Page[Item] = msgspec.field(default_factory=Page)
     trial_start: int | None = None
     trial_end: int | None = None
@@ -158,8 +160,8 @@ class Subscription(Identified):
     cancellation_details: CancellationDetails | None = None
     pause_collection: PauseCollection | None = None
     pending_update: PendingUpdate | None = None
-    schedule: str | Schedule | None = None
-    latest_invoice: str | Identified | None = None
+    schedule: Name | Schedule | None = None
+    latest_invoice: Name | Identified | None = None
     metadata: dict[str, str] | None = None
 
     def period_end(self, item: Item | None) -> int | None:
@@ -176,8 +178,8 @@ class Period(Wire):
 
 
 class PriceDetails(Wire):
-    price: str | Price | None = None
-    product: str | Identified | None = None
+    price: Name | Price | None = None
+    product: Name | Identified | None = None
 
 
 class Pricing(Wire):
@@ -186,7 +188,7 @@ class Pricing(Wire):
 
 class LineDetails(Wire):
     proration: bool = False
-    subscription_item: str | None = None
+    subscription_item: Name | None = None
 
 
 class LineParent(Wire):
@@ -203,8 +205,8 @@ class InvoiceLine(Identified):
     price: Price | None = None  # before basil
     plan: Price | None = None
     proration: bool | None = None
-    subscription_item: str | None = None
-    type: str | None = None
+    subscription_item: Name | None = None
+    type: Word | None = None
 
     @property
     def details(self) -> LineDetails | None:
@@ -246,22 +248,22 @@ class StatusTransitions(Wire):
 
 
 class PaymentOf(Wire):
-    type: str | None = None
-    payment_intent: str | Identified | None = None
-    charge: str | Identified | None = None
+    type: Word | None = None
+    payment_intent: Name | Identified | None = None
+    charge: Name | Identified | None = None
 
 
 class InvoicePayment(Identified):
     """A payment made on an invoice. One invoice may have several, one payment may serve several invoices."""
 
-    invoice: str | Identified | None = None
+    invoice: Name | Identified | None = None
     amount_paid: int | None = None
-    status: str | None = None
+    status: Word | None = None
     payment: PaymentOf | None = None
 
 
 class SubscriptionDetails(Wire):
-    subscription: str | Identified | None = None
+    subscription: Name | Identified | None = None
     metadata: dict[str, str] | None = None
 
 
@@ -270,11 +272,11 @@ class InvoiceParent(Wire):
 
 
 class Invoice(Identified):
-    status: str | None = None  # draft, open, paid, uncollectible, void
+    status: Word | None = None  # draft, open, paid, uncollectible, void
     livemode: bool = False
     created: int = 0
-    currency: str | None = None
-    billing_reason: str | None = None
+    currency: Word | None = None
+    billing_reason: Word | None = None
     total: int = 0
     amount_paid: int = 0
     lines: Page[InvoiceLine] = msgspec.field(default_factory=Page)
@@ -288,9 +290,9 @@ class Invoice(Identified):
     payments: Page[InvoicePayment] | None = None
     total_tax_amounts: list[TaxAmount] | None = None  # before basil
     tax: int | None = None
-    subscription: str | Identified | None = None
-    payment_intent: str | Identified | None = None
-    charge: str | Identified | None = None
+    subscription: Name | Identified | None = None
+    payment_intent: Name | Identified | None = None
+    charge: Name | Identified | None = None
     paid: bool | None = None
 
     @property
@@ -336,19 +338,19 @@ class BalanceTransaction(Identified):
 class Refund(Identified):
     amount: int = 0
     created: int = 0
-    currency: str | None = None
-    status: str | None = None  # pending, requires_action, succeeded, failed, canceled
-    charge: str | Identified | None = None
-    payment_intent: str | Identified | None = None
+    currency: Word | None = None
+    status: Word | None = None  # pending, requires_action, succeeded, failed, canceled
+    charge: Name | Identified | None = None
+    payment_intent: Name | Identified | None = None
 
 
 class Dispute(Identified):
     amount: int = 0
     created: int = 0
-    currency: str | None = None
-    status: str | None = None  # needs_response, under_review, won, lost, warning_*, prevented
-    charge: str | Identified | None = None
-    payment_intent: str | Identified | None = None
+    currency: Word | None = None
+    status: Word | None = None  # needs_response, under_review, won, lost, warning_*, prevented
+    charge: Name | Identified | None = None
+    payment_intent: Name | Identified | None = None
     balance_transactions: list[BalanceTransaction] = []  # the withdrawal with its fee, and what came back of both
 
 
@@ -363,14 +365,14 @@ class PaymentMethodDetails(Wire):
 class Charge(Identified):
     amount: int = 0
     created: int = 0
-    currency: str | None = None
+    currency: Word | None = None
     livemode: bool = False
-    status: str | None = None
+    status: Word | None = None
     paid: bool = True
     disputed: bool = False
-    payment_intent: str | Identified | None = None
-    invoice: str | Identified | None = None  # before basil
-    balance_transaction: str | BalanceTransaction | None = None
+    payment_intent: Name | Identified | None = None
+    invoice: Name | Identified | None = None  # before basil
+    balance_transaction: Name | BalanceTransaction | None = None
     refunds: Page[Refund] | None = None
     billing_details: BillingDetails | None = None
     payment_method_details: PaymentMethodDetails | None = None
@@ -388,7 +390,7 @@ class Charge(Identified):
 
 class PaymentIntent(Identified):
     amount_received: int = 0
-    currency: str | None = None
+    currency: Word | None = None
 
 
 # Checkout -------------------------------------------------------------------------------------------------------------------------
@@ -406,18 +408,18 @@ class CustomerDetails(Wire):
 
 
 class Session(Identified):
-    mode: str | None = None  # payment, subscription, setup
-    status: str | None = None
-    payment_status: str | None = None  # paid, unpaid, no_payment_required
+    mode: Word | None = None  # payment, subscription, setup
+    status: Word | None = None
+    payment_status: Word | None = None  # paid, unpaid, no_payment_required
     livemode: bool = False
     created: int = 0
-    currency: str | None = None
+    currency: Word | None = None
     amount_total: int | None = None
-    client_reference_id: str | None = None
-    customer: str | Customer | None = None
+    client_reference_id: Word | None = None
+    customer: Name | Customer | None = None
     customer_details: CustomerDetails | None = None
-    subscription: str | Identified | None = None
-    payment_intent: str | Identified | None = None
+    subscription: Name | Identified | None = None
+    payment_intent: Name | Identified | None = None
     line_items: Page[SessionLine] | None = None
     metadata: dict[str, str] | None = None
 
@@ -433,22 +435,22 @@ class EventData(Wire):
 class Event(Identified):
     """`created` is text in events of Stripe's second API, which carry no object."""
 
-    type: str = ""
-    created: int | str = 0
+    type: Word = ""
+    created: int | Word | None = None
     livemode: bool = False
-    account: str | None = None
+    account: Word | None = None
     data: EventData | None = None
 
 
 class Subject(Identified):
     """Any object an event may carry, by the ids that lead from it to what a customer holds."""
 
-    subscription: str | Identified | None = None
+    subscription: Name | Identified | None = None
     parent: InvoiceParent | None = None
-    invoice: str | Identified | None = None
-    payment_intent: str | Identified | None = None
-    charge: str | Identified | None = None
-    released_subscription: str | None = None
+    invoice: Name | Identified | None = None
+    payment_intent: Name | Identified | None = None
+    charge: Name | Identified | None = None
+    released_subscription: Name | None = None
 
     @property
     def subscription_id(self) -> str | None:
@@ -457,7 +459,7 @@ class Subject(Identified):
 
 
 class ErrorDetails(Wire):
-    type: str | None = None
+    type: Word | None = None
     code: str | None = None
     message: str | None = None
 

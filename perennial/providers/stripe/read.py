@@ -30,11 +30,13 @@ Where Stripe leaves a choice, this is ours:
 from collections.abc import Sequence
 from datetime import datetime
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.money import Money
 from perennial.base.value import replace
 from perennial.providers.stripe.accounts import Account, invoice_accounts, moment
 from perennial.providers.stripe.charged import charged_ppm
+from perennial.providers.stripe.money import readable
 from perennial.providers.stripe.payload import Discount, Invoice, InvoiceLine, Page, Period, Session, Subscription, id_of, whole
 from perennial.providers.stripe.renewing import end_of, renewal
 from perennial.providers.stripe.slots import Found, Slot, in_order, lines_of, slots_of
@@ -162,10 +164,10 @@ def _purchase(
         is_renewal=invoice.billing_reason == "subscription_cycle" and not is_proration,
         is_proration=is_proration,
         period_type="trial" if is_trial else "normal",
-        price=account.price,
-        tax=account.tax,
-        commission=account.commission,
-        quantity=max(1, main.quantity or 1),
+        price=readable(account.price),
+        tax=readable(account.tax),
+        commission=readable(account.commission),
+        quantity=reading.quantity(main.quantity or None),
         offer=_offer(invoice),
         country=account.country,
         refunds=account.refunds,
@@ -243,7 +245,7 @@ def _change(last: Purchase, slot: Slot, transaction: str, as_of: datetime) -> Pu
         price=Money(amount=0, currency=last.price.currency) if last.price is not None else None,
         tax=None,
         commission=None,
-        quantity=max(1, slot.item.quantity or 1),
+        quantity=reading.quantity(slot.item.quantity or None),
         offer=None,
         refunds=(),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from perennial.base.reading import note
 from perennial.base.value import replace
 from perennial.providers.stripe.accounts import moment
 from perennial.providers.stripe.payload import Price, Schedule, Subscription, id_of, whole
@@ -14,6 +15,7 @@ AFTER_ATTEMPT = timedelta(hours=1)  # an attempt is made about its time, and its
 PAYMENT_UNDER_WAY = timedelta(days=1)  # debits take days, and Stripe gives no date; the store is asked again when this has passed
 
 _ENDED = ("canceled", "incomplete_expired")
+_STATUSES = frozenset(("active", "trialing", "past_due", "unpaid", "paused", "incomplete", *_ENDED))
 _REASONS: dict[str, EndReason] = {
     "cancellation_requested": "unsubscribe",
     "payment_failed": "billing_error",
@@ -26,6 +28,9 @@ def renewal(found: Found, slot: Slot, purchases: Sequence[Purchase], as_of: date
     """None where Stripe has nothing to go on: never paid or tried, or only an invoice was told."""
     subscription = found.subscription
     if not subscription.status or (not purchases and (found.is_whole or subscription.status.startswith("incomplete"))):
+        return None
+    if subscription.status not in _STATUSES:
+        note("status", subscription.status)  # nothing is concluded from it: what was paid for goes on to its end
         return None
     last = max(purchases, key=lambda one: (one.purchased_at, one.transaction)) if purchases else None  # the order lines are kept in
     is_over = last is None or end_of(last) <= as_of
