@@ -148,12 +148,13 @@ def _check_event_types(event_types: Sequence[str]) -> None:
 
 
 def event_for_test(endpoint: Endpoint | Integration, *, event_id: EventId, sequence: int, now: datetime) -> NewEvent:
-    """A purchase nobody made, in the vendor's shape, so that a receiver's reading of the fields is tried too."""
+    """A purchase nobody made, in the vendor's shape, so that a receiver's reading of the fields is tried too. It is of an app where the endpoint
+    hears of one alone."""
     environment = endpoint.environment or "sandbox"
     body: dict[str, Any] = {
         "type": "TEST",
         "id": event_id,
-        "app_id": endpoint.app_id,
+        **({} if endpoint.app_id is None else {"app_id": endpoint.app_id}),
         "event_timestamp_ms": to_ms(now),
         "app_user_id": "test_app_user_id",
         "original_app_user_id": "test_app_user_id",
@@ -168,17 +169,18 @@ def event_for_test(endpoint: Endpoint | Integration, *, event_id: EventId, seque
         "store": "APP_STORE",
         "environment": environment.upper(),
         "presented_offering_id": None,
-        "transaction_id": None,
-        "original_transaction_id": None,
-        "is_family_share": None,
+        "transaction_id": "test_transaction",
+        "original_transaction_id": "test_transaction",
+        "is_family_share": False,
         "country_code": "US",
-        "currency": None,
-        "price": None,
-        "price_in_purchased_currency": None,
-        "tax_percentage": None,
-        "commission_percentage": None,
-        "takehome_percentage": None,
+        "currency": "USD",
+        "price": 9.99,
+        "price_in_purchased_currency": 9.99,
+        "tax_percentage": 0.0,
+        "commission_percentage": 0.3,
+        "takehome_percentage": 0.7,
         "offer_code": None,
+        "renewal_number": 1,
     }
     return NewEvent(
         event_id=event_id,

@@ -1,6 +1,7 @@
 """The vendor's webhook object for each thing we tell: field for field as receivers built against it expect.
 
-Source: the vendor's documentation of webhook event types and fields. Ours is one additional object, `perennial`, with the
+Source: the vendor's documentation of webhook event types and fields: which are always there, and which of those may be null. One that may not be
+null is left out where it is not known. Ours is one additional object, `perennial`, with the
 customer's sequence number and the moment it happened in the world.
 """
 
@@ -49,6 +50,7 @@ def event_body(
         **_common(customer, line.app_id, event_id=event_id, now=now),
         "type": telling.type,
         **_purchase_fields(telling, line),
+        **_country(told.purchase, customer),
         **_price_fields(telling, told.purchase),
         **_shares(parts),
         "entitlement_id": None,
@@ -69,11 +71,11 @@ def event_body(
         case "RENEWAL":
             body["is_trial_conversion"] = telling.is_trial_conversion
         case "PRODUCT_CHANGE":
-            body["new_product_id"] = telling.new_product
+            body |= {} if telling.new_product is None else {"new_product_id": telling.new_product}
         case "BILLING_ISSUE":
             body["grace_period_expiration_at_ms"] = to_ms(telling.grace_until) if telling.grace_until else None
         case "SUBSCRIPTION_PAUSED":
-            body["auto_resume_at_ms"] = to_ms(telling.resumes_at) if telling.resumes_at else None
+            body |= {} if telling.resumes_at is None else {"auto_resume_at_ms": to_ms(telling.resumes_at)}
         case _:
             pass
     return body
@@ -126,10 +128,15 @@ def _purchase_fields(telling: Telling, line: Line) -> dict[str, Any]:
         "transaction_id": purchase.transaction,
         "original_transaction_id": original_transaction(line),
         "is_family_share": purchase.ownership == "family_shared",
-        "country_code": purchase.country,
         "offer_code": purchase.offer.identifier if purchase.offer and purchase.offer.kind == "offer_code" else None,
         "renewal_number": telling.renewal_number,
     }
+
+
+def _country(purchase: Purchase, customer: Customer) -> dict[str, str]:
+    """Where it was bought, by the store's word; else where the customer was last seen."""
+    country = purchase.country or customer.last_seen_country
+    return {} if country is None else {"country_code": country}
 
 
 def _price_fields(telling: Telling, purchase: Purchase) -> dict[str, Any]:
