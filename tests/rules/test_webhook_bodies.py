@@ -110,7 +110,7 @@ def check(body: dict[str, Any], required: dict[str, tuple[type, ...]]) -> None:
 def test_of_what_happened_to_a_purchase(kind: EventType, purchase: Purchase, app_id: str | None) -> None:
     line = line_of(purchase, app_id=app_id)
     telling = Telling(type=kind, key="k", happened_at=NOON, held=line.held[0])
-    body = wire.event_body(telling, line, ADA, None, event_id=EventId("e1"), sequence=1, now=NOON)
+    body = wire.event_body(telling, line, ADA, None, None, event_id=EventId("e1"), sequence=1, now=NOON)
     check(body, {**ALWAYS, **OF_A_CUSTOMER, **OF_A_PURCHASE, **BY_TYPE.get(kind, {})})
     assert ("app_id" in body) == (app_id is not None)
     assert body.get("country_code") == purchase.country
@@ -119,7 +119,7 @@ def test_of_what_happened_to_a_purchase(kind: EventType, purchase: Purchase, app
 def test_a_purchase_whose_store_names_no_country_is_of_where_the_customer_was_last_seen() -> None:
     line = line_of(BARE, app_id="app_1")
     telling = Telling(type="RENEWAL", key="k", happened_at=NOON, held=line.held[0])
-    body = wire.event_body(telling, line, replace(ADA, last_seen_country="JP"), None, event_id=EventId("e1"), sequence=1, now=NOON)
+    body = wire.event_body(telling, line, replace(ADA, last_seen_country="JP"), None, None, event_id=EventId("e1"), sequence=1, now=NOON)
     assert body["country_code"] == "JP"
 
 
@@ -128,7 +128,7 @@ def test_of_a_change_of_product_and_a_pause_that_say_more() -> None:
     change = Telling(type="PRODUCT_CHANGE", key="k", happened_at=NOON, held=line.held[0], new_product="plus")
     pause = Telling(type="SUBSCRIPTION_PAUSED", key="k", happened_at=NOON, held=line.held[0], resumes_at=NOON)
     for telling, name in ((change, "new_product_id"), (pause, "auto_resume_at_ms")):
-        body = wire.event_body(telling, line, ADA, None, event_id=EventId("e1"), sequence=1, now=NOON)
+        body = wire.event_body(telling, line, ADA, None, None, event_id=EventId("e1"), sequence=1, now=NOON)
         check(body, {**ALWAYS, **OF_A_CUSTOMER, **OF_A_PURCHASE})
         assert name in body
 
