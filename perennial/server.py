@@ -2,10 +2,12 @@
 
 import gc
 import sys
+import traceback
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import structlog
 from granian.constants import Interfaces, Loops
 from granian.server import Server
 from litestar import Litestar, asgi
@@ -26,6 +28,9 @@ from perennial.api.paths import restore_slashes
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
+from perennial.base.errors import PerennialError
+from perennial.lifeline import end_with_the_master
+from perennial.listening import address_of
 from perennial.observability import configure, flush_traces, trace_asgi
 from perennial.providers.simulated.app_store import PATH as APP_STORE_PATH
 from perennial.providers.simulated.app_store import AppStoreServer
@@ -34,6 +39,8 @@ from perennial.providers.simulated.play_store import PlayServer
 from perennial.providers.simulated.stripe import PATH as STRIPE_PATH
 from perennial.providers.simulated.stripe import StripeServer
 from perennial.settings import Settings
+
+log = structlog.get_logger("perennial.server")
 
 LIMIT = 10.0  # seconds: a caller whose statement the database leaves unanswered for as long hears 503
 
@@ -94,7 +101,7 @@ async def open_front(app: App) -> AsyncIterator[Front]:
     sightings = Sightings(app.database)
     sightings.start()
     try:
-        yield Front(app, make_framework(app), sightings, Signer.open(app.settings.home, app.vault, app.database.clock()))
+        yield Front(app, make_framework(app), sightings, await Signer.open(app.database, app.vault, app.settings.home))
     finally:
         await sightings.stop()
 
@@ -130,6 +137,7 @@ class Application:
                 try:
                     self._front = await self._open()
                 except Exception as error:
+                    complain(error)
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     raise
                 await send({"type": "lifespan.startup.complete"})
@@ -139,6 +147,7 @@ class Application:
                 return
 
     async def _open(self) -> Any:
+        end_with_the_master()
         settings = Settings.read()
         configure(settings)
         if settings.otlp_endpoint:
@@ -146,7 +155,16 @@ class Application:
         app = await self._stack.enter_async_context(open_app(settings, application="perennial api", limit=LIMIT))
         front: Front = await self._stack.enter_async_context(open_front(app))
         keep_answers_short()
+        log.info("serving", address=address_of(settings.host, settings.port), version=__version__)
         return trace_asgi(front, settings)
+
+
+def complain(error: Exception) -> None:
+    """To the operator, as nobody else hears of what a process of the server fails with at its start: one line for what an operator can mend."""
+    if isinstance(error, PerennialError):
+        print(f"\N{BALLOT X} {error.message}", file=sys.stderr, flush=True)
+    else:
+        traceback.print_exception(error)
 
 
 application = Application()

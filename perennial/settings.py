@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from perennial.base.errors import Invalid
@@ -28,6 +29,8 @@ class Settings:
     files_folder: Path | None = None  # PERENNIAL_FILES: integrations may write files under this folder; unset: only into buckets
     rate_limits: Mapping[str, int] = field(default_factory=dict)  # PERENNIAL_RATE_LIMITS: requests a minute by key and domain, of each process
     log_level: str = "info"  # PERENNIAL_LOG_LEVEL: debug, info, warning or error; debug shows people tracebacks too
+    migrate_database_url: Secret | None = None  # PERENNIAL_MIGRATE_DATABASE_URL: as who owns the tables; unset: DATABASE_URL
+    allow_newer_schema: bool = False  # PERENNIAL_ALLOW_NEWER_SCHEMA=1: start also where the database was migrated by a newer version
 
     def __post_init__(self) -> None:
         if self.database_url is not None:
@@ -35,21 +38,29 @@ class Settings:
 
     @classmethod
     def read(cls) -> "Settings":
-        env = os.environ
-        return cls(
+        env = _Environment(os.environ)
+        settings = cls(
             home=Path(env.get("PERENNIAL_HOME") or ".perennial").absolute(),
-            database_url=Secret(env["DATABASE_URL"]) if env.get("DATABASE_URL") else None,
+            database_url=Secret(url) if (url := env.get("DATABASE_URL")) else None,
             port=_whole(env.get("PORT") or "8080", "PORT", 1, 65535),
             host=env.get("HOST") or "127.0.0.1",
             workers=_whole(env.get("WEB_CONCURRENCY") or "1", "WEB_CONCURRENCY", 1, 64),
-            allow_internal_webhooks=env.get("PERENNIAL_ALLOW_INTERNAL_WEBHOOKS") == "1",
-            is_demo=env.get("PERENNIAL_DEMO") == "1",
+            allow_internal_webhooks=_switch(env, "PERENNIAL_ALLOW_INTERNAL_WEBHOOKS"),
+            is_demo=_switch(env, "PERENNIAL_DEMO"),
             otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT") or None,
             public_url=_public_url(env.get("PERENNIAL_PUBLIC_URL") or ""),
-            files_folder=Path(env["PERENNIAL_FILES"]).absolute() if env.get("PERENNIAL_FILES") else None,
+            files_folder=Path(folder).absolute() if (folder := env.get("PERENNIAL_FILES")) else None,
             rate_limits=_rate_limits(env.get("PERENNIAL_RATE_LIMITS") or ""),
             log_level=read_log_level(),
+            migrate_database_url=Secret(url) if (url := env.get("PERENNIAL_MIGRATE_DATABASE_URL")) else None,
+            allow_newer_schema=_switch(env, "PERENNIAL_ALLOW_NEWER_SCHEMA"),
         )
+        env.refuse_unknown()
+        return settings
+
+    def url_to_migrate(self) -> str:
+        """In plain, as the other."""
+        return self.migrate_database_url.reveal() if self.migrate_database_url is not None else self.require_database_url()
 
     def require_database_url(self) -> str:
         """In plain, password and all, for who connects or hands it on."""
@@ -63,6 +74,57 @@ def read_log_level() -> str:
     if level not in LOG_LEVELS:
         raise Invalid(f"PERENNIAL_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {level[:40]!r}", param="PERENNIAL_LOG_LEVEL")
     return level
+
+
+class _Environment:
+    """Remembers what was asked for, which is all that there is: what else begins with PERENNIAL_ is misspelt."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._asked = set(_READ_ELSEWHERE)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        self._asked.add(name)
+        return self._variables.get(name, default)
+
+    def refuse_unknown(self) -> None:
+        for name in sorted(self._variables):
+            if name.startswith("PERENNIAL_") and name not in self._asked and not _is_of_kubernetes(name):
+                near = get_close_matches(name, self._asked, n=1, cutoff=0.8)
+                hint = f"did you mean {near[0]}?" if near else "docs/operating.md lists those there are"
+                raise Invalid(f"{name} is no setting of this version; {hint}", param=name)
+
+
+_READ_ELSEWHERE = ("PERENNIAL_SECRET_KEY", "PERENNIAL_IMPORT_KEY", "PERENNIAL_STARTED_BY", "PERENNIAL_LOG_LEVEL", "PERENNIAL_PUBLIC_OPENAPI")
+
+
+def _is_of_kubernetes(name: str) -> bool:
+    """What every container is told of a service called `perennial`, or `perennial-something`: PERENNIAL_SERVICE_HOST, PERENNIAL_PORT_8080_TCP_ADDR."""
+    return (
+        name.endswith(("_SERVICE_HOST", "_SERVICE_PORT", "_PORT"))
+        or "_SERVICE_PORT_" in name
+        or any(part[:1].isdigit() and part.split("_")[1:2] in (["TCP"], ["UDP"]) for part in name.split("_PORT_")[1:])
+    )
+
+
+def _switch(env: _Environment, name: str) -> bool:
+    text = env.get(name) or "0"
+    if text not in ("0", "1"):
+        raise Invalid(f"{name} must be 1 (on) or 0 (off), not {text[:40]!r}", param=name)
+    return text == "1"
+
+
+def check_home(home: Path) -> None:
+    """Makes it where it is missing. `Invalid` where nothing can be kept there."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / f".probe.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Invalid(
+            f"nothing can be written in {home}: {error.strerror}; set PERENNIAL_HOME to a folder of yours", param="PERENNIAL_HOME"
+        ) from error
 
 
 def _public_url(text: str) -> str | None:
@@ -85,6 +147,6 @@ def _rate_limits(text: str) -> dict[str, int]:
 
 
 def _whole(text: str, name: str, least: int, most: int) -> int:
-    if not text.isdigit() or not least <= int(text) <= most:
+    if not (text.isascii() and text.isdigit()) or len(text) > 9 or not least <= int(text) <= most:
         raise Invalid(f"{name} must be a whole number from {least} to {most}, not {text!r}", param=name)
     return int(text)

@@ -5,9 +5,7 @@ of their own. Nothing is restarted in silence: when one of them ends, all are st
 """
 
 import asyncio
-import errno
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
@@ -16,14 +14,17 @@ from pathlib import Path
 from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
 
 import httpx
+import psutil
 from rich.console import Console
 from rich.markup import escape
 
-from perennial.base.errors import Conflict, PerennialError, Unavailable
+from perennial.base.errors import PerennialError, Unavailable
 from perennial.base.migrate import migrate
 from perennial.base.time import perf_counter
+from perennial.lifeline import STARTED_BY
+from perennial.listening import PortTaken, address_of, check_port
 from perennial.postgres import EmbeddedPostgres, start_child
-from perennial.settings import Settings
+from perennial.settings import Settings, check_home
 
 Prepare = Callable[[str], Awaitable[Sequence[str] | None]]  # takes the database's address; its lines are shown once all is ready
 
@@ -35,10 +36,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
 _READY_LIMIT = 60.0  # seconds
 _STOP_LIMIT = 10.0  # seconds for a child to finish what it is doing
 _POLL = 0.05
-
-
-class PortTaken(Conflict):
-    """Somebody else listens there already."""
+_LEFTOVER_LIMIT = 25.0  # seconds; a server that is told to stop takes 15 at most
 
 
 class ChildEnded(Unavailable):
@@ -63,7 +61,8 @@ async def up(
 
 
 async def _run(settings: Settings, commands: Mapping[str, Sequence[str]], prepare: Prepare | None, say: "_Voice") -> None:
-    _check_port(settings.host, settings.port)
+    check_home(settings.home)
+    await _wait_for_port(settings, say)
     async with AsyncExitStack() as started:
         ended: dict[str, Callable[[], int | None]] = {}
         url = settings.require_database_url() if settings.database_url is not None else None
@@ -77,10 +76,38 @@ async def _run(settings: Settings, commands: Mapping[str, Sequence[str]], prepar
         children = await started.enter_async_context(_children(commands, _environment(settings, url)))
         ended.update({f"The {name}": child.poll for name, child in children.items()})
         await _wait_until_ready(settings, ended)
-        say.ready(_address(settings), lines or ())
+        say.ready(address_of(settings.host, settings.port), lines or ())
         while True:
             _check_alive(ended)
             await asyncio.sleep(_POLL)
+
+
+async def _wait_for_port(settings: Settings, say: "_Voice") -> None:
+    """A run that was killed may have left a server that is still finishing what it had in hand: it ends by itself, and then the port is free."""
+    deadline = perf_counter() + _LEFTOVER_LIMIT
+    is_said = False
+    while True:
+        try:
+            check_port(settings.host, settings.port)
+            return
+        except PortTaken:
+            if perf_counter() > deadline or not _is_ours(settings.port):
+                raise
+        if not is_said:
+            say.line(f"Waiting for the server of an earlier run to let go of port {settings.port} ...")
+            is_said = True
+        await asyncio.sleep(_POLL)
+
+
+def _is_ours(port: int) -> bool:
+    """Whether a server listens there that an `up` started which is gone."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            starter = process.environ().get(STARTED_BY, "")
+            is_left_over = starter.isdecimal() and not psutil.pid_exists(int(starter))
+            if is_left_over and any(one.laddr.port == port for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN):
+                return True
+    return False
 
 
 async def _start_postgres(home: Path, say: "_Voice") -> EmbeddedPostgres:
@@ -124,14 +151,15 @@ async def _stop(children: Collection["subprocess.Popen[bytes]"]) -> None:
 
 async def _wait_until_ready(settings: Settings, ended: Mapping[str, Callable[[], int | None]]) -> None:
     deadline = perf_counter() + _READY_LIMIT
-    async with httpx.AsyncClient(base_url=_address(settings), trust_env=False, timeout=5) as client:  # a proxy has no business here
+    address = address_of(settings.host, settings.port)
+    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=5) as client:  # a proxy has no business here
         while True:
             _check_alive(ended)
             with suppress(httpx.TransportError):
                 if (await client.get("/readyz")).status_code == 200:
                     return
             if perf_counter() > deadline:
-                raise Unavailable(f"{_address(settings)}/readyz did not answer with 200 within {_READY_LIMIT:.0f} s.")
+                raise Unavailable(f"{address}/readyz did not answer with 200 within {_READY_LIMIT:.0f} s.")
             await asyncio.sleep(_POLL)
 
 
@@ -145,32 +173,9 @@ def _ending(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {Signals(-code).name}"
 
 
-def _check_port(host: str, port: int) -> None:
-    """Before anything heavy starts. Somebody may still be quicker; then the server says so."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-            probe.listen()  # a port that another listens on with the same option is refused only here
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortTaken(
-                    f"Port {port} is in use by another program. Stop that one, or choose another port: PORT={port + 1}", param="PORT"
-                ) from error
-            raise Unavailable(
-                f"Cannot listen on {host}, port {port}: {error.strerror or error}. Set HOST and PORT to what this machine has."
-            ) from error
-
-
-def _address(settings: Settings) -> str:
-    """Where we reach it ourselves: an address that means "all of them" is none to connect to."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
-    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
-
-
 def _environment(settings: Settings, url: str) -> dict[str, str]:
     ours = {"DATABASE_URL": url, "PERENNIAL_HOME": str(settings.home), "HOST": settings.host, "PORT": str(settings.port)}
-    return {**os.environ, **ours}
+    return {**os.environ, **ours, STARTED_BY: str(os.getpid())}
 
 
 @contextmanager

@@ -26,6 +26,8 @@ _FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "
 # One worker has all of these: to start a second browser, server or demo costs more than it saves.
 _TOGETHER = ("tests/e2e/", "tests/flows/test_docs.py")
 
+_KEY = "cGVyZW5uaWFsLXRlc3RzLXBlcmVubmlhbC10ZXN0cy0="  # the installation's, of every process of a run
+
 _SERVER = pytest.StashKey[EmbeddedPostgres]()
 _HOME = pytest.StashKey[Path]()
 
@@ -45,6 +47,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     if "DATABASE_URL" not in os.environ:
         _start(session.config)
+    os.environ.setdefault("PERENNIAL_SECRET_KEY", _KEY)  # one database, one key
     if any(find_folder().glob("*.sql")):
         asyncio.run(migrate(os.environ["DATABASE_URL"]))
 
@@ -83,6 +86,6 @@ async def house(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-async def world(house: House, tmp_path: Path) -> AsyncIterator[World]:
-    async with house.open_world(tmp_path) as made:
+async def world(house: House) -> AsyncIterator[World]:
+    async with house.open_world() as made:
         yield made

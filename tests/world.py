@@ -3,7 +3,6 @@
 Nothing is mocked: a real PostgreSQL, the real ASGI application, the stores that ship with the product.
 """
 
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,7 +31,6 @@ from perennial.subscriptions.model import Line
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BUNDLE = "com.example.world"
-_SECRETS = ("secret.key", "signing-root.sealed")
 
 
 @dataclass
@@ -121,10 +119,7 @@ class House:
             await self.sightings.stop()
 
     @asynccontextmanager
-    async def open_world(self, home: Path) -> AsyncIterator[World]:
-        """`home` is where commands that the test runs look for the installation's secrets."""
-        for name in _SECRETS:
-            shutil.copy(self.app.settings.home / name, home)
+    async def open_world(self) -> AsyncIterator[World]:
         async with self.lent():
             yield await make_world(self.app, self.http)
 
@@ -135,7 +130,7 @@ async def open_house(database_url: str, home: Path, *, is_demo: bool = False, li
         settings = replace(settings_for(database_url, home), is_demo=is_demo)
         app = _impatient(await stack.enter_async_context(open_app(settings, connections=4, limit=limit)))
         sightings = Sightings(app.database)
-        front = Front(app, make_framework(app), sightings, Signer.open(home, app.vault, app.database.clock()))
+        front = Front(app, make_framework(app), sightings, await Signer.open(app.database, app.vault, home))
         transport = httpx.ASGITransport(app=front, raise_app_exceptions=False)
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://perennial.test"))
         yield House(app=app, front=front, http=http, sightings=sightings)

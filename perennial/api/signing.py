@@ -16,6 +16,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from perennial.base.db import Database, find_installation_secret, keep_installation_secret
 from perennial.base.ids import random_bytes
 from perennial.base.secrets import Vault
 from perennial.base.time import EPOCH
@@ -47,20 +48,22 @@ class Signed:
 
 
 class Signer:
-    """Signs with an intermediate key made at start and renewed long before it expires. `root` never leaves the vault."""
+    """Signs with an intermediate key made at start and renewed long before it expires."""
 
     def __init__(self, root: Ed25519PrivateKey, now: datetime) -> None:
         self._root = root
         self._renew(now)
 
     @classmethod
-    def open(cls, home: Path, vault: Vault, now: datetime) -> "Signer":
-        path = home / "signing-root.sealed"
-        if not path.exists():
-            key = Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
-            path.write_bytes(vault.seal(key, _PURPOSE))
-            path.chmod(0o600)
-        return cls(Ed25519PrivateKey.from_private_bytes(vault.unseal(path.read_bytes(), _PURPOSE).reveal_bytes()), now)
+    async def open(cls, database: Database, vault: Vault, home: Path) -> "Signer":
+        """With the root that the database keeps, sealed, for all servers: made at the first start, or taken over from a home of before.
+
+        `WrongKey` where it was sealed with another key than this process has: then so was everything else.
+        """
+        kept = await find_installation_secret(database, _PURPOSE)
+        if kept is None:
+            kept = await keep_installation_secret(database, _PURPOSE, _root_of_before(home, vault) or vault.seal(_new_root(), _PURPOSE))
+        return cls(Ed25519PrivateKey.from_private_bytes(vault.unseal(kept, _PURPOSE).reveal_bytes()), database.clock())
 
     @property
     def root_public_key(self) -> str:
@@ -79,6 +82,20 @@ class Signer:
         public = _raw(self._key)
         self._prefix = public + days + self._root.sign(days + public)
         self._renew_at = now + INTERMEDIATE_LIVES / 2
+
+
+def _root_of_before(home: Path, vault: Vault) -> bytes | None:
+    """Earlier versions kept it in a file of each home."""
+    path = home / "signing-root.sealed"
+    if not path.exists():
+        return None
+    sealed = path.read_bytes()
+    vault.unseal(sealed, _PURPOSE)
+    return sealed
+
+
+def _new_root() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
 
 
 def decode_nonce(header: str) -> bytes:

@@ -364,6 +364,23 @@ async def readiness(database: Database, *, limit: float | None = None) -> Readin
     return Readiness(is_standby=rows[0]["is_standby"], is_read_only=rows[0]["is_read_only"], applied=frozenset(rows[0]["applied"]))
 
 
+async def find_installation_secret(database: Database, name: str) -> bytes | None:
+    rows = await database.door("SELECT find_installation_secret($1) AS sealed", name)
+    sealed: bytes | None = rows[0]["sealed"]
+    return sealed
+
+
+async def keep_installation_secret(database: Database, name: str, sealed: bytes) -> bytes:
+    """Returns what is kept: `sealed`, or what somebody else had kept before."""
+    rows = await database.door("SELECT keep_installation_secret($1, $2, $3) AS sealed", name, sealed, database.clock())
+    kept: bytes = rows[0]["sealed"]
+    return kept
+
+
+async def forget_installation_secrets(database: Database) -> None:
+    await database.door("SELECT forget_installation_secrets()")
+
+
 class _Breaker:
     """After three connects that failed one after the other only one each quarter of a second is tried: who cannot connect hears so at once,
     and a server that comes back is not met by everybody. Slowness does not open it."""

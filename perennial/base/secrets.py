@@ -22,6 +22,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from perennial.base.errors import Invalid
 from perennial.base.ids import random_bytes
 
+_VARIABLE = "PERENNIAL_SECRET_KEY"
+_FILE = "secret.key"
+_LENGTH = 32  # bytes
+
+
+class WrongKey(Invalid):
+    """What is stored was sealed with another key."""
+
 
 def hash_key(key: str) -> bytes:
     """For API keys, which are long and random: a plain SHA-256 is enough, and quick."""
@@ -153,18 +161,12 @@ class Vault:
     """Encrypts small secrets with AES-256-GCM. `purpose` is bound in: a value moved to another column does not open."""
 
     def __init__(self, key: bytes) -> None:
-        if len(key) != 32:
-            raise Invalid("PERENNIAL_SECRET_KEY must be 32 bytes in base64; make one with: openssl rand -base64 32", param="PERENNIAL_SECRET_KEY")
         self._cipher = AESGCM(key)
 
     @classmethod
     def open(cls, home: Path) -> "Vault":
-        if given := os.environ.get("PERENNIAL_SECRET_KEY"):
-            try:
-                return cls(base64.b64decode(given, validate=True))
-            except ValueError as error:
-                raise Invalid("PERENNIAL_SECRET_KEY is not base64", param="PERENNIAL_SECRET_KEY") from error
-        return cls(_key_in(home))
+        """With the installation's key, which is made where there is none."""
+        return cls(_given_key() or _key_in(home))
 
     def seal(self, secret: str | bytes | Secret, purpose: str) -> bytes:
         nonce = random_bytes(12)
@@ -174,21 +176,57 @@ class Vault:
         try:
             return Secret(self._cipher.decrypt(sealed[:12], sealed[12:], purpose.encode()))
         except InvalidTag as error:
-            raise Invalid("a stored secret does not open with this installation's key; restore secret.key or PERENNIAL_SECRET_KEY") from error
+            raise WrongKey("a stored secret does not open with this installation's key; restore secret.key or PERENNIAL_SECRET_KEY") from error
+
+
+def has_key(home: Path) -> bool:
+    """Whether there is a key already, given or in the file."""
+    return bool(os.environ.get(_VARIABLE)) or (home / _FILE).exists()
+
+
+def place_of_key(home: Path) -> str:
+    """Where the key in use comes from, in words for whoever must look at it."""
+    return _VARIABLE if os.environ.get(_VARIABLE) else str(home / _FILE)
+
+
+def _given_key() -> bytes | None:
+    given = os.environ.get(_VARIABLE)
+    return _decoded(given.encode(), _VARIABLE) if given else None
 
 
 def _key_in(home: Path) -> bytes:
     """Reads the key, or makes it; two starters at once agree on one."""
-    path = home / "secret.key"
+    path = home / _FILE
+    try:
+        if not path.exists():
+            _make_key(home, path)
+        return _decoded(path.read_bytes(), str(path))
+    except OSError as error:
+        raise Invalid(
+            f"the installation's key in {path} cannot be read or made: {error.strerror}; "
+            "set PERENNIAL_SECRET_KEY, or PERENNIAL_HOME to a folder that can be written",
+            param="PERENNIAL_HOME",
+        ) from error
+
+
+def _make_key(home: Path, path: Path) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        draft = home / f".secret.key.{os.getpid()}"
-        draft.touch(mode=0o600)
-        draft.write_bytes(base64.b64encode(random_bytes(32)))
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return base64.b64decode(path.read_bytes())
+    draft = home / f".{_FILE}.{os.getpid()}"
+    draft.touch(mode=0o600)
+    draft.write_bytes(base64.b64encode(random_bytes(_LENGTH)))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _decoded(text: bytes, where: str) -> bytes:
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except ValueError as error:
+        raise Invalid(f"{where} is not base64; it must be 32 bytes in base64, as made by: openssl rand -base64 32", param=_VARIABLE) from error
+    if len(key) != _LENGTH:
+        raise Invalid(f"{where} must be 32 bytes in base64, and is {len(key)}; make one with: openssl rand -base64 32", param=_VARIABLE)
+    return key

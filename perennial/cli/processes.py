@@ -9,14 +9,17 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from perennial import __version__, catalog
+from perennial import __version__, catalog, preflight
 from perennial.app import open_app
+from perennial.base.db import forget_installation_secrets
 from perennial.base.migrate import migrate as apply_migrations
 from perennial.base.secrets import Secret
 from perennial.base.value import replace
 from perennial.cli.desk import RUN_FILE, done, read_settings, say
 from perennial.cli.projects import make_project
-from perennial.settings import Settings
+from perennial.lifeline import end_with_the_starter
+from perennial.listening import claimed_port
+from perennial.settings import Settings, check_home
 
 
 def up() -> None:
@@ -36,6 +39,7 @@ def up() -> None:
 
     _show_the_demo()
     settings = Settings.read()
+    check_home(settings.home)
     with _run_file(settings) as write:
 
         async def prepare(url: str) -> Sequence[str]:
@@ -117,7 +121,11 @@ def serve() -> None:
     """
     from perennial.server import run
 
-    run(_with_database())
+    settings = _with_database()
+    end_with_the_starter()
+    with claimed_port(settings.host, settings.port):
+        preflight.check(settings)
+        run(settings)
 
 
 def worker() -> None:
@@ -127,7 +135,10 @@ def worker() -> None:
     """
     from perennial.worker import run
 
-    run(_with_database())
+    settings = _with_database()
+    end_with_the_starter()
+    preflight.check(settings)
+    run(settings)
 
 
 def _with_database() -> Settings:
@@ -138,7 +149,7 @@ def _with_database() -> Settings:
 
 def migrate() -> None:
     """Bring the database to the shape this version expects. Safe to repeat, and while older versions run."""
-    applied = asyncio.run(apply_migrations(read_settings().require_database_url()))
+    applied = asyncio.run(apply_migrations(read_settings().url_to_migrate()))
     done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
 
 
@@ -160,7 +171,7 @@ def init(
 
 
 async def _init(settings: Settings, name: str, *, is_sandbox: bool) -> None:
-    applied = await apply_migrations(settings.require_database_url())
+    applied = await apply_migrations(settings.url_to_migrate())
     done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
     async with open_app(settings, application="perennial cli", connections=2) as app:
         if projects := await catalog.all_projects(app.database):
@@ -168,6 +179,26 @@ async def _init(settings: Settings, name: str, *, is_sandbox: bool) -> None:
             return
         await make_project(app, name, is_sandbox=is_sandbox)
     say("  Next: perennial apps create --type test_store --name 'My app'")
+
+
+def forget_secrets(
+    sure: Annotated[bool, typer.Option("--yes", help="Do it without asking")] = False,
+) -> None:
+    """Where the installation's key is lost for good: let the database go on with the one of now.
+
+    What was sealed with the lost key can never be opened again. The root of response signatures is made anew; stores' credentials,
+    webhooks' signing secrets and integrations' secrets must be entered again. Customers, purchases and keys are not touched.
+    """
+    if not sure:
+        typer.confirm("Is the key lost for good, and shall what it sealed be given up?", abort=True)
+
+    async def work() -> None:
+        async with open_app(read_settings(), application="perennial cli", connections=1) as app:
+            await forget_installation_secrets(app.database)
+            await preflight.check_key(app)
+
+    asyncio.run(work())
+    done("the database goes on with the key of now; enter the stores' credentials and webhooks' secrets again")
 
 
 def version() -> None:

@@ -53,7 +53,7 @@ def start_child(
 
 
 def _become(parent: int, death_signal: int, uid: int, gid: int, command: list[str]) -> None:
-    ask = _death_notice(death_signal)  # while we can still read our own libraries
+    ask = death_notice(death_signal)  # while we can still read our own libraries
     for number in (SIGPIPE, SIGXFSZ):
         signal(number, SIG_DFL)  # Python ignores them, and what is ignored stays so across exec
     if uid >= 0:
@@ -67,7 +67,7 @@ def _become(parent: int, death_signal: int, uid: int, gid: int, command: list[st
     os.execv(command[0], command)
 
 
-def _death_notice(death_signal: int) -> Callable[[], object]:
+def death_notice(death_signal: int) -> Callable[[], object]:
     """Asks the kernel to signal us when our parent dies. A convenience: where it cannot be had, the next start tidies up."""
     if sys.platform == "linux":
         with suppress(ImportError, OSError, AttributeError):

@@ -166,7 +166,7 @@ async def test_answers_are_signed_as_the_native_sdks_check_them(world: World, pa
     nonce = base64.b64encode(b"123456789abc").decode()
     headers = world.sdk(**{"X-Platform": "iOS", "X-Nonce": nonce, "X-Headers-Hash": "X-Is-Sandbox:sha256:00", "X-RevenueCat-ETag": ""})
     answer = await world.http.get(path, headers=headers)
-    signer = Signer.open(world.app.settings.home, world.app.vault, world.app.database.clock())
+    signer = await Signer.open(world.app.database, world.app.vault, world.app.settings.home)
     root = Ed25519PublicKey.from_public_bytes(base64.b64decode(signer.root_public_key))
     raw = base64.b64decode(answer.headers["x-signature"])
     assert len(raw) == 180

@@ -217,7 +217,8 @@ async def test_it_finds_the_database_of_what_runs_here(world: World, monkeypatch
     assert world.project_id in await perennial("projects", "list")
 
 
-async def test_the_doctor_knows_what_is_missing(empty: None, tmp_path: Path) -> None:
+async def test_the_doctor_knows_what_is_missing(empty: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PERENNIAL_SECRET_KEY")
     assert "perennial_app" in await perennial("doctor", code=1) or "no migration was applied" in await perennial("doctor", code=1)
     await perennial("init")
     assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
