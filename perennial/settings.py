@@ -99,7 +99,7 @@ _READ_ELSEWHERE = ("PERENNIAL_SECRET_KEY", "PERENNIAL_IMPORT_KEY", "PERENNIAL_ST
 
 
 def _is_of_kubernetes(name: str) -> bool:
-    """What every container is told of a service called `perennial`, or `perennial-something`: PERENNIAL_SERVICE_HOST, PERENNIAL_PORT_8080_TCP_ADDR."""
+    """What a container is told of a service called `perennial`, or `perennial-something`: PERENNIAL_SERVICE_HOST, PERENNIAL_PORT_8080_TCP."""
     return (
         name.endswith(("_SERVICE_HOST", "_SERVICE_PORT", "_PORT"))
         or "_SERVICE_PORT_" in name
