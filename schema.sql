@@ -233,6 +233,15 @@ BEGIN
 END $$;
 
 --
+-- Name: find_installation_secret(text); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.find_installation_secret(wanted text) RETURNS bytea
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$ SELECT sealed FROM installation_secret WHERE name = wanted $$;
+
+--
 -- Name: find_keys(bytea[]); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -261,6 +270,15 @@ BEGIN
 END $$;
 
 --
+-- Name: forget_installation_secrets(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.forget_installation_secrets() RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$ DELETE FROM installation_secret $$;
+
+--
 -- Name: hash_of_id(text); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -269,6 +287,19 @@ CREATE FUNCTION public.hash_of_id(app_user_id text) RETURNS text
     AS $$
   SELECT encode(sha256(convert_to(app_user_id, 'UTF8')), 'hex')
 $$;
+
+--
+-- Name: keep_installation_secret(text, bytea, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.keep_installation_secret(wanted text, offered bytea, wall timestamp with time zone) RETURNS bytea
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+  INSERT INTO installation_secret (name, sealed, created_at) VALUES (wanted, offered, wall) ON CONFLICT DO NOTHING;
+  RETURN (SELECT s.sealed FROM installation_secret s WHERE s.name = wanted);
+END $$;
 
 --
 -- Name: project_now(timestamp with time zone, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
@@ -1083,6 +1114,16 @@ CREATE TABLE public.import (
 );
 
 --
+-- Name: installation_secret; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.installation_secret (
+    name text NOT NULL,
+    sealed bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+
+--
 -- Name: line_directory; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1695,6 +1736,13 @@ ALTER TABLE ONLY public.import
 
 ALTER TABLE ONLY public.inquiry
     ADD CONSTRAINT inquiry_pkey PRIMARY KEY (project_id, app_id, environment, subject);
+
+--
+-- Name: installation_secret installation_secret_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.installation_secret
+    ADD CONSTRAINT installation_secret_pkey PRIMARY KEY (name);
 
 --
 -- Name: line_directory line_directory_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -3520,11 +3568,32 @@ REVOKE ALL ON FUNCTION public.find_access_token(wanted bytea, wall timestamp wit
 GRANT ALL ON FUNCTION public.find_access_token(wanted bytea, wall timestamp with time zone) TO perennial_app;
 
 --
+-- Name: FUNCTION find_installation_secret(wanted text); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.find_installation_secret(wanted text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_installation_secret(wanted text) TO perennial_app;
+
+--
 -- Name: FUNCTION find_keys(hashes bytea[]); Type: ACL; Schema: public; Owner: -
 --
 
 REVOKE ALL ON FUNCTION public.find_keys(hashes bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_keys(hashes bytea[]) TO perennial_app;
+
+--
+-- Name: FUNCTION forget_installation_secrets(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.forget_installation_secrets() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.forget_installation_secrets() TO perennial_app;
+
+--
+-- Name: FUNCTION keep_installation_secret(wanted text, offered bytea, wall timestamp with time zone); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.keep_installation_secret(wanted text, offered bytea, wall timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.keep_installation_secret(wanted text, offered bytea, wall timestamp with time zone) TO perennial_app;
 
 --
 -- Name: FUNCTION project_now(clock_at timestamp with time zone, clock_started_at timestamp with time zone, wall timestamp with time zone); Type: ACL; Schema: public; Owner: -
