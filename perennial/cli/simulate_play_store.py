@@ -12,7 +12,7 @@ from perennial.base.time import iso
 from perennial.cli.desk import done, group, say, show, table
 from perennial.cli.rehearsing import Address, Currency, Price, Project, Stage, money
 from perennial.providers.simulated import play_store
-from perennial.providers.simulated.play_store import Life
+from perennial.providers.simulated.play_store import Life, Replacement
 
 commands = group("A simulated Google Play for sandbox projects: buy, renew, fail, pause, refund.")
 
@@ -93,10 +93,18 @@ def resubscribe(
 
 
 @commands.command()
-def upgrade(token: Token, product: Product, project: Project = None, app: AppOption = None, price: Price = None, currency: Currency = "USD") -> None:
-    """Another product at once, at its full price."""
+def upgrade(
+    token: Token,
+    product: Product,
+    project: Project = None,
+    app: AppOption = None,
+    price: Price = None,
+    currency: Currency = "USD",
+    mode: Annotated[Replacement, typer.Option(help="Google's replacement mode: what is charged for the change.")] = "CHARGE_FULL_PRICE",
+) -> None:
+    """Another product at once."""
     charged = money(price, currency)
-    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.upgrade(tx, app_id, token, product, price=charged)))
+    _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.upgrade(tx, app_id, token, product, price=charged, mode=mode)))
 
 
 @commands.command()

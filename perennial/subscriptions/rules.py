@@ -193,7 +193,8 @@ def superseded_at(line: Line, held: Held) -> datetime | None:
 def replaced_at(line: Line, held: Held) -> datetime | None:
     """When what a purchase sells was replaced: by another product, or by a period that began anew. More of the same (seats) replaces nothing."""
     later = bisect_right(line.held, held.purchase.purchased_at, key=_begun_at)
-    end = held.purchase.expires_at
+    ends = [at for at in (held.purchase.expires_at, taken_back_at(held)) if at is not None]  # what is over can be replaced by nothing
+    end = min(ends, default=None)
     for one in islice(line.held, later, None):
         if end is not None and one.purchase.purchased_at >= end:
             break

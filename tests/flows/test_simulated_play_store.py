@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from perennial import catalog, intake, subscriptions
+from perennial import catalog, currencies, customers, intake, subscriptions
 from perennial.base.errors import Conflict, Invalid, NotFound
 from perennial.base.ids import AppId
 from perennial.base.money import Money
 from perennial.base.time import to_ms
 from perennial.base.value import replace
+from perennial.catalog.model import ProductGrant
 from perennial.cli import app as command_line
 from perennial.intake.db import inquire
 from perennial.intake.model import Act, CannotAct, Posted, Question, Reading, StoreApp
@@ -23,7 +24,7 @@ from perennial.providers.simulated import play_store as play
 from perennial.providers.simulated.play_store import actions, payloads
 from perennial.subscriptions.model import Line, Refund, Revocation
 from tests.flows.town import listening
-from tests.world import World
+from tests.world import START, World
 
 PACKAGE = "com.example.play"
 SOLD = {
@@ -340,6 +341,42 @@ async def test_upgraded_at_once(shop: Shop) -> None:
     assert (await shop.life(again)).newest.is_acknowledged
     await shop.world.advance(days=32)
     assert (await shop.told())[3:] == ["RENEWAL"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "charged", "lasts", "given"),
+    [
+        ("WITHOUT_PRORATION", 0, 28, 0),
+        ("WITH_TIME_PRORATION", 0, 20, 0),
+        ("CHARGE_PRORATED_PRICE", 250, 28, 250),
+        ("CHARGE_FULL_PRICE", 999, 42, 1000),
+    ],
+)
+async def test_a_replacement_gives_what_it_charges_and_is_a_period_where_that_is_all(
+    shop: Shop, mode: Any, charged: int, lasts: int, given: int
+) -> None:
+    async with shop.transaction() as tx:
+        products = {one.store_identifier: one.product_id for one in await catalog.get_products(tx) if one.app_id == shop.app_id}
+        grants = [ProductGrant(product_ids=(products[name],), amount=amount) for name, amount in (("basic:monthly", 500), ("pro:monthly", 1000))]
+        await catalog.create_currency(tx, code="GEM", name="Gems", product_grants=grants)
+
+    async def gems() -> int:
+        async with shop.transaction() as tx:
+            customer_id = (await customers.find(tx, ["ada"]))["ada"]
+            return (await currencies.balances(tx, [customer_id]))[customer_id].get("GEM", 0)
+
+    token = await shop.buy("basic:monthly", price=Money(amount=499, currency="USD"))
+    await shop.world.advance(days=14)
+    again = await shop.do(play.upgrade, token, "pro:monthly", mode=mode, price=Money(amount=999, currency="USD"))
+    is_period = ["INITIAL_PURCHASE"] if mode == "CHARGE_FULL_PRICE" else []
+    told = [one for one in await shop.told() if one != "VIRTUAL_CURRENCY_TRANSACTION"]
+    assert told == ["INITIAL_PURCHASE", "PRODUCT_CHANGE", *is_period]
+    bought = (await shop.line(again)).held[-1].purchase
+    assert bought.price is not None
+    assert (bought.price.amount, bought.expires_at is not None and (bought.expires_at - START).days, await gems()) == (charged, lasts, 500 + given)
+    await shop.world.advance(days=lasts - 14 + 2)
+    assert ([one for one in await shop.told() if one == "RENEWAL"], await gems()) == (["RENEWAL"], 500 + given + 1000)
+    assert await shop.trouble() == []
 
 
 async def test_a_change_with_the_next_renewal(shop: Shop) -> None:

@@ -20,8 +20,9 @@ from perennial.providers.google import read
 from perennial.providers.google.orders import voided_hint
 from perennial.providers.google.payload import Order, Subscription
 from perennial.providers.google.subscription import Answer, Link, subscription_statements
+from perennial.subscriptions.earning import earnings
 from perennial.subscriptions.model import Line, Offer, Purchase, Refund, Renewal, Revocation, Statement
-from perennial.subscriptions.rules import access_until, is_entitled, latest, merge, status
+from perennial.subscriptions.rules import access_until, is_entitled, latest, merge, original_purchased_at, status
 from perennial.subscriptions.telling import tell
 from tests.google_messages import DAY, FIRST, NOW, amount, line_item, order, refunded, said, stamp, subscription, tokens
 
@@ -160,6 +161,7 @@ def test_a_purchase_with_its_order_states_period_money_and_buyer() -> None:
         renewals=(Renewal(as_of=NOW, transaction=FIRST, auto_renew=True),),
         also=(FIRST,),
         customer_hint="ada",
+        original_purchased_at=NOW,
     )
 
 
@@ -736,6 +738,61 @@ def test_a_token_with_a_successor_is_silent_whatever_it_says() -> None:
     assert play.ends() == NOW + 40 * DAY
 
 
+HALF = NOW + 15 * DAY
+
+
+@pytest.mark.parametrize(
+    ("mode", "price", "ends", "phase", "is_proration", "charged"),
+    [
+        ("WITHOUT_PRORATION", "0", END, "baseDetails", True, 0),
+        ("WITH_TIME_PRORATION", "0", NOW + 22 * DAY, "baseDetails", True, 0),
+        ("CHARGE_PRORATED_PRICE", "2.50", END, "baseDetails", True, 250_250),
+        (None, "0", END, "baseDetails", True, 0),
+        (None, "2.50", END, "baseDetails", True, 250_250),
+        (None, "2.50", END, "prorationPeriodDetails", True, 250_250),
+        ("CHARGE_FULL_PRICE", "9.99", HALF + 40 * DAY, "baseDetails", False, None),
+        (None, "9.99", HALF + 40 * DAY, "baseDetails", False, None),
+        (None, "12.49", HALF + 40 * DAY, "baseDetails", False, None),  # with its taxes
+        (None, "0", HALF + 7 * DAY, "freeTrialDetails", False, None),  # another plan's trial
+        (None, "4.99", HALF + 30 * DAY, "introductoryPriceDetails", False, None),
+    ],
+)
+def test_a_replacement_is_a_period_only_where_a_whole_one_is_charged(
+    mode: str | None, price: str, ends: datetime, phase: str, is_proration: bool, charged: int | None
+) -> None:
+    play = bought_basic()
+    replaced = {"itemReplacement": {"productId": "basic", "replacementMode": mode}} if mode is not None else {}
+    switched = subscription("ACTIVE", line_item("pro", OTHER, ends, **replaced), linkedPurchaseToken="token-a", startTime=stamp(HALF))
+    paid = order(OTHER, HALF, ends, price=price, tax="0", revenue="0", phase=phase, token="token-b")
+    told = play.hears(HALF, switched, paid, token="token-b", earlier=[("token-a", REPLACED)])
+    assert told == ["PRODUCT_CHANGE", *([] if is_proration else ["INITIAL_PURCHASE"])]
+    assert play.line is not None
+    bought = play.line.held[-1].purchase
+    assert (bought.is_proration, bought.is_first, bought.is_renewal, bought.charged_ppm) == (is_proration, not is_proration, False, charged)
+    assert (play.ends(), original_purchased_at(play.line)) == (ends, NOW)
+    later = subscription("ACTIVE", line_item("pro", f"{OTHER}..0", ends + 30 * DAY), linkedPurchaseToken="token-a", startTime=stamp(HALF))
+    renewed = order(f"{OTHER}..0", ends, ends + 30 * DAY, token="token-b")
+    assert play.hears(ends, later, renewed, token="token-b") == ["RENEWAL"]
+    assert [held.charged_ppm for held in earnings(play.line)] == [1_000_000, 1_000_000 if charged is None else charged, 1_000_000]
+
+
+def test_a_part_paid_within_a_trial_ends_it_and_gives_that_part() -> None:
+    play = Play()
+    trial_end = NOW + 7 * DAY
+    play.hears(
+        NOW, subscription("ACTIVE", line_item("basic", until=trial_end)), order(ends=trial_end, product="basic", price="0", phase="freeTrialDetails")
+    )
+    at = NOW + 3 * DAY
+    switched = subscription("ACTIVE", line_item("pro", OTHER, trial_end), linkedPurchaseToken="token-a", startTime=stamp(at))
+    paid = order(OTHER, at, trial_end, price="1.00", tax="0", revenue="0", token="token-b")
+    paid["lineItems"][0]["subscriptionDetails"]["offerPhaseDetails"] = {"prorationPeriodDetails": {"originalOfferPhase": "FREE_TRIAL"}}
+    gone = subscription("EXPIRED", line_item("basic", until=at), canceledStateContext={"replacementCancellation": {}})
+    assert play.hears(at, switched, paid, token="token-b", earlier=[("token-a", gone)]) == ["PRODUCT_CHANGE", "INITIAL_PURCHASE"]
+    assert play.line is not None
+    bought = play.line.held[-1].purchase
+    assert (bought.period_type, bought.is_proration, bought.charged_ppm) == ("normal", False, 100_100)
+
+
 def test_changed_and_changed_back() -> None:
     play = bought_basic()
     play.hears(NOW + 10 * DAY, UPGRADED, PRO, token="token-b", earlier=[("token-a", REPLACED)])
@@ -744,7 +801,7 @@ def test_changed_and_changed_back() -> None:
     free = order(third, at, at + 30 * DAY, product="basic", price="0", tax="0", revenue="0", token="token-c")
     replaced = subscription("EXPIRED", line_item("pro", OTHER, at), canceledStateContext={"replacementCancellation": {}})
     told = play.hears(at, back, free, token="token-c", earlier=[("token-b", replaced), ("token-a", REPLACED)])
-    assert told == ["PRODUCT_CHANGE", "INITIAL_PURCHASE"]
+    assert told == ["PRODUCT_CHANGE"]
     assert play.transactions() == [FIRST, OTHER, third]
     assert play.ends() == at + 30 * DAY
 

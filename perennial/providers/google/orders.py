@@ -42,6 +42,9 @@ class Charge:
     offer: str | None
     country: str | None
     refunds: tuple[Refund, ...]
+    is_part: bool = False  # of a period's price, by the order's own word
+    ends_trial: bool = False  # a part, paid for within a trial, which it ends
+    listed: Money | None = None  # what a whole period is listed for
 
 
 def is_renewal_order(order_id: str) -> bool:
@@ -96,6 +99,9 @@ def charge(order: Order, part: OrderItem, voided: Mapping[str, Voided]) -> Charg
         offer=details.offer_id,
         country=country(order.buyer_address.buyer_country) if order.buyer_address is not None else None,
         refunds=_refunds(order, price, voided.get(order.order_id)),
+        is_part=_proration_of(details) is not None,
+        ends_trial=_proration_of(details) == "FREE_TRIAL" and price is not None and price.amount > 0,
+        listed=money(part.listing_price, "listingPrice"),
     )
 
 
@@ -112,6 +118,13 @@ def _phase(details: SubscriptionDetails, price: Money | None) -> PeriodType | No
         original = _PHASES.get(said.proration_period_details.original_offer_phase or "", "normal")
         return "normal" if original == "trial" and price is not None and price.amount else original
     return "normal" if said.base_details is not None else None
+
+
+def _proration_of(details: SubscriptionDetails) -> str | None:
+    """The phase that a proration period goes on in; None for any other charge."""
+    said = details.offer_phase_details
+    prorated = said.proration_period_details if said is not None else None
+    return None if prorated is None else prorated.original_offer_phase or ""
 
 
 def _commission(order: Order, price: Money | None) -> Money | None:

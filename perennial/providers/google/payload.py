@@ -155,6 +155,7 @@ class InstallmentDetails(Wire):
 
 class AutoRenewingPlan(Wire):
     auto_renew_enabled: bool = False  # absent is false
+    recurring_price: WireMoney | None = None  # of a whole period, without taxes and discounts
     price_change_details: PriceChangeDetails | None = None
     price_step_up_consent_details: PriceStepUpConsentDetails | None = None
     installment_details: InstallmentDetails | None = None
@@ -183,9 +184,10 @@ class DeferredItemReplacement(Wire):
 
 
 class ItemReplacement(Wire):
-    """The item of the linked subscription that this one took the place of."""
+    """The item of the linked subscription that this one took the place of. Google keeps it for 60 days."""
 
     product_id: Product | None = None
+    replacement_mode: Word | None = None
 
 
 class VanityCode(Wire):
@@ -328,6 +330,7 @@ class SubscriptionDetails(Wire):
 
 class OrderItem(Wire):
     product_id: Product | None = None
+    listing_price: WireMoney | None = None
     total: WireMoney | None = None
     tax: WireMoney | None = None
     subscription_details: SubscriptionDetails | None = None

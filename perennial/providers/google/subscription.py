@@ -4,6 +4,9 @@ Where Google leaves a choice, this is ours:
 
 - **A new order is a new charge, nothing else is.** An expiry that moves without one is an extension. Orders that are pending were not paid. An
   order of nothing for a plan that ran already (a cancelled subscription bought again before its end) gives back auto-renewal and is no purchase.
+- **A replacement that charges less than a whole period** (nothing, or the part until the old end) is a proration: revenue, and another product
+  from then on, but no period. It gives what its charge covers of virtual currencies; where nothing is charged, the next renewal gives. Charged
+  in full, or paid for within a trial, it is a period. Google's word for the mode counts, then the order's phase, then what was charged.
 - **In grace `expiryTime` is the grace's end.** The paid period ends where it ended: as we heard it before, or by its order's service period.
 - **What has ended may shorten a period, never lengthen it**: after a hold `expiryTime` is the end of the hold.
 - **A token that another took the place of** says nothing of how the line goes on, whatever its state: its successor does. Heard of first, and
@@ -20,12 +23,14 @@ Where Google leaves a choice, this is ours:
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Literal
 
+from perennial.base.money import Money
 from perennial.base.reading import country, note
 from perennial.base.value import replace, value
 from perennial.providers.google.orders import PAID, Charge, charge, given_back, is_renewal_order, refunds_without_order, voided_of
-from perennial.providers.google.payload import CanceledStateContext, Order, Subscription, SubscriptionItem, moment, moment_or_none
+from perennial.providers.google.payload import CanceledStateContext, Order, Subscription, SubscriptionItem, moment, moment_or_none, money
 from perennial.subscriptions.model import EndReason, Environment, Line, Offer, PeriodType, Purchase, Renewal, Statement
 
 ACTIVE, CANCELED, EXPIRED = "SUBSCRIPTION_STATE_ACTIVE", "SUBSCRIPTION_STATE_CANCELED", "SUBSCRIPTION_STATE_EXPIRED"
@@ -114,7 +119,14 @@ def _main_statement(answer: Answer, item: SubscriptionItem, addons: Sequence[Sub
         renewals=() if is_replaced or not is_known(answer.subscription) else (_renewal(answer, item, present),),
         also=(*_also(answer), *(_first_orders(purchases) if answer.line is None else ())),
         customer_hint=_customer_hint(answer.subscription),
+        original_purchased_at=_original(answer),
     )
+
+
+def _original(answer: Answer) -> datetime | None:
+    """When the first token of the chain that Google answers for was granted."""
+    chain = [answer.subscription, *(link.subscription for link in answer.earlier if link.subscription is not None)]
+    return min((at for one in chain if (at := moment_or_none(one.start_time, "startTime")) is not None), default=None)
 
 
 def _first_orders(purchases: Sequence[Purchase]) -> list[str]:
@@ -314,6 +326,9 @@ def _purchase(
 ) -> Purchase:
     """From the order, else from what we held, else from the answer alone."""
     is_renewal = held.is_renewal if held is not None else is_renewal_order(order_id) or _was_scheduled(answer, product, paid)
+    is_proration = held.is_proration if held is not None else not is_renewal and _is_proration(answer, order_id, paid, item, ends_at)
+    is_part = is_proration or (paid is not None and paid.is_part)
+    charged_ppm = held.charged_ppm if held is not None else None
     return Purchase(
         transaction=order_id,
         product=held.product if held is not None and item is None else product,
@@ -321,8 +336,10 @@ def _purchase(
         purchased_at=_began_at(answer, order_id, paid, held, ends_at),
         expires_at=ends_at,
         as_of=answer.as_of,
-        is_first=held.is_first if held is not None else not is_renewal and not _came_back(answer.subscription),
+        is_first=held.is_first if held is not None else not (is_renewal or is_proration or _came_back(answer.subscription)),
         is_renewal=is_renewal,
+        is_proration=is_proration,
+        charged_ppm=_charged_ppm(paid, item) if charged_ppm is None and is_part else charged_ppm,
         period_type=_period_type(item, paid, held),
         price=paid.price if paid is not None else held.price if held is not None else None,
         tax=paid.tax if paid is not None else held.tax if held is not None else None,
@@ -330,6 +347,73 @@ def _purchase(
         offer=_offer(item, paid, order_id, held),
         country=country(paid.country if paid is not None else None) or (held.country if held is not None else None),
     )
+
+
+_PRORATED = frozenset(("WITH_TIME_PRORATION", "CHARGE_PRORATED_PRICE", "WITHOUT_PRORATION"))
+_WHOLE = frozenset(("CHARGE_FULL_PRICE", "DEFERRED"))
+
+
+def _is_proration(answer: Answer, order_id: str, paid: Charge | None, item: SubscriptionItem | None, ends_at: datetime) -> bool:
+    """Whether the first order of a token only changed what runs: it took the place of a period, and charged less than a whole one."""
+    running = _replaced_period(answer, order_id, paid)
+    if running is None or (item is not None and item.prepaid_plan is not None):
+        return False
+    amount = paid.price.amount if paid is not None and paid.price is not None else None
+    if paid is not None and paid.ends_trial:
+        return False
+    mode = item.item_replacement.replacement_mode if item is not None and item.item_replacement is not None else None
+    if mode in _PRORATED or mode in _WHOLE:
+        return mode in _PRORATED
+    if paid is not None and paid.is_part:
+        return True
+    phase = _period_type(item, paid, None)
+    if phase != "normal":
+        return False
+    if amount is None:
+        return running.expires_at is not None and abs(running.expires_at - ends_at) <= _SAME_MOMENT  # its end was kept
+    full = _full_price(paid, item)
+    return amount == 0 or (full is not None and amount < full.amount)
+
+
+def _replaced_period(answer: Answer, order_id: str, paid: Charge | None) -> "_Period | None":
+    """What ran when a token began that took the place of another."""
+    if is_renewal_order(order_id) or answer.subscription.linked_purchase_token is None:
+        return None
+    begins = paid.starts_at if paid is not None and paid.starts_at is not None else moment_or_none(answer.subscription.start_time, "startTime")
+    if begins is None:
+        return None
+    known = [
+        _Period(begins_at=one.starts_at, expires_at=one.ends_at) for one in _charges(answer) if one.order_id != order_id and one.starts_at is not None
+    ]
+    if answer.line is not None:
+        held = [one.purchase for one in answer.line.held if one.purchase.transaction != order_id]
+        known += [_Period(begins_at=one.purchased_at, expires_at=one.expires_at) for one in held]
+    running = [one for one in known if one.begins_at < begins and (one.expires_at is None or begins < one.expires_at)]
+    return max(running, key=lambda one: one.begins_at, default=None)
+
+
+@value
+class _Period:
+    begins_at: datetime
+    expires_at: datetime | None
+
+
+def _charged_ppm(paid: Charge | None, item: SubscriptionItem | None) -> int | None:
+    """Of a whole period's price, in millionths; None where Google does not say one of them."""
+    full = _full_price(paid, item)
+    if paid is None or paid.price is None:
+        return None
+    if paid.price.amount <= 0:
+        return 0
+    if full is None or full.currency != paid.price.currency:
+        return None
+    return min(1_000_000, round(Fraction(paid.price.amount * 1_000_000, full.amount)))
+
+
+def _full_price(paid: Charge | None, item: SubscriptionItem | None) -> Money | None:
+    plan = item.auto_renewing_plan if item is not None else None
+    full = (money(plan.recurring_price, "recurringPrice") if plan is not None else None) or (paid.listed if paid is not None else None)
+    return full if full is not None and full.amount > 0 else None
 
 
 def _came_back(subscription: Subscription) -> bool:

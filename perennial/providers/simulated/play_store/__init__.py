@@ -3,8 +3,8 @@
 It is real, not a mock: tests, sandboxes and the demo run on it, and its pushes take the way Google's take. An app that opted in asks it where it
 would ask Google: its `api_base_url` points here, its service account was made here, and push tokens signed here count for that app alone.
 
-Not played: payments that stay pending, add-ons, instalments, price changes, offers other than a free trial, prorated changes of plan, and parts of
-an order given back. Prices and products are the catalog's.
+Not played: payments that stay pending, add-ons, instalments, price changes, offers other than a free trial, and parts of an
+order given back. Prices and products are the catalog's.
 """
 
 from perennial.providers.simulated.play_store.actions import (
@@ -35,7 +35,7 @@ from perennial.providers.simulated.play_store.actions import (
     uncancel,
     upgrade,
 )
-from perennial.providers.simulated.play_store.model import Bought, Life
+from perennial.providers.simulated.play_store.model import Bought, Life, Replacement
 from perennial.providers.simulated.play_store.server import PlayServer
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Bought",
     "Life",
     "PlayServer",
+    "Replacement",
     "act",
     "bought",
     "buy",

@@ -22,7 +22,7 @@ from perennial.intake.model import Message, StoreApp
 from perennial.providers.simulated import db as stores
 from perennial.providers.simulated.opting_in import address_of, require_app
 from perennial.providers.simulated.play_store import db, payloads, rules
-from perennial.providers.simulated.play_store.model import Bought, Failure, Happening, Life, Plan
+from perennial.providers.simulated.play_store.model import Bought, Failure, Happening, Life, Plan, Replacement
 from perennial.providers.simulated.play_store.pen import PUSHER, Pen, new_key, pem
 from perennial.providers.simulated.playing import Kept, play, post
 from perennial.providers.simulated.products import duration_of, price_of, require_product, require_subscription
@@ -184,9 +184,9 @@ async def resubscribe(tx: Tx, app_id: str, subject: str, product: str, *, price:
     return await act(tx, app_id, subject, lambda life: rules.resubscribe(life, plan, tx.now))
 
 
-async def upgrade(tx: Tx, app_id: str, subject: str, product: str, *, price: Money | None = None) -> Life:
+async def upgrade(tx: Tx, app_id: str, subject: str, product: str, *, price: Money | None = None, mode: Replacement = "CHARGE_FULL_PRICE") -> Life:
     plan = await _plan_for(tx, app_id, product, price)
-    return await act(tx, app_id, subject, lambda life: rules.upgrade(life, plan, tx.now))
+    return await act(tx, app_id, subject, lambda life: rules.upgrade(life, plan, tx.now, mode=mode))
 
 
 async def downgrade(tx: Tx, app_id: str, subject: str, product: str, *, price: Money | None = None) -> Life:

@@ -8,6 +8,7 @@ from perennial.base.money import Money
 from perennial.base.value import value
 
 Phase = Literal["base", "trial", "proration"]
+Replacement = Literal["CHARGE_FULL_PRICE", "CHARGE_PRORATED_PRICE", "WITH_TIME_PRORATION", "WITHOUT_PRORATION"]
 OrderState = Literal["PENDING", "PROCESSED", "CANCELED", "REFUNDED"]
 Cancellation = Literal["user", "developer", "system", "replacement"]
 About = Literal["subscription", "product", "voided", "test"]
@@ -67,6 +68,7 @@ class Token:
     is_acknowledged: bool = False
     is_consumed: bool = False
     next_plan: Plan | None = None  # a deferred change
+    replacement: Replacement | None = None  # how it took the place of the linked one, where that was a change of plan
 
 
 @value

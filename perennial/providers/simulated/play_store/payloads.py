@@ -73,6 +73,9 @@ def _line_items(life: Life, token: Token) -> list[Body]:
     item = _item(token.plan, auto_renew=token.auto_renew) | {"expiryTime": moment(token.expires_at), "latestSuccessfulOrderId": token.paid_order}
     if token.ended_at is None:
         item["offerPhase"] = {_ITEM_PHASES[paid.phase]: {}}
+    if token.replacement is not None and token.linked is not None:
+        before = life.tokens[token.linked - 1].plan
+        item["itemReplacement"] = {"productId": before.subscription, "replacementMode": token.replacement}
     if token.next_plan is None:
         return [item]
     return [item | {"deferredItemReplacement": {"productId": token.next_plan.subscription}}, _item(token.next_plan, auto_renew=True)]

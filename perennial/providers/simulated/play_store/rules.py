@@ -7,6 +7,7 @@ a renewal falls on the day of the one before, so that a month's end stays where 
 """
 
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import Literal
 
 from perennial.base.errors import Conflict, Invalid, NotFound
@@ -24,6 +25,7 @@ from perennial.providers.simulated.play_store.model import (
     Pause,
     Phase,
     Plan,
+    Replacement,
     Token,
     Trouble,
 )
@@ -37,6 +39,7 @@ LONGEST_DEFERRAL = timedelta(days=365)
 MOST_ORDERS = 500  # then auto-renew goes off, so that a forgotten demo does not grow for ever
 MOST_MOMENTS = 50  # played at once; what is left stays due
 UNACKNOWLEDGED = 8  # voidedReason
+_SECOND = timedelta(seconds=1)
 
 RECOVERED, RENEWED, CANCELED, PURCHASED, ON_HOLD, IN_GRACE = 1, 2, 3, 4, 5, 6
 RESTARTED, DEFERRED, PAUSED, PAUSE_SCHEDULE_CHANGED, REVOKED, EXPIRED = 7, 9, 10, 11, 12, 13
@@ -291,10 +294,34 @@ def restore(life: Life, now: datetime) -> Life:
     return _told_replaced(life, now)
 
 
-def upgrade(life: Life, plan: Plan, now: datetime) -> Life:
-    """At once and at the full price (CHARGE_FULL_PRICE): a new token, whose first period begins now."""
+def upgrade(life: Life, plan: Plan, now: datetime, *, mode: Replacement = "CHARGE_FULL_PRICE") -> Life:
+    """At once: a new token. Charged in full, its first period begins now; otherwise what was paid goes on.
+
+    It goes on until its own end, or (`WITH_TIME_PRORATION`) for as long as what is left of its price pays for the new plan.
+    """
     _require_change(life, plan)
-    return _told_replaced(_charge(_replace_token(life, plan, now), now, now), now)
+    old = life.newest
+    _require(mode == "CHARGE_FULL_PRICE" or not (plan.is_prepaid or old.plan.is_prepaid), "a prepaid plan is only changed at its full price")
+    paid = find_order(life, old.paid_order)
+    assert old.expires_at is not None, "a subscription ends"
+    left = Fraction((old.expires_at - now) // _SECOND, max(1, (old.expires_at - paid.starts_at) // _SECOND))
+    life = _replace_token(life, plan, now)
+    life = _with(life, replace(life.newest, replacement=mode))
+    free = Money(amount=0, currency=plan.price.currency)
+    match mode:
+        case "CHARGE_FULL_PRICE":
+            return _told_replaced(_charge(life, now, now), now)
+        case "CHARGE_PRORATED_PRICE":
+            more = plan.price - old.plan.price
+            _require(more.amount > 0 and plan.duration == old.plan.duration, "only a dearer plan of the same length is charged in part")
+            return _told_replaced(_charge(life, now, now, price=more.times(left), phase="proration", ends_at=old.expires_at), now)
+        case "WITHOUT_PRORATION":
+            return _told_replaced(_charge(life, now, now, price=free, phase="proration", ends_at=old.expires_at), now)
+        case "WITH_TIME_PRORATION":
+            assert plan.duration is not None, "a plan has a length"
+            whole = (add(now, parse_duration(plan.duration)) - now) // _SECOND
+            bought = int(whole * left * old.plan.price.amount / max(1, plan.price.amount))
+            return _told_replaced(_charge(life, now, now, price=free, phase="proration", ends_at=now + bought * _SECOND), now)
 
 
 def downgrade(life: Life, plan: Plan, now: datetime) -> Life:
