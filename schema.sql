@@ -569,8 +569,12 @@ CREATE TABLE public.line (
     noted jsonb,
     noted_at timestamp with time zone,
     original_purchased_at timestamp with time zone,
+    refused_name text,
+    unclaimed_since timestamp with time zone,
+    tell_unclaimed_at timestamp with time zone,
     CONSTRAINT line_environment_check CHECK ((environment = ANY (ARRAY['production'::text, 'sandbox'::text]))),
-    CONSTRAINT line_noted CHECK (((noted IS NULL) = (noted_at IS NULL)))
+    CONSTRAINT line_noted CHECK (((noted IS NULL) = (noted_at IS NULL))),
+    CONSTRAINT line_unclaimed CHECK (((tell_unclaimed_at IS NULL) OR (unclaimed_since IS NOT NULL)))
 );
 
 --
@@ -936,7 +940,9 @@ CREATE TABLE public.customer (
     changed_at timestamp with time zone,
     download_version text,
     downloaded_at timestamp with time zone,
-    CONSTRAINT customer_download CHECK (((download_version IS NULL) = (downloaded_at IS NULL)))
+    placeholder text,
+    CONSTRAINT customer_download CHECK (((download_version IS NULL) = (downloaded_at IS NULL))),
+    CONSTRAINT customer_placeholder_check CHECK ((placeholder = ANY (ARRAY['hidden'::text, 'known'::text])))
 )
 WITH (fillfactor='80');
 
@@ -1508,6 +1514,23 @@ CREATE TABLE public.unread (
 );
 
 --
+-- Name: untold_event; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.untold_event (
+    project_id text NOT NULL,
+    customer_id text NOT NULL,
+    line_id text NOT NULL,
+    event_id text NOT NULL,
+    sequence bigint NOT NULL,
+    type text NOT NULL,
+    app_id text,
+    environment text NOT NULL,
+    happened_at timestamp with time zone NOT NULL,
+    body jsonb NOT NULL
+);
+
+--
 -- Name: virtual_currency; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1990,6 +2013,13 @@ ALTER TABLE ONLY public.unread
     ADD CONSTRAINT unread_pkey PRIMARY KEY (project_id, app_id, source, field);
 
 --
+-- Name: untold_event untold_event_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.untold_event
+    ADD CONSTRAINT untold_event_pkey PRIMARY KEY (project_id, customer_id, line_id, event_id);
+
+--
 -- Name: virtual_currency virtual_currency_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -2169,6 +2199,18 @@ CREATE INDEX line_by_id ON public.line USING btree (project_id, line_id);
 --
 
 CREATE INDEX line_directory_by_line ON public.line_directory USING btree (project_id, customer_id, line_id);
+
+--
+-- Name: line_refused_name; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX line_refused_name ON public.line USING btree (project_id, line_id) WHERE (refused_name IS NOT NULL);
+
+--
+-- Name: line_unclaimed; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX line_unclaimed ON public.line USING btree (project_id, unclaimed_since, line_id) WHERE (unclaimed_since IS NOT NULL);
 
 --
 -- Name: line_wake; Type: INDEX; Schema: public; Owner: -
@@ -2773,6 +2815,13 @@ ALTER TABLE ONLY public.transfer
     ADD CONSTRAINT transfer_project_id_fkey FOREIGN KEY (project_id) REFERENCES public.project(project_id);
 
 --
+-- Name: untold_event untold_event_project_id_customer_id_line_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.untold_event
+    ADD CONSTRAINT untold_event_project_id_customer_id_line_id_fkey FOREIGN KEY (project_id, customer_id, line_id) REFERENCES public.line(project_id, customer_id, line_id) ON UPDATE CASCADE ON DELETE CASCADE;
+
+--
 -- Name: virtual_currency virtual_currency_project_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -3134,6 +3183,12 @@ ALTER TABLE public.transfer ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.unread ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: untold_event; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.untold_event ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: virtual_currency; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -3492,6 +3547,12 @@ CREATE POLICY wall ON public.transfer USING ((project_id = ANY (( SELECT string_
 --
 
 CREATE POLICY wall ON public.unread USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
+
+--
+-- Name: untold_event wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY wall ON public.untold_event USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
 
 --
 -- Name: virtual_currency wall; Type: POLICY; Schema: public; Owner: -
@@ -3990,6 +4051,12 @@ GRANT SELECT,INSERT ON TABLE public.transfer TO perennial_app;
 --
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.unread TO perennial_app;
+
+--
+-- Name: TABLE untold_event; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.untold_event TO perennial_app;
 
 --
 -- Name: TABLE virtual_currency; Type: ACL; Schema: public; Owner: -

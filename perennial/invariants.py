@@ -184,7 +184,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     # What was told of it --------------------------------------------------------------------------------------------------------
     Invariant(
         name="a-purchase-is-told-once",
-        sentence="Every purchase marked as told has exactly one event of its purchase, and one not marked, or moved in quietly, has none.",
+        sentence="Every purchase marked as told has one event, told or waiting for its buyer; one not marked, or moved in quietly, has none.",
         query="""
             SELECT h.store || ' ' || h.transaction AS key FROM (
               SELECT l.project_id, l.store, l.environment, h.transaction, sum((h.told_purchased AND NOT h.told_quietly)::integer) AS told
@@ -192,7 +192,8 @@ INVARIANTS: tuple[Invariant, ...] = (
               GROUP BY 1, 2, 3, 4) h
             LEFT JOIN (
               SELECT project_id, body->>'store' AS store, lower(environment) AS environment, body->>'transaction_id' AS transaction, count(*) AS told
-              FROM event WHERE type IN ('INITIAL_PURCHASE', 'RENEWAL', 'NON_RENEWING_PURCHASE') GROUP BY 1, 2, 3, 4) e
+              FROM (SELECT project_id, type, environment, body FROM event UNION ALL SELECT project_id, type, environment, body FROM untold_event) said
+              WHERE type IN ('INITIAL_PURCHASE', 'RENEWAL', 'NON_RENEWING_PURCHASE') GROUP BY 1, 2, 3, 4) e
               ON e.project_id = h.project_id AND e.store = upper(h.store) AND e.environment = h.environment AND e.transaction = h.transaction
             WHERE coalesce(e.told, 0) <> h.told""",
     ),
@@ -207,9 +208,24 @@ INVARIANTS: tuple[Invariant, ...] = (
               GROUP BY 1, 2, 3, 4) h
             LEFT JOIN (
               SELECT project_id, body->>'store' AS store, lower(environment) AS environment, body->>'transaction_id' AS transaction, count(*) AS told
-              FROM event WHERE type = 'EXPIRATION' GROUP BY 1, 2, 3, 4) e
+              FROM (SELECT project_id, type, environment, body FROM event UNION ALL SELECT project_id, type, environment, body FROM untold_event) said
+              WHERE type = 'EXPIRATION' GROUP BY 1, 2, 3, 4) e
               ON e.project_id = h.project_id AND e.store = upper(h.store) AND e.environment = h.environment AND e.transaction = h.transaction
             WHERE coalesce(e.told, 0) NOT BETWEEN h.told_aloud AND h.told + h.reversed""",
+    ),
+    Invariant(
+        name="only-what-is-unclaimed-waits",
+        sentence="Events wait only of lines nobody has claimed; a hidden placeholder holds each of those, and nothing else.",
+        query="""
+            SELECT u.line_id || ' ' || u.event_id AS key FROM untold_event u
+            LEFT JOIN line l ON l.project_id = u.project_id AND l.customer_id = u.customer_id AND l.line_id = u.line_id
+            WHERE l.unclaimed_since IS NULL
+            UNION ALL
+            SELECT l.line_id FROM line l JOIN customer c ON c.project_id = l.project_id AND c.customer_id = l.customer_id
+            WHERE (l.unclaimed_since IS NOT NULL) <> (c.placeholder IS NOT DISTINCT FROM 'hidden')
+            UNION ALL
+            SELECT c.customer_id FROM customer c WHERE c.placeholder = 'hidden' AND NOT EXISTS (
+              SELECT FROM line l WHERE l.project_id = c.project_id AND l.customer_id = c.customer_id)""",
     ),
     Invariant(
         name="events-are-numbered",

@@ -22,7 +22,7 @@ from perennial.base.ids import AppId, ProjectId, new_id, new_token
 from perennial.base.money import Money
 from perennial.base.time import wall_clock
 from perennial.base.value import replace
-from perennial.catalog.model import PackageProduct, Product
+from perennial.catalog.model import TRACK_NEW_PURCHASES, PackageProduct, Product
 from perennial.providers.google import PlayStore
 from perennial.providers.stripe import StripeBilling
 from perennial.server import make_framework
@@ -69,6 +69,11 @@ class World:
         return await self.http.post(
             "/v1/receipts", headers=self.sdk(), json={"app_user_id": app_user_id, "fetch_token": token, "product_id": product, **body}
         )
+
+    async def track(self, app_id: str, how: str = "on") -> None:
+        """Purchases that only the app's store told of are told as an anonymous customer's, after a while."""
+        async with self.app.database.transaction(self.project_id) as tx:
+            await catalog.change_app(tx, self.app.vault, app_id, settings={TRACK_NEW_PURCHASES: how})
 
     # What we know of it
 

@@ -17,3 +17,8 @@ def forbidden_in(name: str) -> str | None:
             case "Cs":
                 return f"the unpaired surrogate U+{ord(character):04X}"
     return None
+
+
+def storable(text: str) -> str:
+    """The text as the database can keep it: NUL and unpaired surrogates become characters that stand for them."""
+    return "".join("\u2400" if one == "\x00" else "\ufffd" if unicodedata.category(one) == "Cs" else one for one in text)

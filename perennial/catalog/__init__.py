@@ -9,6 +9,7 @@ from perennial.catalog.actions.apps import (
     delete_app,
     notification_path,
     require_app,
+    tracking_apps,
 )
 from perennial.catalog.actions.currencies import create_currency, delete_currency, require_currency, update_currency
 from perennial.catalog.actions.entitlements import (
@@ -150,6 +151,7 @@ __all__ = [
     "set_fallback_offering",
     "set_placement",
     "set_placements",
+    "tracking_apps",
     "unarchive_entitlement",
     "unarchive_offering",
     "unarchive_product",

@@ -90,6 +90,9 @@ STORE_KINDS: dict[str, StoreKind] = {
     "test_store": StoreKind(key_prefix="test_", settings=("admob_ad_units",)),
     "external": StoreKind(key_prefix="ext_"),  # another system of the project's own
 }
+# A setting of every store's apps: whether a purchase that only its store told of is told as an anonymous customer's, `on` or `off`.
+TRACK_NEW_PURCHASES = "track_new_purchases_from_notifications"
+
 SOLD_BY_US = ("test_store", "rc_billing")  # their prices and periods are said here; of other stores they are the store's to say
 PRICED_HERE = (*SOLD_BY_US, "stripe", "paddle")  # what web pages show: their SDK has no store on the device to ask what it costs
 

@@ -11,12 +11,13 @@ from perennial import catalog, customers, events, subscriptions
 from perennial.base.time import FOREVER
 from perennial.catalog.model import Product
 from perennial.cli.desk import Desk, ProjectOption, group, say, show, table, work_in
-from perennial.customers.model import Customer
+from perennial.customers.model import Customer, why_refused
 from perennial.events import Delivery
 from perennial.subscriptions.model import Line
 
 commands = group("Customers.")
 SHOWN_EVENTS = 50
+MOST_UNCLAIMED = 1000
 
 Products = dict[tuple[str | None, str], Product]
 
@@ -38,6 +39,34 @@ def show_customer(app_user_id: Annotated[str, typer.Argument(metavar="ID", help=
         _show_entitlements(lines, products, desk.tx.now)
         _show_lines(lines, desk.tx.now)
         await _show_events(desk, customer)
+
+    work_in(project, work)
+
+
+@commands.command("unclaimed")
+def show_unclaimed(project: ProjectOption = None) -> None:
+    """List purchases whose buyer is not known: nobody named one, or by a name that can be no app user id.
+
+    [bold]Example[/bold]
+
+      perennial customer unclaimed
+    """
+
+    async def work(desk: Desk) -> None:
+        waiting = await subscriptions.unclaimed(desk.tx, MOST_UNCLAIMED)
+        misnamed = await subscriptions.misnamed(desk.tx, MOST_UNCLAIMED)
+        people = await customers.load(desk.tx, [line.customer_id for line in (*waiting, *misnamed)])
+        made = table("line", "store", "its key", "product", "held by", "why")
+        for line in (*waiting, *misnamed):
+            since = f"nobody has said who bought it since {_when(line.unclaimed.since)}" if line.unclaimed is not None else ""
+            why = since if line.refused_name is None else f"named {line.refused_name!r}: {why_refused(line.refused_name)}"
+            product = line.held[-1].purchase.product if line.held else ""
+            holder = people[line.customer_id].app_user_id
+            made.add_row(line.line_id, f"{line.store} {line.environment}", *map(escape, (line.store_line, product, holder, why)))
+        if made.row_count:
+            show(made)
+        else:
+            say("every purchase has a buyer")
 
     work_in(project, work)
 
@@ -85,6 +114,11 @@ def _show_lines(lines: Sequence[Line], now: datetime) -> None:
                 status if is_latest else "refunded" if purchase.revocation else "",
             )
     show(made)
+    for line in lines:
+        if line.unclaimed is not None:
+            say(f"  {line.line_id}: nobody has said who bought it since {_when(line.unclaimed.since)}; it is told to nobody until its app posts it")
+        if line.refused_name is not None:
+            say(f"  {line.line_id}: your backend named {escape(repr(line.refused_name))} as its buyer: {escape(why_refused(line.refused_name))}")
 
 
 async def _show_events(desk: Desk, customer: Customer) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from perennial import catalog, events, invariants
+from perennial import catalog, events, invariants, subscriptions
 from perennial.app import App, open_app
 from perennial.base.db import Database
 from perennial.base.errors import PerennialError
@@ -27,6 +27,7 @@ from perennial.settings import Settings
 
 LEAST_POSTGRES = 15
 LEAST_DISK = 1024**3  # bytes
+MOST_COUNTED = 1000  # purchases of a project
 MOST_SKEW = timedelta(seconds=5)
 
 _MARKS = {"error": "[red]✗[/red]", "warning": "[yellow]![/yellow]", "ok": "[green]✓[/green]"}
@@ -147,6 +148,8 @@ async def _examine_database(app: App) -> AsyncIterator[Finding]:
         return
     yield _migrations(applied)
     yield await _webhooks(app)
+    async for finding in _buyers(app):
+        yield finding
 
 
 async def _skew(database: Database) -> Finding:
@@ -176,6 +179,20 @@ def _migrations(applied: Mapping[str, str]) -> Finding:
     if missing:
         return Finding(level="error", text=f"{counted(len(missing), 'migration')} missing, the first {missing[0].name}; to apply: perennial migrate")
     return Finding(level="ok", text=f"{counted(len(applied), 'migration')} applied, none missing")
+
+
+async def _buyers(app: App) -> AsyncIterator[Finding]:
+    """Purchases that are kept and nobody's, and those whose buyer has an impossible name."""
+    waiting, misnamed = 0, []
+    for project in await catalog.all_projects(app.database):
+        async with app.database.transaction(project.project_id) as tx:
+            waiting += len(await subscriptions.unclaimed(tx, MOST_COUNTED))
+            misnamed += [f"{one.refused_name!r} in {project.name}" for one in await subscriptions.misnamed(tx, MOST_COUNTED)]
+    if misnamed:
+        text = f"{counted(len(misnamed), 'purchase')} whose buyer your backend named as nobody can be called: {', '.join(misnamed[:5])}"
+        yield Finding(level="warning", text=f"{text}; see perennial customer unclaimed")
+    if waiting:
+        yield Finding(level="ok", text=f"{counted(waiting, 'purchase')} no app has posted yet, kept until one does; see perennial customer unclaimed")
 
 
 async def _webhooks(app: App) -> Finding:

@@ -323,6 +323,9 @@ def _summarise(total: Outcome, report: Report, seconds: float, *, is_dry_run: bo
         done(f"{counted(total.rows, 'row')} imported at {rate:,.0f} rows/s: {new}")
     if total.refused:
         say(f"[yellow]{counted(total.refused, 'row')} refused; the others are not touched by that[/yellow]")
+    if nameless := report.counts["refused name"]:
+        words = f"{counted(nameless, 'name')} no customer can have: what was bought is an anonymous customer's"
+        say(f"[yellow]{words}; see perennial customer unclaimed[/yellow]")
     if unknown := report.counts["unknown product"]:
         say(f"[yellow]{counted(unknown, 'product')} the catalog does not know: purchases are kept, and give nothing until it does[/yellow]")
     if doubles := report.counts["two customers"]:

@@ -1,6 +1,6 @@
 """Who customers are: app user ids, aliases, merges, attributes, when they were last seen."""
 
-from perennial.customers.actions import add_alias, block, bring_in, ensure, ensure_named, forget, get, join, set_attributes, unblock
+from perennial.customers.actions import add_alias, block, bring_in, ensure, ensure_named, forget, get, join, set_attributes, stand_in, unblock
 from perennial.customers.db import (
     aliases,
     blocked,
@@ -15,6 +15,8 @@ from perennial.customers.db import (
     merged_ids,
     offering_override,
     page,
+    remove,
+    reveal,
     save_sightings,
     set_download,
     set_offering_override,
@@ -50,10 +52,13 @@ __all__ = [
     "merged_ids",
     "offering_override",
     "page",
+    "remove",
+    "reveal",
     "save_sightings",
     "set_attributes",
     "set_download",
     "set_offering_override",
+    "stand_in",
     "told",
     "unblock",
 ]

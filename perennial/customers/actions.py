@@ -1,6 +1,6 @@
 """The verbs of identity. Joining what two customers hold is `subscriptions`' affair; here only who they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from perennial import catalog, events
@@ -18,7 +18,9 @@ from perennial.customers.model import (
     CustomerMissing,
     Forgotten,
     Newcomer,
+    Placeholder,
     check_app_user_id,
+    is_app_user_id,
 )
 from perennial.customers.rules import AttributeProblem
 
@@ -47,35 +49,53 @@ async def _make(tx: Tx, newcomers: Sequence[Newcomer]) -> Arrivals:
     return Arrivals(customer_ids=new | (await db.find(tx, late) if late else {}), doubles=(), new=tuple(sorted(new)))
 
 
-async def ensure_named(tx: Tx, named: Mapping[str, datetime]) -> dict[str, CustomerId]:
-    """The customers a store means by these app user ids, each with the moment of the purchase it speaks of.
+async def ensure_named(tx: Tx, named: Mapping[str, datetime]) -> tuple[dict[str, CustomerId], set[str]]:
+    """The customers a store means by these app user ids, each with the moment of the purchase it speaks of; and the names nobody can have.
 
-    A store repeats for years whom it was once told. What was bought before its buyer was deleted belongs to who stands for them since; what
-    names a blocked id, to nobody known. Else as `ensure`.
+    A store repeats for years whom it was once told. What was bought before its buyer was deleted belongs to who stands for them since. A name that
+    cannot be an app user id, or is blocked, is no reason to refuse what a store states: it is returned, and names nobody.
     """
-    known = await db.find(tx, sorted(named))
-    missing = sorted(set(named) - set(known))
-    if not missing:
-        return known
-    strangers = [Newcomer(app_user_id=one, bought_at=named[one]) for one in missing]
-    return {**known, **(await _welcome(tx, strangers)).customer_ids}
+    known = await db.find(tx, [one for one in sorted(named) if forbidden_in(one) is None])
+    impossible = {one for one in named if one not in known and not is_app_user_id(one)}
+    strangers = [Newcomer(app_user_id=one, bought_at=named[one]) for one in sorted(set(named) - set(known) - impossible)]
+    if not strangers:
+        return known, impossible
+    gone, blocked = await _gone_or_blocked(tx, strangers)
+    made = await _make_free(tx, strangers, {*gone, *blocked})
+    return {**known, **gone, **made.customer_ids}, impossible | blocked
+
+
+async def stand_in(tx: Tx, app_user_ids: Sequence[str], placeholder: Placeholder) -> dict[str, CustomerId]:
+    """Customers under made-up ids, for purchases nobody has a customer for."""
+    known = await db.find(tx, app_user_ids)
+    new = [Newcomer(app_user_id=one, placeholder=placeholder) for one in sorted(set(app_user_ids) - set(known))]
+    return {**known, **(await _make(tx, new)).customer_ids} if new else known
 
 
 async def _welcome(tx: Tx, strangers: Sequence[Newcomer]) -> Arrivals:
     """Customers for people whose ids nobody has; of those who were deleted or are blocked, who stands for them."""
-    by_id = {one.app_user_id: one for one in strangers}
-    if not by_id:
+    if not strangers:
         return Arrivals(customer_ids={}, doubles=(), new=())
-    names = sorted(by_id)
-    gone = {one: owner for one, (owner, since) in (await db.pseudonyms(tx, names)).items() if by_id[one].bought_at <= since}
-    blocked = await db.blocked_among(tx, names) - gone.keys()
+    gone, blocked = await _gone_or_blocked(tx, strangers)
     called = {one: anonymous_app_user_id(f"{tx.project_id}|blocked|{one}") for one in blocked}
     stands_for, _ = await ensure(tx, list(called.values())) if called else ({}, set())
-    free = [one for name, one in by_id.items() if name not in gone and name not in blocked]
+    made = await _make_free(tx, strangers, {*gone, *blocked})
+    return replace(made, customer_ids={**made.customer_ids, **gone, **{one: stands_for[called[one]] for one in blocked}})
+
+
+async def _gone_or_blocked(tx: Tx, strangers: Sequence[Newcomer]) -> tuple[dict[str, CustomerId], set[str]]:
+    """Of people whose ids nobody has: who stands for those deleted since they bought, and whose ids are blocked."""
+    by_id = {one.app_user_id: one for one in strangers}
+    names = sorted(by_id)
+    gone = {one: owner for one, (owner, since) in (await db.pseudonyms(tx, names)).items() if by_id[one].bought_at <= since}
+    return gone, await db.blocked_among(tx, names) - gone.keys()
+
+
+async def _make_free(tx: Tx, strangers: Sequence[Newcomer], taken: Collection[str]) -> Arrivals:
+    free = [one for one in strangers if one.app_user_id not in taken]
     for one in free:
         check_app_user_id(one.app_user_id)
-    made = await _make(tx, free) if free else Arrivals(customer_ids={}, doubles=(), new=())
-    return replace(made, customer_ids={**made.customer_ids, **gone, **{one: stands_for[called[one]] for one in blocked}})
+    return await _make(tx, free) if free else Arrivals(customer_ids={}, doubles=(), new=())
 
 
 async def bring_in(tx: Tx, newcomers: Sequence[Newcomer]) -> Arrivals:

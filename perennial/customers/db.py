@@ -31,10 +31,11 @@ async def insert(tx: Tx, newcomers: Sequence[Newcomer]) -> dict[str, CustomerId]
     customers = sorted(CustomerId(tx.new_id("cus")) for _ in ids)
     await tx.execute(
         """
-        INSERT INTO customer (project_id, customer_id, original_app_user_id, first_seen_at, last_seen_country, changed_at)
-        SELECT %(project_id)s, customer_id, app_user_id, least(first_seen_at, %(now)s), CASE WHEN first_seen_at < %(now)s THEN country END, %(now)s
-        FROM unnest(%(customers)s::text[], %(ids)s::text[], %(first_seen)s::timestamptz[], %(countries)s::text[])
-          AS new (customer_id, app_user_id, first_seen_at, country)
+        INSERT INTO customer (project_id, customer_id, original_app_user_id, first_seen_at, last_seen_country, changed_at, placeholder)
+        SELECT %(project_id)s, customer_id, app_user_id, least(first_seen_at, %(now)s), CASE WHEN first_seen_at < %(now)s THEN country END, %(now)s,
+          placeholder
+        FROM unnest(%(customers)s::text[], %(ids)s::text[], %(first_seen)s::timestamptz[], %(countries)s::text[], %(placeholders)s::text[])
+          AS new (customer_id, app_user_id, first_seen_at, country, placeholder)
         """,
         project_id=tx.project_id,
         now=tx.now,
@@ -42,6 +43,7 @@ async def insert(tx: Tx, newcomers: Sequence[Newcomer]) -> dict[str, CustomerId]
         ids=ids,
         first_seen=[one.first_seen_at for one in people],
         countries=[one.country for one in people],
+        placeholders=[one.placeholder for one in people],
     )
     rows = await tx.fetch(
         """
@@ -92,6 +94,7 @@ def _customer(row: Row) -> Customer:
         last_seen_country=row["last_seen_country"],
         download=Download(version=row["download_version"], at=row["downloaded_at"]) if row["downloaded_at"] is not None else None,
         deleted_at=row["deleted_at"],
+        placeholder=row["placeholder"],
     )
 
 
@@ -124,6 +127,23 @@ async def bump(tx: Tx, tellings: Mapping[CustomerId, int]) -> dict[CustomerId, i
         events=[tellings[customer] for customer in ids],
     )
     return {row["customer_id"]: row["before"] for row in rows}
+
+
+async def reveal(tx: Tx, customer_ids: Sequence[CustomerId]) -> None:
+    """Hidden placeholders are known from now on. None of their events was told yet, so their numbers begin anew."""
+    await tx.execute(
+        """
+        UPDATE customer SET placeholder = 'known', event_sequence = 0, version = version + 1, changed_at = %(now)s
+        WHERE customer_id = ANY (%(ids)s::text[]) AND placeholder = 'hidden'
+        """,
+        ids=sorted(customer_ids),
+        now=tx.now,
+    )
+
+
+async def remove(tx: Tx, customer_ids: Sequence[CustomerId]) -> None:
+    """Hidden placeholders that hold nothing any more, and were told to nobody, leave no trace."""
+    await tx.execute("DELETE FROM customer WHERE customer_id = ANY (%(ids)s::text[]) AND placeholder = 'hidden'", ids=sorted(customer_ids))
 
 
 async def set_download(tx: Tx, customer_id: CustomerId, download: Download) -> None:
@@ -160,6 +180,7 @@ async def move_aliases(tx: Tx, source: CustomerId, target: CustomerId) -> None:
     await tx.execute(
         """
         UPDATE customer t SET first_seen_at = least(t.first_seen_at, s.first_seen_at), last_seen_at = greatest(t.last_seen_at, s.last_seen_at),
+          event_sequence = greatest(t.event_sequence, s.event_sequence),
           original_app_user_id = CASE WHEN s.first_seen_at < t.first_seen_at AND s.deleted_at IS NULL THEN s.original_app_user_id
                                       ELSE t.original_app_user_id END,
           download_version = CASE WHEN t.downloaded_at <= s.downloaded_at THEN t.download_version
@@ -267,7 +288,7 @@ async def page(tx: Tx, *, after: str | None, limit: int, search: str | None) -> 
         """
         SELECT c.customer_id FROM customer c
         WHERE c.project_id = (SELECT %(project_id)s::text) AND c.merged_into IS NULL AND c.deleted_at IS NULL
-          AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
+          AND c.placeholder IS DISTINCT FROM 'hidden' AND (%(after)s::text IS NULL OR c.customer_id > %(after)s)
         ORDER BY c.customer_id LIMIT %(limit)s
         """,
         project_id=tx.project_id,

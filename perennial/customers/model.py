@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from string import hexdigits
+from typing import Literal
 
 from perennial.base.errors import AlreadyExists, Forbidden, Invalid, NotFound
 from perennial.base.ids import CustomerId, ProjectId
@@ -35,6 +36,10 @@ class CustomerBlocked(Forbidden):
         super().__init__(f"the app user id {app_user_id[:80]!r} is blocked in this project", param="app_user_id", code=7256)
 
 
+# Whom we made up for a purchase nobody named a buyer of: `hidden` while nobody has claimed it, `known` once it was told as theirs.
+Placeholder = Literal["hidden", "known"]
+
+
 @value
 class Attribute:
     value: str | None  # None: deleted
@@ -64,6 +69,7 @@ class Customer:
     last_seen_country: str | None = None
     download: Download | None = None
     deleted_at: datetime | None = None  # the person is gone; what is left goes by a made-up id
+    placeholder: Placeholder | None = None  # None: a person
 
     @property
     def is_anonymous(self) -> bool:
@@ -103,6 +109,7 @@ class Newcomer:
     bought_at: datetime = EPOCH
     country: str | None = None
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    placeholder: Placeholder | None = None
 
 
 @value
@@ -143,16 +150,34 @@ def is_sha256(text: str) -> bool:
     return len(text) == 64 and all(character in hexdigits for character in text)
 
 
+def is_app_user_id(text: str) -> bool:
+    """Whether a customer may have it as their id, as far as the text itself says."""
+    try:
+        check_app_user_id(text)
+    except Invalid:
+        return False
+    return True
+
+
+def why_refused(name: str) -> str:
+    """Why a name that somebody gave a buyer is no customer's here."""
+    try:
+        check_app_user_id(name, param="the name")
+    except Invalid as error:
+        return error.message.partition(";")[0]
+    return f"the name {name!r} was blocked in this project"
+
+
 def check_app_user_id(app_user_id: str, *, param: str = "app_user_id") -> str:
     """The id as it is, or `Invalid` (7220 empty, 7256 not allowed) saying why."""
     if not app_user_id.strip():
         raise Invalid(f"{param} is empty; send the id of the user, or the SDK's anonymous id", param=param, code=7220)
     if len(app_user_id) > MAX_APP_USER_ID:
         raise Invalid(f"{param} is longer than {MAX_APP_USER_ID} characters", param=param, code=7256)
-    if app_user_id in _NOT_AN_ID:
-        raise Invalid(f"{param} {app_user_id!r} names nobody; send a stable id of the user", param=param, code=7256)
-    if "/" in app_user_id:
-        raise Invalid(f"{param} {app_user_id!r} holds a '/'; send a stable id of the user without it", param=param, code=7256)
-    if (forbidden := forbidden_in(app_user_id)) is not None:
-        raise Invalid(f"{param} {app_user_id!r} holds {forbidden}; send a stable id of the user without it", param=param, code=7256)
+    problem = "it names nobody" if app_user_id in _NOT_AN_ID else "it holds a '/'" if "/" in app_user_id else None
+    if problem is None and (forbidden := forbidden_in(app_user_id)) is not None:
+        problem = f"it holds {forbidden}"
+    if problem is not None:
+        text = f"{param} {app_user_id!r} cannot be an app user id: {problem}; send a stable id of the user without it"
+        raise Invalid(text, param=param, code=7256)
     return app_user_id

@@ -91,7 +91,7 @@ async def seen_lately(tx: Tx, limit: int) -> list[CustomerId]:
     """Those who were seen, or first heard of, last. Who was deleted is nobody any more."""
     rows = await tx.fetch(
         """
-        SELECT customer_id FROM customer WHERE merged_into IS NULL AND deleted_at IS NULL
+        SELECT customer_id FROM customer WHERE merged_into IS NULL AND deleted_at IS NULL AND placeholder IS DISTINCT FROM 'hidden'
         ORDER BY greatest(first_seen_at, last_seen_at) DESC, customer_id DESC LIMIT %(limit)s
         """,
         limit=limit,

@@ -1,6 +1,6 @@
 """What the pages show of a customer, from what is held and the time. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -8,8 +8,9 @@ from perennial.base.money import Money
 from perennial.base.time import FOREVER, from_ms
 from perennial.base.value import value
 from perennial.catalog.model import Product
+from perennial.customers.model import why_refused
 from perennial.dashboard.acts import Offered
-from perennial.dashboard.rendering import day, price
+from perennial.dashboard.rendering import day, moment, price
 from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, is_grant, latest, refunded_at, status
 from perennial.subscriptions.model import Held, Line, Refund, Renewal, Status
 
@@ -155,11 +156,11 @@ def sentence(line: Line, held: Held, now: datetime) -> str:
 
 
 def notes(line: Line, held: Held, products: Products, now: datetime) -> tuple[str, ...]:
-    """What is to become of it beyond its present period, as far as its store said, in sentences."""
+    """Whose it is, where that is not simply known, and what is to become of it beyond its present period, as far as its store said: in sentences."""
     renewal = line.renewals[-1] if line.renewals else None
+    found = list(_buyer(line))
     if renewal is None or status(line, now) == "expired":
-        return ()
-    found = []
+        return tuple(found)
     if renewal.pause is not None:
         found.append(_pause(renewal))
     if renewal.next_product is not None and renewal.next_product != held.purchase.product and renews(line, now):
@@ -168,6 +169,13 @@ def notes(line: Line, held: Held, products: Products, now: datetime) -> tuple[st
     if renewal.price_consent == "pending":
         found.append("A higher price waits for the customer's yes.")
     return tuple(found)
+
+
+def _buyer(line: Line) -> Iterator[str]:
+    if line.unclaimed is not None:
+        yield f"Nobody has said who bought it since {moment(line.unclaimed.since)}: it is told to nobody until its app posts it."
+    if line.refused_name is not None:
+        yield f"Your backend named {line.refused_name!r} as its buyer: {why_refused(line.refused_name)}. Name another, and it moves to them."
 
 
 def _pause(renewal: Renewal) -> str:

@@ -126,7 +126,7 @@ async def page(tx: Tx, *, after: str, since: datetime | None, limit: int) -> lis
         """
         SELECT customer_id FROM customer
         WHERE project_id = (SELECT %(project_id)s::text) AND customer_id > %(after)s AND merged_into IS NULL
-          AND (%(since)s::timestamptz IS NULL OR changed_at > %(since)s)
+          AND placeholder IS DISTINCT FROM 'hidden' AND (%(since)s::timestamptz IS NULL OR changed_at > %(since)s)
         ORDER BY customer_id LIMIT %(limit)s
         """,
         project_id=tx.project_id,

@@ -19,8 +19,9 @@ from perennial.base.db import Database, Tx
 from perennial.base.errors import Invalid, PerennialError, Unavailable
 from perennial.base.ids import CustomerId, LineId, ProjectId
 from perennial.base.secrets import Vault
+from perennial.base.time import EPOCH
 from perennial.base.value import replace, value
-from perennial.customers.model import Newcomer
+from perennial.customers.model import Newcomer, why_refused
 from perennial.imports import db, files, rules, tables
 from perennial.imports.model import Batch, Finding, Import, Outcome, Place, Refused, Row, Shelf, Source, Told
 from perennial.intake import Providers
@@ -241,6 +242,7 @@ async def _record(tx: Tx, house: House, shelf: Shelf, batch: Batch, *, is_dry_ru
     findings = [
         *(Finding(change="refused", subject=str(one.place), detail=one.reason, place=one.place) for one in batch.refused),
         *doubles,
+        *_refused_names(batch.told),
         *_unknown_products(batch.told, shelf),
     ]
     if is_dry_run:
@@ -257,6 +259,12 @@ async def _record(tx: Tx, house: House, shelf: Shelf, batch: Batch, *, is_dry_ru
     )
 
 
+def _refused_names(told: Sequence[Told]) -> list[Finding]:
+    """Purchases that moved in as an anonymous customer's, each name once."""
+    places = {one.refused_name: one.place for one in reversed(told) if one.refused_name is not None}
+    return [Finding(change="refused name", subject=name, detail=why_refused(name), place=place) for name, place in sorted(places.items())]
+
+
 def _newcomers(batch: Batch) -> list[Newcomer]:
     bought: dict[str, datetime] = {}
     for one in batch.told:
@@ -269,7 +277,7 @@ def _newcomers(batch: Batch) -> list[Newcomer]:
             first_seen_at=person.first_seen_at,
             country=person.country,
             attributes=person.attributes,
-            **({"bought_at": bought[person.app_user_id]} if person.app_user_id in bought else {}),
+            bought_at=bought.get(person.app_user_id, EPOCH),
         )
         for person in batch.people
     ]
@@ -281,7 +289,7 @@ def _said(told: Sequence[Told], known: dict[Key, Line]) -> list[Said]:
     for one in told:
         statement = rules.news(one.statement, known.get(one.key))
         apart = rules.by_offering(statement, one.offerings)
-        said += [Said(app_id=one.app_id, statement=part, presented_offering=offering) for offering, part in apart]
+        said += [Said(app_id=one.app_id, statement=part, presented_offering=offering, refused_name=one.refused_name) for offering, part in apart]
     return said
 
 

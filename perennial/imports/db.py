@@ -72,7 +72,7 @@ async def sample(tx: Tx, limit: int) -> list[str]:
     rows = await tx.fetch(
         """
         SELECT c.original_app_user_id FROM customer c
-        WHERE c.merged_into IS NULL AND c.deleted_at IS NULL
+        WHERE c.merged_into IS NULL AND c.deleted_at IS NULL AND c.placeholder IS NULL
           AND EXISTS (SELECT FROM line l WHERE l.project_id = c.project_id AND l.customer_id = c.customer_id)
         ORDER BY md5(c.customer_id) LIMIT %(limit)s
         """,

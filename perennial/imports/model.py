@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from perennial.base.ids import AppId
+from perennial.base.ids import AppId, anonymous_app_user_id
 from perennial.base.money import Money
 from perennial.base.value import field, value
 from perennial.catalog.model import App, Product
-from perennial.customers.model import Attribute
+from perennial.customers.model import Attribute, is_app_user_id
 from perennial.intake.model import Reading
 from perennial.subscriptions.model import Environment, Offer, Ownership, PeriodType, Statement, Store
 
@@ -38,6 +38,7 @@ class Row:
     transaction: str
     product: str
     purchased_at: datetime
+    refused_name: str | None = None  # whom the source names, where `app_user_id` was made up: the name can be no customer's
     aliases: tuple[str, ...] = ()
     first_seen_at: datetime | None = None
     seen_country: str | None = None  # where the customer is thought to be; `country` is the store's
@@ -65,6 +66,16 @@ class Row:
     @property
     def key(self) -> tuple[str, str, str]:
         return (self.store, self.environment, self.line)
+
+
+def buyer_of(name: str, *line: str) -> tuple[str, str | None]:
+    """The app user id a purchase moves in with, and the name its source gives the buyer where that can be no customer's.
+
+    Such a purchase is an anonymous customer's: of the same one as others under that name, or, without any name, of its line's own.
+    """
+    if is_app_user_id(name):
+        return name, None
+    return anonymous_app_user_id("|".join(("import", name) if name.strip() else ("import", "", *line))), name
 
 
 @value
@@ -95,6 +106,7 @@ class Told:
     app_id: AppId | None
     statement: Statement
     offerings: Mapping[str, str] = field(default_factory=dict)  # by transaction: where it was presented
+    refused_name: str | None = None  # as a row's
     is_open: bool = False  # it ended lately, or its source is old: its store should be asked
     rows: int = 1
 
@@ -141,7 +153,7 @@ class Import:
     finished_at: datetime | None = None
 
 
-Change = Literal["refused", "new customer", "new line", "changed end", "gained", "lost", "unknown product", "two customers"]
+Change = Literal["refused", "refused name", "new customer", "new line", "changed end", "gained", "lost", "unknown product", "two customers"]
 
 
 @value

@@ -14,10 +14,9 @@ from perennial.base.ids import AppId
 from perennial.base.time import perf_counter
 from perennial.base.value import replace
 from perennial.catalog.model import App
-from perennial.customers.model import check_app_user_id
 from perennial.imports import files
 from perennial.imports.actions import House
-from perennial.imports.model import Batch, Person, Place, Refused, Shelf, Told
+from perennial.imports.model import Batch, Person, Place, Refused, Shelf, Told, buyer_of
 from perennial.intake.model import Reading
 
 NEEDS = ("app_user_id", "token")
@@ -80,7 +79,7 @@ async def _read(house: House, shelf: Shelf, place: Place, cells: Cells | str, pa
     try:
         if isinstance(cells, str):
             raise Invalid(cells)
-        app_user_id = check_app_user_id(cells["app_user_id"])
+        app_user_id, refused_name = buyer_of(cells["app_user_id"], cells["token"])
         app = _app(shelf, cells)
         receipt = intake.Receipt(
             token=cells["token"],
@@ -94,7 +93,13 @@ async def _read(house: House, shelf: Shelf, place: Place, cells: Cells | str, pa
     if not reading.statements:
         return Refused(place=place, reason=reading.note or "its store says that nothing was bought with it")
     told = [
-        Told(place=place, app_user_id=app_user_id, app_id=app.app_id, statement=replace(statement, app_user_id=app_user_id))
+        Told(
+            place=place,
+            app_user_id=app_user_id,
+            app_id=app.app_id,
+            statement=replace(statement, app_user_id=app_user_id),
+            refused_name=refused_name,
+        )
         for statement in reading.statements
         if statement.purchases
     ]

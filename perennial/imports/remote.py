@@ -14,11 +14,11 @@ from perennial.base.errors import Invalid, NotFound, Unavailable
 from perennial.base.http import Answer, Http
 from perennial.base.secrets import Secret
 from perennial.base.time import from_ms
-from perennial.base.value import value
-from perennial.customers.model import Attribute, check_app_user_id
+from perennial.base.value import replace, value
+from perennial.customers.model import Attribute, is_app_user_id
 from perennial.imports import rules
 from perennial.imports.answers import purchase_rows, subscription_rows, with_present
-from perennial.imports.model import Batch, Person, Place, Refused, Row, Shelf, Told
+from perennial.imports.model import Batch, Person, Place, Refused, Row, Shelf, Told, buyer_of
 
 PAGE = 100  # customers
 _AT_ONCE = 8  # customers asked about side by side
@@ -124,17 +124,17 @@ async def _customer(remote: Remote, shelf: Shelf, products: Mapping[str, str], i
     place = Place(name=str(item["id"]), line=0)
     path = f"{remote.path}/customers/{quote(place.name, safe='')}"
     try:
-        check_app_user_id(place.name)
+        app_user_id, refused_name = buyer_of(place.name)
         aliases = [alias["id"] async for alias in remote.items(f"{path}/aliases")]
         attributes = {one["name"]: _attribute(one) async for one in remote.items(f"{path}/attributes")}
         person = Person(
-            app_user_id=place.name,
-            aliases=tuple(check_app_user_id(alias) for alias in aliases if alias != place.name),
+            app_user_id=app_user_id,
+            aliases=tuple(alias for alias in aliases if alias != place.name and refused_name is None and is_app_user_id(alias)),
             first_seen_at=from_ms(item["first_seen_at"]) if item.get("first_seen_at") else None,
             country=item.get("last_seen_country"),
             attributes=attributes,
         )
-    except (Invalid, NotFound) as error:  # one whose id we do not take, or who went away meanwhile
+    except (Invalid, NotFound) as error:  # one who went away meanwhile
         return None, [], [Refused(place=place, reason=error.message)]
     told: list[Told] = []
     refused: list[Refused] = []
@@ -164,6 +164,7 @@ async def _lines(remote: Remote, path: str, shelf: Shelf, products: Mapping[str,
 def _read(place: Place, shelf: Shelf, item: Json, rows: Sequence[Row] | str) -> Told | Refused:
     if isinstance(rows, str):
         return Refused(place=place, reason=f"{item['object']} {item['id']}: {rows}")
-    told = rules.told_of(rows, shelf)
+    app_user_id, refused_name = buyer_of(place.name)
+    told = rules.told_of([replace(row, app_user_id=app_user_id, refused_name=refused_name) for row in rows], shelf)
     is_subscription = item["object"] == "subscription" and item["store"] != "promotional"
     return with_present(told, item, shelf.as_of) if isinstance(told, Told) and is_subscription else told

@@ -60,6 +60,7 @@ def told_of(rows: Sequence[Row], shelf: Shelf) -> Told | Refused:
         app_id=app_id,
         statement=statement,
         offerings={transaction_of(row): row.presented_offering for row in rows if row.presented_offering},
+        refused_name=rows[-1].refused_name,
         is_open=last.expires_at is not None and last.revocation is None and not any(one.ended for one in statement.renewals),
         rows=len(rows),
     )

@@ -16,8 +16,8 @@ import msgspec
 from perennial.base.errors import Invalid
 from perennial.base.money import Money, from_decimal
 from perennial.base.time import EPOCH, from_ms
-from perennial.customers.model import Attribute, check_app_user_id
-from perennial.imports.model import Place, Row
+from perennial.customers.model import Attribute, is_app_user_id
+from perennial.imports.model import Place, Row, buyer_of
 from perennial.subscriptions.model import Offer, PeriodType, Store
 
 Cells = Mapping[str, str]
@@ -67,12 +67,14 @@ def export_row(cells: Cells, place: Place) -> Row:
     refunded_at = moment(cells, "refunded_at")
     grace_until = moment(cells, "grace_period_end_time")
     is_sandbox = _yes(cells, "is_sandbox") and cells["store"] != "promotional"  # grants are always of production
-    app_user_id, country = _user(cells, "rc_original_app_user_id"), _country(cells)
-    has_other_name = cells.get("rc_last_seen_app_user_id_alias", "") not in ("", app_user_id)
+    country, last_name = _country(cells), cells.get("rc_last_seen_app_user_id_alias", "")
+    app_user_id, refused_name = _buyer(cells, "rc_original_app_user_id", "store", "original_store_transaction_id")
+    has_other_name = last_name not in ("", app_user_id) and refused_name is None and is_app_user_id(last_name)
     return Row(
         place=place,
         app_user_id=app_user_id,
-        aliases=(_user(cells, "rc_last_seen_app_user_id_alias"),) if has_other_name else (),
+        refused_name=refused_name,
+        aliases=(last_name,) if has_other_name else (),
         first_seen_at=moment(cells, "first_seen_time"),
         country=country if cells.get("country_source") != "estimated" else None,
         seen_country=country,
@@ -109,10 +111,12 @@ def own_row(cells: Cells, place: Place) -> Row:
     transaction = _text(cells, "transaction_id")
     line = _text(cells, "original_transaction_id") if cells.get("original_transaction_id") else transaction
     expires_at, grace_until = moment(cells, "expires_at"), moment(cells, "grace_until")
+    app_user_id, refused_name = _buyer(cells, "app_user_id", "store", "original_transaction_id", "transaction_id")
     return Row(
         place=place,
-        app_user_id=_user(cells, "app_user_id"),
-        aliases=tuple(check_app_user_id(alias, param="aliases") for alias in _words(cells.get("aliases", ""))),
+        app_user_id=app_user_id,
+        refused_name=refused_name,
+        aliases=tuple(alias for alias in _words(cells.get("aliases", "")) if refused_name is None and is_app_user_id(alias)),
         first_seen_at=moment(cells, "first_seen_at"),
         country=_country(cells),
         store=_store(cells),
@@ -149,8 +153,8 @@ def _words(text: str) -> list[str]:
     return [word for word in text.translate(_BLANKS).split(" ") if word]
 
 
-def _user(cells: Cells, name: str) -> str:
-    return check_app_user_id(cells.get(name, ""), param=name)
+def _buyer(cells: Cells, name: str, *line: str) -> tuple[str, str | None]:
+    return buyer_of(cells.get(name, ""), *(cells.get(column, "") for column in line))
 
 
 def _store(cells: Cells) -> Store:

@@ -11,13 +11,16 @@ from perennial.subscriptions.actions import (
     grant_more,
     identify,
     join,
+    misnamed,
     record,
     revoke_grants,
     sellers,
     transfer,
+    unclaimed,
     wake,
 )
 from perennial.subscriptions.db import Key, hold, load_by_ids, load_of_customers, sold_within, was_sold
+from perennial.subscriptions.ownership import UNCLAIMED_WAITS
 from perennial.subscriptions.proceeds import shares
 from perennial.subscriptions.rules import (
     access_end,
@@ -42,6 +45,7 @@ from perennial.subscriptions.rules import (
 )
 
 __all__ = [
+    "UNCLAIMED_WAITS",
     "Key",
     "ReceiptInUse",
     "Said",
@@ -64,6 +68,7 @@ __all__ = [
     "latest",
     "load_by_ids",
     "load_of_customers",
+    "misnamed",
     "newer",
     "original_purchased_at",
     "original_transaction",
@@ -81,6 +86,7 @@ __all__ = [
     "sold_within",
     "status",
     "transfer",
+    "unclaimed",
     "wake",
     "was_sold",
 ]

@@ -172,6 +172,14 @@ class Booked:
 
 
 @value
+class Unclaimed:
+    """Nobody has said whose a line is. What is told of it waits until somebody does, or until `told_at`."""
+
+    since: datetime
+    told_at: datetime | None = None  # told as an anonymous customer's then; None where its app does not track such purchases
+
+
+@value
 class ToldLine:
     """The standing facts of the line we last told: a change of mind is told when the present differs."""
 
@@ -209,6 +217,8 @@ class Line:
     newest_key: str | None = None  # where the store has given the line another key since `store_line`
     noted: Noted | None = None
     original_purchased_at: datetime | None = None  # by the store's own word; `rules.original_purchased_at` has the date where there is none
+    refused_name: str | None = None  # whom the project's backend named last as the buyer, where that can be no customer's id
+    unclaimed: Unclaimed | None = None
 
     @property
     def subject(self) -> str:

@@ -81,6 +81,19 @@ def event_body(
     return body
 
 
+def told_at_last(body: dict[str, Any], line: Line, customer: Customer, product: Product | None, *, sequence: int, now: datetime) -> dict[str, Any]:
+    """The object of an event that waited for its customer, as it is told of them now. What happened is as it was."""
+    held = next((one for one in line.held if one.purchase.transaction == body["transaction_id"]), None)
+    return {
+        **body,
+        **customers.told(customer),
+        "event_timestamp_ms": to_ms(now),
+        "presented_offering_id": presented_offering(line, held) if held is not None else body["presented_offering_id"],
+        "entitlement_ids": list(product.entitlements) if product is not None and product.entitlements else None,
+        "perennial": {**body["perennial"], "sequence": sequence},
+    }
+
+
 def transfer_body(
     app_id: AppId | None, store: str, environment: str, *, source: Customer, target: Customer, event_id: EventId, sequence: int, now: datetime
 ) -> dict[str, Any]:

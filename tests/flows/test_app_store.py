@@ -69,12 +69,13 @@ async def test_the_sdk_and_the_store_telling_at_once_is_one_purchase(world: Worl
 
 
 async def test_grace_keeps_access_and_shows_its_end(world: World, pen: SigningAuthority):
+    user = "6f0d1c2e-8f5e-4a55-9d5e-0a1b2c3d4e5f"
     life = Life(clock=START - timedelta(days=31), product="pro_monthly")
     life.subscribe()
     life.fail_in_grace(16)
-    await hear(world, pen, life)
-    [line] = await world.lines((await world.bodies())[0]["app_user_id"])
-    user = (await world.bodies())[0]["app_user_id"]
+    await world.customer(user, store="app_store")
+    await hear(world, pen, life, token=user)
+    [line] = await world.lines(user)
     subscription = (await world.customer(user, store="app_store"))["subscriptions"]["pro_monthly"]
     assert subscription["expires_date"] == subscription["grace_period_expires_date"] == "2026-02-15T12:00:00Z"
     assert subscription["billing_issues_detected_at"] == "2026-01-30T12:00:01Z"
@@ -130,6 +131,7 @@ async def test_another_project_does_not_trust_our_simulated_store(world: World, 
 
 
 async def test_a_poisoned_message_steps_aside_and_others_pass(world: World, pen: SigningAuthority):
+    await world.track(world.app_ids["app_store"])
     life = fresh()
     life.subscribe()
     await hear(world, pen, life)
@@ -143,6 +145,7 @@ async def test_a_poisoned_message_steps_aside_and_others_pass(world: World, pen:
     assert [row["wake_at"] for row in rows] == [None, None]
     assert rows[0]["outcome"] == "recorded"
     assert rows[1]["outcome"].startswith("unreadable")
+    await world.advance(minutes=5)
     assert await world.told() == ["INITIAL_PURCHASE", "INITIAL_PURCHASE"]
 
 

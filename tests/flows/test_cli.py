@@ -250,6 +250,7 @@ BREAKS: dict[str, LiteralString] = {
     "what-expires-is-on-the-agenda": "UPDATE currency_grant SET wake_at = NULL",
     "a-purchase-is-told-once": "DELETE FROM event WHERE type = 'INITIAL_PURCHASE'",
     "an-expiry-is-told-once": "UPDATE purchase SET told_expired = true",
+    "only-what-is-unclaimed-waits": "UPDATE customer SET placeholder = 'hidden'",
     "events-are-numbered": "UPDATE customer SET event_sequence = 0",
     "deliveries-lead-somewhere": "UPDATE delivery SET sequence = sequence + 1",
     "deliveries-in-order": (

@@ -226,10 +226,11 @@ async def test_bad_rows_are_named_by_line_and_the_others_move_in(world: World, t
     with path.open("a") as file:
         file.write("too;few;columns\n")
     said = await import_export(world, path)
-    assert "8 rows imported" not in said and "7 rows refused" in said
+    assert "8 rows imported" not in said and "6 rows refused" in said and "1 name no customer can have" in said
     with (tmp_path / "report.csv").open() as file:
         lines = [line for line in file.read().splitlines() if line.startswith("refused")]
     reasons = {line.split(",")[2]: line for line in lines}
+    assert [line.split(",")[0] for line in lines if line.split(",")[2] == "5"] == ["refused name"]
     assert sorted(reasons) == ["3", "4", "5", "6", "7", "8", "9"]
     assert "start_time 'yesterday' is not a moment" in reasons["3"]
     assert "store 'galaxy' is none" in reasons["4"]

@@ -4,13 +4,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from perennial import intake, subscriptions
+from perennial import catalog, intake, subscriptions
 from perennial.app import App
 from perennial.base.errors import Conflict, Invalid, NotConfigured, NotFound, Unavailable
 from perennial.base.ids import new_uuid
 from perennial.base.money import Money
 from perennial.base.time import wall_clock
 from perennial.base.value import replace
+from perennial.catalog.model import TRACK_NEW_PURCHASES
 from perennial.intake.model import Caught, StoreApp, Untrusted
 from perennial.providers.apple import AppStore, SigningAuthority, TransactionNotFound
 from perennial.providers.simulated import app_store
@@ -483,6 +484,7 @@ async def test_a_line_that_cannot_be_played_steps_aside(town: Town) -> None:
 
 async def test_many_lines_renew_in_one_batch(town: Town) -> None:
     async with town.transaction() as tx:
+        await catalog.change_app(tx, VAULT, town.app_id, settings={TRACK_NEW_PURCHASES: "on"})
         for _ in range(50):
             await app_store.buy(tx, VAULT, town.app_id, product="monthly")
     await town.until("2025-03-01T00:00:00")

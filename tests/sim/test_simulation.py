@@ -1,7 +1,9 @@
 """The unthought: many lives at once through the real doors, with messages doubled, shuffled and lost, several workers, and crashes
 between any two statements. A failure prints its seed; `SEED=7 LIVES=5000 make test ARGS=tests/sim` runs it again, or longer.
 
-Here the store tells everything itself, signed (the App Store). Stores that are asked have theirs in `test_asked_stores`.
+Here the store tells everything itself, signed (the App Store), and the app posts each purchase once, at any place among what the store tells.
+With an odd seed the app tracks purchases nobody has claimed, and what was not posted by then is told as an anonymous customer's first.
+Stores that are asked have theirs in `test_asked_stores`.
 """
 
 import asyncio
@@ -13,11 +15,11 @@ from functools import partial
 
 import pytest
 
-from perennial import events, invariants, subscriptions
+from perennial import catalog, customers, events, invariants, subscriptions
 from perennial.base.db import Database
 from perennial.providers.apple.signer import SigningAuthority
 from perennial.subscriptions.model import Line
-from tests.apple_messages import notification, trust
+from tests.apple_messages import notification, transaction, trust
 from tests.rules.lives import CHAPTERS, ENDINGS, Life, live
 from tests.rules.test_telling import facts, hear_at_once
 from tests.sim.receiver import Receiver, all_delivered, in_order
@@ -34,6 +36,12 @@ async def post(world: World, app_id: str, body: bytes) -> None:
     assert answer.status_code == 200, answer.text
 
 
+async def claim(world: World, pen: SigningAuthority, line: str, life: Life) -> None:
+    body = {"app_user_id": f"buyer-{line}", "fetch_token": pen.sign(transaction(life.purchases[0], line=line)), "presented_offering_identifier": line}
+    answer = await world.http.post("/v1/receipts", headers=world.sdk("app_store"), json=body)
+    assert answer.status_code == 200, answer.text
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_thousands_of_lives_in_a_bad_world(world: World, database_url: str, seed: int):
     chance = random.Random(seed)
@@ -45,6 +53,7 @@ async def test_thousands_of_lives_in_a_bad_world(world: World, database_url: str
     world = await make_world(world.app, world.http, clock_at=end)
     pen = SigningAuthority.create(lives["9000000"].messages[0].purchases[0].as_of)
     await trust(world, pen)
+    await world.track(world.app_ids["app_store"], "on" if seed % 2 else "off")
     async with world.app.database.transaction(world.project_id) as tx:
         await events.create_endpoint(tx, world.app.vault, name="all", url="http://127.0.0.1:9/never", event_types=None)
 
@@ -54,11 +63,18 @@ async def test_thousands_of_lives_in_a_bad_world(world: World, database_url: str
     try:
         bodies = [notification(pen, message, line=line) for line, life in lives.items() for message in life.messages]
         bodies += chance.sample(bodies, len(bodies) // 5)
-        chance.shuffle(bodies)
-        lost, heard = bodies[: len(bodies) // 5], bodies[len(bodies) // 5 :]
+        said = [partial(post, world, world.app_ids["app_store"], body) for body in bodies]
+        said += [partial(claim, world, pen, line, life) for line, life in lives.items()]
+        chance.shuffle(said)
+        lost, heard = said[: len(said) // 5], said[len(said) // 5 :]
         crashes = 0
         for batch in (heard[: len(heard) // 2], heard[len(heard) // 2 :], lost):
-            await asyncio.gather(*(post(world, world.app_ids["app_store"], body) for body in batch))
+            if batch is lost:  # what nobody has posted by now was waited for
+                end += subscriptions.UNCLAIMED_WAITS
+                async with world.app.database.transaction(world.project_id) as tx:
+                    await catalog.set_clock(tx, end, None)
+                crashes += sum(await asyncio.gather(*(work_until_done(worker, world.project_id) for worker in workers)))
+            await asyncio.gather(*(one() for one in batch))
             crashes += sum(await asyncio.gather(*(work_until_done(worker, world.project_id) for worker in workers)))
             assert await invariants.run(world.app.database, world.project_id, end) == [], f"seed {seed}"
         tellers = [partial(run, worker, world.project_id, ["telling"]) for worker in workers]
@@ -73,8 +89,10 @@ async def test_thousands_of_lives_in_a_bad_world(world: World, database_url: str
 
 async def everything_is_told_once(world: World, lives: dict[str, Life], receiver: Receiver, seed: int) -> None:
     async with world.app.database.transaction(world.project_id) as tx:
-        rows = await tx.fetch("SELECT body, event_id FROM event")
+        rows = await tx.fetch("SELECT body, event_id FROM event WHERE type <> 'TRANSFER'")
+        moved = await tx.fetch("SELECT body FROM event WHERE type = 'TRANSFER'")
         lines = {line.store_line: line for line in await subscriptions.find(tx, [("app_store", "sandbox", line) for line in lives])}
+        owners = await customers.load(tx, [line.customer_id for line in lines.values()])
     by_line: dict[str, list[dict]] = defaultdict(list)
     for row in rows:
         by_line[row["body"]["original_transaction_id"]].append(row["body"])
@@ -83,7 +101,13 @@ async def everything_is_told_once(world: World, lives: dict[str, Life], receiver
         bought = Counter(body["type"] for body in by_line[number] if body["type"] in ("INITIAL_PURCHASE", "RENEWAL"))
         assert bought == Counter(kind for kind, _ in facts(told).elements()), f"seed {seed}, life {number}"
         assert len({body["id"] for body in by_line[number]}) == len(by_line[number])
+        buyer, named = f"buyer-{number}", {body["app_user_id"] for body in by_line[number]}
+        assert (lines[number].unclaimed, owners[lines[number].customer_id].aliases) == (None, (buyer,)), f"seed {seed}, life {number}"
+        assert (named == {buyer}) if not seed % 2 else (len(named - {buyer}) <= 1), f"seed {seed}, life {number}"
         assert what_is_held(lines[number]) == what_is_held(straight), f"seed {seed}, life {number}"
+    moves = [(row["body"]["transferred_from"][0], row["body"]["transferred_to"][0]) for row in moved]
+    assert len(set(moves)) == len(moves) and bool(moves) == bool(seed % 2)
+    assert all(told_to.startswith("$RCAnonymousID:") and claimed_by.startswith("buyer-") for told_to, claimed_by in moves)
     assert set(receiver.ids) >= {row["event_id"] for row in rows if row["body"]["type"] != "REFUND"}, "every event reached the receiver"
     in_order(receiver, f"seed {seed}")
 

@@ -85,6 +85,7 @@ async def test_case_37_a_higher_price_nobody_agreed_to_ends_it_and_one_that_was_
     assert [body["price"] for body in await market.bodies("RENEWAL")] == [12.99, 12.99]
     assert [body["expiration_reason"] for body in await market.bodies("EXPIRATION")] == ["PRICE_INCREASE"]
 
+    await market.world.track(google.app_id)
     now, end = await market.now(), await market.now() + 10 * DAY
     change = {"priceChangeMode": "PRICE_INCREASE", "priceChangeState": "OUTSTANDING"}
     plan = {"autoRenewEnabled": True, "priceChangeDetails": change}
@@ -214,6 +215,7 @@ async def test_case_42_a_prepaid_plan_topped_up_adds_to_its_end(market: Market, 
 
 
 async def test_case_43_instalments_go_on_being_charged_after_the_cancellation(market: Market, google: PlayStall, fake: wire.FakeGoogle) -> None:
+    await market.world.track(google.app_id)
     ends = [START + (number + 1) * 30 * DAY for number in range(3)]
     off = {"autoRenewEnabled": True, "installmentDetails": {"pendingCancellation": {}}}
     running = {"autoRenewEnabled": True, "installmentDetails": {}}
@@ -249,6 +251,7 @@ async def test_case_44_a_pause_ends_access_when_it_begins_and_moves_the_anchor_w
     assert (held[1].purchase.purchased_at, held[1].purchase.expires_at) == (at("2026-03-15T12:00:00"), at("2026-04-15T12:00:00"))
     assert await play.sales() == [999, 999]
 
+    await market.world.track(google.app_id)
     now = await market.now()
     end = now + 5 * DAY
     running = wire.subscription("ACTIVE", wire.line_item("pro", "GPA.1", end))

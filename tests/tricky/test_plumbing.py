@@ -89,6 +89,7 @@ async def test_case_53_a_poisoned_message_is_kept_and_holds_nobody_up(market: Ma
 
 
 async def test_case_54_a_store_that_is_down_is_asked_again_until_it_answers(market: Market, google: PlayStall, fake: wire.FakeGoogle) -> None:
+    await market.world.track(google.app_id)
     token = "/purchases/subscriptionsv2/tokens/A"
     fake.refuses(token, 503, "backendError")
     await google.push("A", 4, message_id="while-down")

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from perennial.api.management import MANAGEMENT_URLS
 from perennial.api.v2 import wire
 from perennial.api.v2.entitlements import show_entitlement
@@ -127,6 +129,7 @@ def show_subscription(line: Line, around: Surroundings) -> wire.Subscription:
         pending_changes=_pending(line, held, around),
         country=purchase.country,
         management_url=MANAGEMENT_URLS.get(line.store),
+        perennial=_facts(line),
     )
 
 
@@ -212,10 +215,21 @@ def show_purchase(line: Line, around: Surroundings) -> wire.Purchase:
         store_purchase_identifier=line.store_line,
         ownership=purchase.ownership,
         country=purchase.country,
+        perennial=_facts(line),
     )
 
 
 # What both have -------------------------------------------------------------------------------------------------------------------
+
+
+def _facts(line: Line) -> wire.HoldingFacts | UnsetType:
+    """What there is to say of its buyer, where they are not simply known."""
+    if line.refused_name is None and line.unclaimed is None:
+        return UNSET
+    return wire.HoldingFacts(
+        refused_customer_id=UNSET if line.refused_name is None else line.refused_name,
+        unclaimed_since=UNSET if line.unclaimed is None else to_ms(line.unclaimed.since),
+    )
 
 
 def show_entitlements(line: Line, held: Held, around: Surroundings) -> wire.ListOf[wire.Entitlement]:

@@ -1,6 +1,6 @@
 """Apps of stores, with what is needed to talk to them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -14,7 +14,7 @@ from perennial.base.secrets import Secret, Vault, covered, hash_key
 from perennial.base.value import replace
 from perennial.catalog import db, rules
 from perennial.catalog.actions.checks import named, one_of
-from perennial.catalog.model import STORE_KINDS, ApiKey, App, InUse
+from perennial.catalog.model import STORE_KINDS, TRACK_NEW_PURCHASES, ApiKey, App, InUse
 
 T = TypeVar("T")
 
@@ -120,6 +120,12 @@ async def delete_app(tx: Tx, app_id: str) -> None:
     await db.touch(tx)
 
 
+async def tracking_apps(tx: Tx, app_ids: Collection[str]) -> set[AppId]:
+    """Those of the apps that tell of purchases nobody has claimed, as an anonymous customer's."""
+    apps = await db.get_apps(tx, app_ids=sorted(app_ids), limit=len(app_ids))
+    return {app.app_id for app in apps if app.settings.get(TRACK_NEW_PURCHASES) == "on"}
+
+
 def notification_path(app: App) -> str | None:
     """Where its store is to send its notifications, behind this installation's address; None for a store that sends none."""
     hook = STORE_KINDS[app.store].hook
@@ -145,7 +151,10 @@ def _opened(vault: Vault, sealed: bytes | None) -> dict[str, Secret]:
 def _check_names(store: str, settings: Mapping[str, str | None], secrets: Mapping[str, Secret | None]) -> None:
     kind = STORE_KINDS[store]
     plain = {name: None if secret is None else secret.reveal() for name, secret in secrets.items()}
-    for param, given, known in (("settings", settings, kind.settings), ("secrets", plain, kind.secrets)):
+    known_settings = kind.settings if kind.hook is None else (*kind.settings, TRACK_NEW_PURCHASES)
+    if (track := settings.get(TRACK_NEW_PURCHASES)) not in (None, "on", "off"):
+        raise Invalid(f"settings: {TRACK_NEW_PURCHASES} is {track!r}; it may be 'on' or 'off'", param="settings")
+    for param, given, known in (("settings", settings, known_settings), ("secrets", plain, kind.secrets)):
         if unknown := sorted(set(given) - set(known)):
             there = f"it has {', '.join(known)}" if known else "it has none"
             raise Invalid(f"{param}: an app of {store} has no {unknown[0][:80]!r}; {there}", param=param)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from perennial.base.errors import NotFound
 from perennial.catalog.model import Product
+from perennial.customers.model import is_app_user_id
 from perennial.intake.model import Question, Reading, StoreApp
 from perennial.providers.stripe.api import Fields, StripeApi, path_of
 from perennial.providers.stripe.events import past_due_of
@@ -76,7 +77,7 @@ async def _about_subscription(
 ) -> Reading:
     if identifier is None:
         return Reading(note="not about a subscription")
-    found = await find(api, app, identifier, session, is_known=held is not None)
+    found = await find(api, app, identifier, session, is_known=held is not None and held.unclaimed is None)
     statements = subscription_statements(found, held, now, past_due=past_due_of(app))
     return Reading(statements=statements, note=None if statements else f"{found.subscription.status}: nothing of it was paid yet")
 
@@ -91,7 +92,8 @@ async def find(api: StripeApi, app: StoreApp, identifier: str, session: Session 
     charges = await _charges(api, app, (("customer", customer),)) if customer is not None and paid else []
     wanted = {one for invoice in invoices for one in invoice.payment_ids}
     charges = [charge for charge in charges if charge.ids & wanted]
-    if session is None and not is_known and app_user_id(subscription, None) is None:
+    named = app_user_id(subscription, None)
+    if session is None and not is_known and (named is None or not is_app_user_id(named)):
         page = await api.get(app, "/v1/checkout/sessions", Page[Session], (("subscription", identifier), ("limit", 1)))
         session = page.data[0] if page.data else None
     return Found(

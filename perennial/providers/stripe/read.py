@@ -34,6 +34,7 @@ from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.money import Money
 from perennial.base.value import replace
+from perennial.customers.model import is_app_user_id
 from perennial.providers.stripe.accounts import Account, invoice_accounts, moment
 from perennial.providers.stripe.charged import charged_ppm
 from perennial.providers.stripe.money import readable
@@ -76,11 +77,15 @@ def subscription_statements(found: Found, held: Line | None, as_of: datetime, *,
 
 
 def app_user_id(subscription: Subscription | None, session: Session | None) -> str | None:
-    """Who buys, by the word of the project's backend: the subscription's metadata, the checkout's, the customer's, then the checkout's reference."""
+    """Who buys, by the word of the project's backend: the subscription's metadata, the checkout's, the customer's, then the checkout's reference.
+
+    Of several names the first that can be an app user id; where none can, the first.
+    """
     customers = [whole(one.customer) for one in (subscription, session) if one is not None]
     metadata = [one.metadata for one in (subscription, session, *customers) if one is not None]
-    said = next((found[APP_USER_ID] for found in metadata if found and found.get(APP_USER_ID)), None)
-    return said or (session.client_reference_id if session is not None else None) or None
+    said = [found.get(APP_USER_ID) for found in metadata if found] + [session.client_reference_id if session is not None else None]
+    names = [name for name in said if name]
+    return next((name for name in names if is_app_user_id(name)), names[0] if names else None)
 
 
 def environment_of(*, live: bool) -> Environment:

@@ -134,6 +134,32 @@ async def due(tx: Tx, limit: int) -> list[Place]:
     return [Place(**row) for row in rows]
 
 
+async def unclaimed(tx: Tx, limit: int) -> list[Place]:
+    """Lines nobody has claimed, the oldest first."""
+    rows = await tx.fetch(
+        """
+        SELECT customer_id, line_id FROM line WHERE project_id = (SELECT %(project_id)s::text) AND unclaimed_since IS NOT NULL
+        ORDER BY unclaimed_since, line_id LIMIT %(limit)s
+        """,
+        project_id=tx.project_id,
+        limit=limit,
+    )
+    return [Place(**row) for row in rows]
+
+
+async def misnamed(tx: Tx, limit: int) -> list[Place]:
+    """Lines whose buyer was named by what can be nobody's name, and is known by no better one."""
+    rows = await tx.fetch(
+        """
+        SELECT customer_id, line_id FROM line WHERE project_id = (SELECT %(project_id)s::text) AND refused_name IS NOT NULL
+        ORDER BY line_id LIMIT %(limit)s
+        """,
+        project_id=tx.project_id,
+        limit=limit,
+    )
+    return [Place(**row) for row in rows]
+
+
 async def save(tx: Tx, lines: Sequence[Line], before: dict[LineId, Line]) -> None:
     """Writes what differs from `before`: three statements, whatever the number of lines."""
     await _upsert_lines(tx, lines)
@@ -182,7 +208,9 @@ async def _upsert_lines(tx: Tx, lines: Sequence[Line]) -> None:
         ON CONFLICT (project_id, customer_id, line_id) DO UPDATE SET told_auto_renew = excluded.told_auto_renew,
           told_next_product = excluded.told_next_product, told_paused = excluded.told_paused,
           heard_at = excluded.heard_at, wake_at = excluded.wake_at, newest_key = excluded.newest_key, store_user = excluded.store_user,
-          noted = excluded.noted, noted_at = excluded.noted_at, original_purchased_at = excluded.original_purchased_at
+          noted = excluded.noted, noted_at = excluded.noted_at, original_purchased_at = excluded.original_purchased_at,
+          refused_name = excluded.refused_name,
+          unclaimed_since = excluded.unclaimed_since, tell_unclaimed_at = excluded.tell_unclaimed_at
         """,
         rows=_json([line_row(line, tx) for line in lines]),
     )

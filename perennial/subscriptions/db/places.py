@@ -105,6 +105,11 @@ _JOIN: tuple[LiteralString, ...] = (
     FROM renewal r WHERE r.project_id = %(project_id)s AND r.customer_id = %(customer)s AND r.line_id = %(line)s ON CONFLICT DO NOTHING
     """,
     """
+    INSERT INTO untold_event
+    SELECT (jsonb_populate_record(u, jsonb_build_object('customer_id', %(target_customer)s::text, 'line_id', %(target_line)s::text))).*
+    FROM untold_event u WHERE u.project_id = %(project_id)s AND u.customer_id = %(customer)s AND u.line_id = %(line)s ON CONFLICT DO NOTHING
+    """,
+    """
     UPDATE line_directory SET customer_id = %(target_customer)s, line_id = %(target_line)s
     WHERE project_id = %(project_id)s AND customer_id = %(customer)s AND line_id = %(line)s
     """,
@@ -119,7 +124,8 @@ async def move(tx: Tx, source: CustomerId, target: CustomerId, *, app_ids: Seque
     """Lines of one customer become another's, with all they hold; only those of some apps where they are named."""
     rows = await tx.fetch(
         """
-        UPDATE line SET customer_id = %(target)s WHERE customer_id = %(source)s AND (%(apps)s::text[] IS NULL OR app_id = ANY (%(apps)s))
+        UPDATE line SET customer_id = %(target)s, refused_name = NULL
+        WHERE customer_id = %(source)s AND (%(apps)s::text[] IS NULL OR app_id = ANY (%(apps)s))
         RETURNING line_id
         """,
         source=source,

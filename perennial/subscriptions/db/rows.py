@@ -5,7 +5,7 @@ from typing import Any
 
 from perennial.base.db import Row, Tx
 from perennial.base.money import Money
-from perennial.subscriptions.model import Booked, Held, Line, Noted, Offer, Purchase, Refund, Renewal, Revocation, Told, ToldLine
+from perennial.subscriptions.model import Booked, Held, Line, Noted, Offer, Purchase, Refund, Renewal, Revocation, Told, ToldLine, Unclaimed
 
 
 def line_of(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
@@ -24,6 +24,8 @@ def line_of(row: Row, held: list[Held], renewals: list[Renewal]) -> Line:
         store_user=row["store_user"],
         noted=None if row["noted"] is None else Noted(as_of=row["noted_at"], words=row["noted"]),
         original_purchased_at=row["original_purchased_at"],
+        refused_name=row["refused_name"],
+        unclaimed=None if row["unclaimed_since"] is None else Unclaimed(since=row["unclaimed_since"], told_at=row["tell_unclaimed_at"]),
         told=ToldLine(auto_renew=row["told_auto_renew"], next_product=row["told_next_product"], paused=row["told_paused"]),
     )
 
@@ -129,6 +131,9 @@ def line_row(line: Line, tx: Tx) -> dict[str, Any]:
         "noted": None if line.noted is None else dict(line.noted.words),
         "noted_at": None if line.noted is None else line.noted.as_of,
         "original_purchased_at": line.original_purchased_at,
+        "refused_name": line.refused_name,
+        "unclaimed_since": None if line.unclaimed is None else line.unclaimed.since,
+        "tell_unclaimed_at": None if line.unclaimed is None else line.unclaimed.told_at,
         "store_user": None if line.store_user is None else "\\x" + line.store_user.hex(),
     }
 

@@ -90,7 +90,7 @@ from perennial.api.v2.wire.customers import (
     CustomerEntitlement,
 )
 from perennial.api.v2.wire.entitlements import Entitlement, EntitlementCreate, EntitlementUpdate, ProductsAttach
-from perennial.api.v2.wire.holdings import MonetaryAmount, PendingChanges, Purchase, Subscription, SubscriptionTransaction
+from perennial.api.v2.wire.holdings import HoldingFacts, MonetaryAmount, PendingChanges, Purchase, Subscription, SubscriptionTransaction
 from perennial.api.v2.wire.integrations import (
     Integration,
     IntegrationCreate,
@@ -196,6 +196,7 @@ __all__ = [
     "Event",
     "EventTypeName",
     "GrantRevoke",
+    "HoldingFacts",
     "Id",
     "Integration",
     "IntegrationCreate",

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from perennial.api.v2.wire.common import Environment, ListOf, Ownership
 from perennial.api.v2.wire.entitlements import Entitlement
@@ -23,8 +23,18 @@ class PendingChanges(Struct):
     product: Product | None
 
 
+class HoldingFacts(Struct):
+    """`refused_customer_id`: whom your backend named as the buyer, where no customer can have that id. `unclaimed_since`: nobody has named one."""
+
+    refused_customer_id: str | UnsetType = UNSET
+    unclaimed_since: int | UnsetType = UNSET
+
+
 class Subscription(Struct):
-    """`total_revenue_in_usd` says its own currency, which is that of the latest payment: we do not convert. `revenue`, ours, has all of them."""
+    """`total_revenue_in_usd` says its own currency, which is that of the latest payment: we do not convert. `revenue`, ours, has all of them.
+
+    `perennial`, ours, is there where there is something to say of its buyer.
+    """
 
     id: str
     customer_id: str
@@ -52,6 +62,7 @@ class Subscription(Struct):
     country: str | None
     management_url: str | None
     object: Literal["subscription"] = "subscription"
+    perennial: HoldingFacts | UnsetType = UNSET
 
 
 class SubscriptionTransaction(Struct):
@@ -82,3 +93,4 @@ class Purchase(Struct):
     ownership: Ownership
     country: str | None
     object: Literal["purchase"] = "purchase"
+    perennial: HoldingFacts | UnsetType = UNSET
