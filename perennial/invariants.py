@@ -296,6 +296,10 @@ INVARIANTS: tuple[Invariant, ...] = (
         name="nothing-is-late",
         level="warning",
         sentence="Nothing on the agenda has been due for more than ten minutes. Is a worker running?",
-        query="SELECT lane || ' ' || kind || ' ' || wake_at AS key FROM agenda WHERE wake_at < %(late)s",
+        query="""
+            SELECT lane || ' ' || kind || ' ' || wake_at AS key FROM agenda WHERE wake_at < %(late)s AND kind <> 'delivery'
+            UNION ALL SELECT 'telling delivery ' || d.wake_at FROM delivery d
+            JOIN endpoint p ON p.project_id = d.project_id AND p.endpoint_id = d.endpoint_id AND p.paused_at IS NULL
+            WHERE d.wake_at < %(late)s""",
     ),
 )

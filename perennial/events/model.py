@@ -21,6 +21,11 @@ LONGEST_WAIT = timedelta(days=1)
 # When a claimed delivery that was not even tried (its endpoint is silent, or the lease runs out) gets its next turn.
 REST = timedelta(minutes=1)
 
+# How long the signing secret before the present one signs too: receivers have as long to learn the new one.
+FORMER_SECRET_SIGNS = timedelta(days=1)
+
+MOST_ENDPOINTS = 100  # of a project, webhooks and integrations together
+
 # Ours beyond the vendor's set: sent only to endpoints that list them.
 OPT_IN_TYPES = frozenset({"REFUND"})
 
@@ -142,6 +147,8 @@ class Endpoint:
     last_failure_at: datetime | None = None
     last_error: str | None = None
     failures: int = 0
+    paused_at: datetime | None = None  # what there is to tell waits until it is resumed
+    former_until: datetime | None = None  # until when the signing secret before the present one signs too
 
 
 @value
@@ -185,6 +192,7 @@ class WebhookRoute:
     url: str
     authorization_header: bytes | None
     signing_secret: bytes
+    former_secret: bytes | None = None  # while it signs too
 
 
 @value
@@ -223,9 +231,12 @@ class Message:
     signing_secret: Secret  # `whsec_...`
     sent_at: datetime  # by the wall clock, which is the receiver's, even where the project has a clock of its own
     event: dict[str, Any]
+    former_secret: Secret | None = None  # signs too, for a day after the secret was changed
 
     def __post_init__(self) -> None:
         force_setattr(self, "signing_secret", Secret(self.signing_secret))
+        if self.former_secret is not None:
+            force_setattr(self, "former_secret", Secret(self.former_secret))
         if self.authorization_header is not None:
             force_setattr(self, "authorization_header", Secret(self.authorization_header))
 

@@ -36,8 +36,9 @@ def encode(message: Message) -> bytes:
 
 
 def headers(message: Message, body: bytes) -> list[tuple[bytes, bytes]]:
-    """As Standard Webhooks 1.0 has them, and the vendor's Authorization, verbatim."""
-    signature = Webhook(message.signing_secret.reveal()).sign(message.message_id, message.sent_at, body.decode())
+    """As Standard Webhooks 1.0 has them, one signature for each secret that signs, and the vendor's Authorization, verbatim."""
+    secrets = [message.signing_secret] if message.former_secret is None else [message.signing_secret, message.former_secret]
+    signature = " ".join(Webhook(secret.reveal()).sign(message.message_id, message.sent_at, body.decode()) for secret in secrets)
     given = [] if message.authorization_header is None else [(b"Authorization", message.authorization_header.reveal_bytes())]
     return [
         (b"Content-Type", b"application/json"),

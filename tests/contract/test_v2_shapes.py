@@ -295,10 +295,20 @@ async def test_webhooks_tell_their_secret_once(world: World) -> None:
         "last_error": None,
         "failures": 0,
         "has_authorization_header": True,
+        "paused_at": None,
+        "former_secret_until": None,
     }
     changed = await v2.post(f"/integrations/webhooks/{made['id']}", {"event_types": ["expiration", "initial_purchase"], "authorization_header": None})
     assert (changed["event_types"], changed["name"]) == (["expiration", "initial_purchase"], "Hook")
     assert changed["perennial"]["has_authorization_header"] is False
+    rotated = await v2.post(f"/integrations/webhooks/{made['id']}/actions/rotate_signing_secret", {}, status=200)
+    assert rotated["signing_secret"].startswith("whsec_") and rotated["signing_secret"] != made["signing_secret"]
+    assert rotated["perennial"]["former_secret_until"] == to_ms(START) + 24 * 3600 * 1000
+    leaked = await v2.post(f"/integrations/webhooks/{made['id']}/actions/rotate_signing_secret", {"keep_former": False}, status=200)
+    assert leaked["perennial"]["former_secret_until"] is None
+    paused = await v2.post(f"/integrations/webhooks/{made['id']}/actions/pause", status=200)
+    assert paused["perennial"]["paused_at"] == to_ms(START) and "signing_secret" not in paused
+    assert (await v2.post(f"/integrations/webhooks/{made['id']}/actions/resume", status=200))["perennial"]["paused_at"] is None
     gone = await v2.ask("DELETE", f"/integrations/webhooks/{made['id']}", status=200)
     assert gone == {"object": "webhook_integration", "id": made["id"], "deleted_at": to_ms(START)}
     await v2.get(f"/integrations/webhooks/{made['id']}", status=404)

@@ -33,6 +33,7 @@ BODIES: dict[str, Any] = {
     "set-customer-attributes": {"attributes": [{"name": "team", "value": "taken"}]},
     "create-webhook-integration": {"name": "Hook", "url": "https://example.com/stolen"},
     "update-webhook-integration": {"url": "https://example.com/stolen"},
+    "rotate-webhook-signing-secret": {"keep_former": False},
     "replay-webhook-integration": {"since_ms": 0},
     "create-integration": {"kind": "segment", "name": "Segment", "secrets": {"write_key": "stolen"}},
     "update-integration": {"name": "Taken"},

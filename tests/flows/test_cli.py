@@ -191,6 +191,33 @@ async def test_a_webhook_is_made_tried_and_told_again(world: World) -> None:
     assert "✗ Webhook: no connection" in await trying
     listed = await perennial("webhooks", "list", "--project", world.project_id)
     assert "initial_purchase" in listed and "2 failures since the last success" in listed
+    await webhooks_change(world, webhook_id)
+
+
+async def webhooks_change(world: World, webhook_id: str) -> None:
+    here = ("--project", world.project_id)
+    said = await perennial("webhooks", "update", webhook_id, "--name", "Renamed", "--environment", "production", "--event", "renewal", *here)
+    assert "Renamed is told of production; renewal at http://127.0.0.1:9/nobody" in said
+    assert "Renamed is told of everything" in await perennial("webhooks", "update", webhook_id, "--environment", "both", "--event", "all", *here)
+    assert "nothing to change" in await complained("webhooks", "update", webhook_id, *here)
+    assert "environment 'lunch'" in await complained("webhooks", "update", webhook_id, "--environment", "lunch", *here)
+    assert "Renamed is paused" in await perennial("webhooks", "pause", webhook_id, *here)
+    assert "paused" in await perennial("webhooks", "list", *here)
+    assert "resume it first" in await complained("webhooks", "test", webhook_id, *here)
+    assert "Renamed is sent what waited" in await perennial("webhooks", "resume", webhook_id, *here)
+    rotated = await perennial("webhooks", "rotate", webhook_id, *here)
+    assert "whsec_" in rotated and "signs too until" in rotated
+    leaked = await perennial("webhooks", "rotate", webhook_id, "--at-once", *here)
+    assert "whsec_" in leaked and "signs too" not in leaked
+    made = await perennial("webhooks", "create", "https://example.com/gone", *here)
+    gone = re.search(r"whintgr_\w+", made)
+    assert gone is not None
+    assert "deleted Webhook" in await perennial("webhooks", "delete", gone.group(), "--yes", *here)
+    assert "no webhook integration" in await complained("webhooks", "delete", gone.group(), "--yes", *here)
+
+
+async def complained(*arguments: str) -> str:
+    return await perennial(*arguments, code=1)
 
 
 async def test_which_project_is_asked_where_it_is_not_clear(world: World, tmp_path: Path) -> None:

@@ -17,19 +17,20 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 from structlog.testing import capture_logs
 
 import perennial
 from perennial import events
 from perennial.base import resolving
 from perennial.base.db import Database, Row
-from perennial.base.errors import Unavailable
+from perennial.base.errors import Conflict, Unavailable
 from perennial.base.ids import CustomerId, EventId, ProjectId, new_id, new_uuid, random_bytes
 from perennial.base.secrets import Vault
 from perennial.base.time import wall_clock
 from perennial.base.value import replace, value
-from perennial.events.model import Answer, Endpoint, Message, NewEvent
+from perennial.events.model import MOST_ENDPOINTS, Answer, Endpoint, Message, NewEvent
+from perennial.invariants import INVARIANTS
 from perennial.providers.webhook import WebhookSender
 
 KEY = random_bytes(32)
@@ -691,3 +692,97 @@ async def test_a_round_takes_as_many_statements_for_many_deliveries_as_for_one(s
         story.database.before_statement = None
         counts.append(len([statement for statement in statements if statement not in ("ENTER", "COMMIT")]))
     assert counts == [8, 8]
+
+
+# Its secret, and pausing it -------------------------------------------------------------------------------------------------------
+
+
+def signed_by(heard: Heard) -> Callable[[str], bool]:
+    """Which secrets a receiver may have to find its signature."""
+
+    def is_signed(secret: str) -> bool:
+        try:
+            Webhook(secret).verify(heard.body, dict(heard.headers))
+        except WebhookVerificationError:
+            return False
+        return True
+
+    return is_signed
+
+
+async def test_the_secret_belongs_to_the_endpoint(story: Story) -> None:
+    async with Receiver().open() as other, story.database.transaction(story.project_id) as tx:
+        _, secret = await events.create_endpoint(tx, VAULT, name="Another", url=other.url)
+        await events.append(tx, [happening("cus_ada", 1)])
+    assert secret != story.secret
+    async with story.database.transaction(story.project_id) as tx:
+        await events.update_endpoint(tx, VAULT, [one.endpoint_id for one in await events.list_endpoints(tx)][1], url=story.receiver.url)
+    assert await story.deliver_all() == 2
+    signed = [[signed_by(heard)(one) for one in (story.secret, secret)] for heard in story.receiver.heard]
+    assert sorted(signed) == [[False, True], [True, False]]
+
+
+async def test_after_a_rotation_both_secrets_are_valid_for_a_day(story: Story) -> None:
+    async with story.database.transaction(story.project_id) as tx:
+        endpoint, second = await events.rotate_secret(tx, VAULT, story.endpoint_id)
+    assert second.startswith("whsec_") and second != story.secret
+    assert endpoint.former_until == NOON + timedelta(days=1) == (await story.endpoint()).former_until
+    for hours, expected in ((0, [True, True]), (23.9, [True, True]), (0.1, [False, True])):
+        await story.wait(hours=hours)
+        await story.tell(("cus_ada", len(story.receiver.heard) + 1))
+        await story.deliver()
+        is_signed = signed_by(story.receiver.heard[-1])
+        assert [is_signed(story.secret), is_signed(second)] == expected, hours
+    assert [len(heard.headers["webhook-signature"].split(" ")) for heard in story.receiver.heard] == [2, 2, 1]
+
+
+async def test_a_secret_in_wrong_hands_signs_no_more_and_of_two_rotations_the_last_two_sign(story: Story) -> None:
+    async with story.database.transaction(story.project_id) as tx:
+        _, second = await events.rotate_secret(tx, VAULT, story.endpoint_id)
+        _, third = await events.rotate_secret(tx, VAULT, story.endpoint_id)
+    await story.tell(("cus_ada", 1))
+    await story.deliver()
+    assert [signed_by(story.receiver.heard[-1])(one) for one in (story.secret, second, third)] == [False, True, True]
+    async with story.database.transaction(story.project_id) as tx:
+        _, fourth = await events.rotate_secret(tx, VAULT, story.endpoint_id, keeps_former=False)
+        kept = await tx.fetch_one("SELECT former_secret, former_until FROM endpoint")
+    assert kept is not None and set(kept.values()) == {None}
+    await story.tell(("cus_ada", 2))
+    await story.deliver()
+    assert [signed_by(story.receiver.heard[-1])(one) for one in (second, third, fourth)] == [False, False, True]
+
+
+async def test_a_paused_endpoint_is_told_in_order_once_it_is_resumed(story: Story) -> None:
+    async with Receiver().open() as other:
+        await story.add_endpoint(other.url)
+        async with story.database.transaction(story.project_id) as tx:
+            assert (await events.pause_endpoint(tx, story.endpoint_id)).paused_at == NOON
+        await story.tell(("cus_ada", 1), ("cus_ada", 2), ("cus_bob", 1))
+        assert await story.deliver_all() == 3
+        assert (story.receiver.heard, len(other.heard)) == ([], 3)
+        async with story.database.transaction(story.project_id) as tx:
+            with pytest.raises(Conflict, match="resume it first"):
+                await events.send_test(tx, story.endpoint_id)
+        await story.wait(days=3)
+        async with story.database.transaction(story.project_id) as tx:
+            late = next(one for one in INVARIANTS if one.name == "nothing-is-late")
+            assert await tx.fetch(late.query, late=story.now) == [], "nobody is late"  # type: ignore[arg-type]
+            assert (await events.resume_endpoint(tx, story.endpoint_id)).paused_at is None
+        assert await story.deliver_all() == 3
+    assert [key for key in story.receiver.keys if key[0] == "cus_ada"] == [("cus_ada", 1), ("cus_ada", 2)]
+
+
+async def test_a_project_has_so_many_endpoints_and_no_more(story: Story) -> None:
+    async with story.database.transaction(story.project_id) as tx:
+        for _ in range(MOST_ENDPOINTS - 2):
+            await events.create_endpoint(tx, VAULT, name="Hooks", url="https://example.com")
+
+    async def make() -> str:
+        try:
+            await story.add_endpoint("https://example.com")
+        except Conflict as refusal:
+            return refusal.message
+        return "made"
+
+    refusal = "a project has at most 100 webhooks and integrations; delete one first"
+    assert sorted(await asyncio.gather(*(make() for _ in range(4)))) == [refusal, refusal, refusal, "made"]

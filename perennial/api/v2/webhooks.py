@@ -135,6 +135,58 @@ async def test_webhook(request: HttpRequest, project_id: PathId, webhook_integra
 
 
 @post(
+    _ONE + "/actions/pause",
+    permission="project_configuration:integrations:read_write",
+    operation_id="pause-webhook-integration",
+    summary="Pause a webhook integration",
+    tags=_TAGS,
+    status_code=200,
+)
+async def pause_webhook(request: HttpRequest, project_id: PathId, webhook_integration_id: PathId) -> wire.WebhookIntegration:
+    """What there is to tell is kept, and sent in its order after it is resumed."""
+    async with entered(request, project_id) as entry:
+        endpoint = await events.pause_endpoint(entry.tx, webhook_integration_id)
+        await entry.audit("webhook_integration.pause", webhook_integration_id)
+    return _show(endpoint, project_id)
+
+
+@post(
+    _ONE + "/actions/resume",
+    permission="project_configuration:integrations:read_write",
+    operation_id="resume-webhook-integration",
+    summary="Resume a webhook integration",
+    tags=_TAGS,
+    status_code=200,
+)
+async def resume_webhook(request: HttpRequest, project_id: PathId, webhook_integration_id: PathId) -> wire.WebhookIntegration:
+    """What waited meanwhile goes out now."""
+    async with entered(request, project_id) as entry:
+        endpoint = await events.resume_endpoint(entry.tx, webhook_integration_id)
+        await entry.audit("webhook_integration.resume", webhook_integration_id)
+    return _show(endpoint, project_id)
+
+
+@post(
+    _ONE + "/actions/rotate_signing_secret",
+    permission="project_configuration:integrations:read_write",
+    operation_id="rotate-webhook-signing-secret",
+    summary="Make another signing secret",
+    tags=_TAGS,
+    status_code=200,
+)
+async def rotate_signing_secret(
+    request: HttpRequest, project_id: PathId, webhook_integration_id: PathId, data: JSONBody[wire.WebhookRotation]
+) -> wire.WebhookIntegration:
+    """The answer has the new `signing_secret`, this once. For a day messages carry two signatures, by the new secret and the former one."""
+    async with entered(request, project_id) as entry:
+        endpoint, secret = await events.rotate_secret(entry.tx, entry.app.vault, webhook_integration_id, keeps_former=data.keep_former)
+        await entry.audit("webhook_integration.rotate_signing_secret", webhook_integration_id, {"keep_former": data.keep_former})
+    shown = _show(endpoint, project_id)
+    shown.signing_secret = secret
+    return shown
+
+
+@post(
     _ONE + "/actions/replay",
     permission="project_configuration:integrations:read_write",
     operation_id="replay-webhook-integration",
@@ -171,6 +223,8 @@ def _show(endpoint: Endpoint, project_id: str) -> wire.WebhookIntegration:
             last_error=endpoint.last_error,
             failures=endpoint.failures,
             has_authorization_header=endpoint.has_authorization,
+            paused_at=ms(endpoint.paused_at),
+            former_secret_until=ms(endpoint.former_until),
         ),
     )
 
@@ -258,6 +312,9 @@ HANDLERS = [
     update_webhook,
     delete_webhook,
     test_webhook,
+    pause_webhook,
+    resume_webhook,
+    rotate_signing_secret,
     replay_webhook,
     list_events,
 ]

@@ -58,6 +58,7 @@ def _message(parcel: Parcel, route: WebhookRoute, vault: Vault, at: datetime) ->
         url=route.url,
         authorization_header=unseal_authorization(vault, parcel.endpoint_id, route.authorization_header),
         signing_secret=unseal_signing_secret(vault, parcel.endpoint_id, route.signing_secret),
+        former_secret=None if route.former_secret is None else unseal_signing_secret(vault, parcel.endpoint_id, route.former_secret),
         sent_at=at,
         event=parcel.body,
     )

@@ -7,12 +7,12 @@ from msgspec import UNSET, UnsetType
 
 from perennial.base.db import Tx
 from perennial.base.ids import AppId, EndpointId, random_bytes
-from perennial.base.secrets import Secret, Vault
+from perennial.base.secrets import Vault
 from perennial.base.value import replace
 from perennial.events import db, rules
-from perennial.events.actions.hearing import check_app, in_order
-from perennial.events.actions.sealing import seal_authorization, seal_signing_secret, unseal_signing_secret
-from perennial.events.model import Endpoint, EndpointMissing, WebhookRoute
+from perennial.events.actions.hearing import check_app, check_count, in_order
+from perennial.events.actions.sealing import seal_authorization, seal_signing_secret
+from perennial.events.model import FORMER_SECRET_SIGNS, Endpoint, EndpointMissing
 
 
 async def create_endpoint(
@@ -28,7 +28,7 @@ async def create_endpoint(
 ) -> tuple[Endpoint, str]:
     """A webhook integration, and its Standard Webhooks signing secret (`whsec_...`), which is shown this once.
 
-    A project's endpoints sign with one secret, so that a receiver behind several of them has one to check.
+    The secret is the endpoint's own: one receiver cannot sign in the name of another's.
 
     It hears what happens from now on; `replay` tells it of the past.
     """
@@ -43,8 +43,8 @@ async def create_endpoint(
         has_authorization=authorization_header is not None,
     )
     await _check(tx, endpoint)
-    shared = await _shared_secret(tx, vault)
-    secret = shared.reveal() if shared is not None else "whsec_" + base64.b64encode(random_bytes(32)).decode()
+    await check_count(tx)
+    secret = _new_secret()
     await db.insert_endpoint(
         tx,
         endpoint,
@@ -54,13 +54,34 @@ async def create_endpoint(
     return endpoint, secret
 
 
-async def _shared_secret(tx: Tx, vault: Vault) -> Secret | None:
-    others = await db.page_endpoints(tx, after=None, limit=1)
-    if not others:
-        return None
-    route = (await db.routes(tx, [others[0].endpoint_id]))[others[0].endpoint_id]
-    assert isinstance(route, WebhookRoute)
-    return unseal_signing_secret(vault, others[0].endpoint_id, route.signing_secret)
+def _new_secret() -> str:
+    return "whsec_" + base64.b64encode(random_bytes(32)).decode()
+
+
+async def rotate_secret(tx: Tx, vault: Vault, endpoint_id: str, *, keeps_former: bool = True) -> tuple[Endpoint, str]:
+    """Another signing secret, which is shown this once. For a day messages are signed with both, so that the receiver can learn it meanwhile;
+    without `keeps_former`, because the former one is in wrong hands, with the new one alone from now on."""
+    await db.lock_endpoints(tx, [EndpointId(endpoint_id)])
+    endpoint, secret = await get_endpoint(tx, endpoint_id), _new_secret()
+    former_until = tx.now + FORMER_SECRET_SIGNS if keeps_former else None
+    await db.rotate_secret(tx, endpoint.endpoint_id, seal_signing_secret(vault, endpoint.endpoint_id, secret), former_until=former_until)
+    return replace(endpoint, former_until=former_until), secret
+
+
+async def pause_endpoint(tx: Tx, endpoint_id: str) -> Endpoint:
+    """What there is to tell is kept, and goes out in its order once it is resumed. What is on its way at this moment still arrives."""
+    await db.lock_endpoints(tx, [EndpointId(endpoint_id)])
+    endpoint = await get_endpoint(tx, endpoint_id)
+    paused = replace(endpoint, paused_at=endpoint.paused_at or tx.now)
+    await db.set_paused(tx, endpoint.endpoint_id, paused.paused_at)
+    return paused
+
+
+async def resume_endpoint(tx: Tx, endpoint_id: str) -> Endpoint:
+    await db.lock_endpoints(tx, [EndpointId(endpoint_id)])
+    endpoint = await get_endpoint(tx, endpoint_id)
+    await db.set_paused(tx, endpoint.endpoint_id, None)
+    return replace(endpoint, paused_at=None)
 
 
 async def update_endpoint(

@@ -11,7 +11,7 @@ from perennial.base.ids import AppId, EndpointId
 from perennial.base.secrets import Vault
 from perennial.base.value import replace
 from perennial.events import db, rules
-from perennial.events.actions.hearing import check_app, in_order
+from perennial.events.actions.hearing import check_app, check_count, in_order
 from perennial.events.actions.sealing import seal_secrets, unseal_secrets
 from perennial.events.model import Carrier, Integration, IntegrationMissing, IntegrationRoute
 
@@ -45,6 +45,7 @@ async def create_integration(
     )
     rules.check_hearing(integration)
     await check_app(tx, integration.app_id)
+    await check_count(tx)
     await db.insert_integration(tx, integration, secrets=seal_secrets(vault, integration.endpoint_id, configured.secrets))
     return integration
 

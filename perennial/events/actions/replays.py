@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from perennial.base.db import Tx
-from perennial.base.errors import Invalid
+from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import EndpointId, EventId, new_uuid
 from perennial.base.time import FOREVER
 from perennial.events import db, rules
@@ -79,7 +79,10 @@ async def send_test(tx: Tx, endpoint_id: str) -> EventId:
     It is an event like others, of the customer `test`, who has a sequence of their own. Older tests still waiting for a retry are parked:
     who tries again after a repair wants to see this one, now.
     """
-    return await _send_test(tx, await get_endpoint(tx, endpoint_id))
+    endpoint = await get_endpoint(tx, endpoint_id)
+    if endpoint.paused_at is not None:
+        raise Conflict("this webhook is paused, so a test would wait; resume it first")
+    return await _send_test(tx, endpoint)
 
 
 async def send_test_to_integration(tx: Tx, endpoint_id: str) -> EventId:

@@ -1,6 +1,7 @@
 """SQL of endpoints: webhooks alone, and what every endpoint has (its lock, its health, the way to it)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from perennial.base.db import Row, Tx
 from perennial.base.ids import EndpointId
@@ -51,6 +52,37 @@ async def set_authorization(tx: Tx, endpoint_id: EndpointId, authorization_heade
     )
 
 
+async def set_paused(tx: Tx, endpoint_id: EndpointId, paused_at: datetime | None) -> None:
+    await tx.execute(
+        "UPDATE endpoint SET paused_at = %(paused_at)s WHERE project_id = %(project_id)s AND endpoint_id = %(endpoint_id)s",
+        project_id=tx.project_id,
+        endpoint_id=endpoint_id,
+        paused_at=paused_at,
+    )
+
+
+async def rotate_secret(tx: Tx, endpoint_id: EndpointId, signing_secret: bytes, *, former_until: datetime | None) -> None:
+    """The present secret becomes the former one, and the one before it is forgotten. None: the present one is forgotten too."""
+    await tx.execute(
+        """
+        UPDATE endpoint SET former_secret = CASE WHEN %(until)s::timestamptz IS NOT NULL THEN signing_secret END, former_until = %(until)s,
+          signing_secret = %(signing_secret)s
+        WHERE project_id = %(project_id)s AND endpoint_id = %(endpoint_id)s
+        """,
+        project_id=tx.project_id,
+        endpoint_id=endpoint_id,
+        signing_secret=signing_secret,
+        until=former_until,
+    )
+
+
+async def count_endpoints(tx: Tx) -> int:
+    """Of every kind; whoever makes one waits for others who do."""
+    await tx.fetch("SELECT FROM project WHERE project_id = %(project_id)s FOR NO KEY UPDATE", project_id=tx.project_id)
+    count: int = await tx.fetch_value("SELECT count(*) FROM endpoint WHERE project_id = %(project_id)s", project_id=tx.project_id)
+    return count
+
+
 async def delete_endpoint(tx: Tx, endpoint_id: EndpointId) -> bool:
     """Its deliveries go with it."""
     return await tx.execute("DELETE FROM endpoint WHERE endpoint_id = %(endpoint_id)s", endpoint_id=endpoint_id) == 1
@@ -92,6 +124,8 @@ def _endpoint(row: Row) -> Endpoint:
         last_failure_at=row["last_failure_at"],
         last_error=row["last_error"],
         failures=row["failures"],
+        paused_at=row["paused_at"],
+        former_until=row["former_until"],
     )
 
 
@@ -129,9 +163,11 @@ async def save_health(tx: Tx, lines: Sequence[Health]) -> None:
 async def routes(tx: Tx, endpoint_ids: Sequence[EndpointId]) -> dict[EndpointId, Route]:
     rows = await tx.fetch(
         """
-        SELECT endpoint_id, kind, url, authorization_header, signing_secret, settings, secrets, gather_for IS NOT NULL AS gathers
+        SELECT endpoint_id, kind, url, authorization_header, signing_secret, settings, secrets, gather_for IS NOT NULL AS gathers,
+          CASE WHEN former_until > %(now)s THEN former_secret END AS former_secret
         FROM endpoint WHERE endpoint_id = ANY (%(ids)s::text[])
         """,
+        now=tx.now,
         ids=sorted(set(endpoint_ids)),
     )
     return {row["endpoint_id"]: _route(row) for row in rows}
@@ -140,7 +176,12 @@ async def routes(tx: Tx, endpoint_ids: Sequence[EndpointId]) -> dict[EndpointId,
 def _route(row: Row) -> Route:
     if row["kind"] != "webhook":
         return IntegrationRoute(kind=row["kind"], settings=row["settings"], secrets=row["secrets"], gathers=row["gathers"])
-    return WebhookRoute(url=row["url"], authorization_header=row["authorization_header"], signing_secret=row["signing_secret"])
+    return WebhookRoute(
+        url=row["url"],
+        authorization_header=row["authorization_header"],
+        signing_secret=row["signing_secret"],
+        former_secret=row["former_secret"],
+    )
 
 
 async def has_app(tx: Tx, app_id: str) -> bool:

@@ -142,6 +142,7 @@ from perennial.api.v2.wire.webhooks import (
     WebhookIntegration,
     WebhookReplay,
     WebhookReplayed,
+    WebhookRotation,
     WebhookTest,
     WebhookUpdate,
 )
@@ -285,6 +286,7 @@ __all__ = [
     "WebhookIntegration",
     "WebhookReplay",
     "WebhookReplayed",
+    "WebhookRotation",
     "WebhookTest",
     "WebhookUpdate",
 ]

@@ -8,17 +8,20 @@ from perennial.api.v2.wire.common import DisplayName, Environment, EventTypeName
 
 
 class WebhookHealth(Struct):
-    """`failures` counts those since the last success."""
+    """`failures` counts those since the last success. `paused_at`: what there is to tell waits. `former_secret_until`: until when messages are
+    signed with the secret before the present one too."""
 
     last_success_at: int | None
     last_failure_at: int | None
     last_error: str | None
     failures: int
     has_authorization_header: bool
+    paused_at: int | None = None
+    former_secret_until: int | None = None
 
 
 class WebhookIntegration(Struct):
-    """`perennial` is ours, and `signing_secret`, which is told at the creation alone (Standard Webhooks, `whsec_...`)."""
+    """`perennial` is ours, and `signing_secret`, which is told where it is made alone (Standard Webhooks, `whsec_...`)."""
 
     id: str
     project_id: str
@@ -49,6 +52,12 @@ class WebhookUpdate(Struct):
     environment: Environment | UnsetType | None = UNSET
     event_types: Annotated[list[EventTypeName], Meta(max_length=100)] | UnsetType | None = UNSET
     app_id: Id | UnsetType | None = UNSET
+
+
+class WebhookRotation(Struct):
+    """Ours. Without `keep_former`, the former secret signs no more, from now on."""
+
+    keep_former: bool = True
 
 
 class WebhookTest(Struct):
