@@ -1,5 +1,6 @@
 """Serves the API with Granian: `perennial serve`. Each process opens the house for itself; none holds anything the others need."""
 
+import asyncio
 import gc
 import sys
 import traceback
@@ -8,7 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import structlog
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.server import Server
 from litestar import Litestar, asgi
 from litestar.datastructures import State
@@ -20,6 +22,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from perennial import __version__, dashboard
 from perennial.api import hooks, oauth, operating, v1, v2
 from perennial.api.asgi import Front
+from perennial.api.connections import keep_room, raise_file_limit
 from perennial.api.errors import HANDLERS
 from perennial.api.hooks import Inbox
 from perennial.api.incoming import MOST_BODY
@@ -31,6 +34,7 @@ from perennial.app import App, open_app
 from perennial.base.errors import PerennialError
 from perennial.lifeline import end_with_the_master
 from perennial.listening import address_of
+from perennial.metrics import metrics_served
 from perennial.observability import configure, flush_traces, trace_asgi
 from perennial.providers.simulated.app_store import PATH as APP_STORE_PATH
 from perennial.providers.simulated.app_store import AppStoreServer
@@ -154,6 +158,9 @@ class Application:
             self._stack.callback(flush_traces)
         app = await self._stack.enter_async_context(open_app(settings, application="perennial api", limit=LIMIT))
         front: Front = await self._stack.enter_async_context(open_front(app))
+        await self._stack.enter_async_context(metrics_served(settings, "server"))
+        self._guard = asyncio.create_task(keep_room(settings.port, raise_file_limit()))
+        self._stack.callback(self._guard.cancel)
         keep_answers_short()
         log.info("serving", address=address_of(settings.host, settings.port), version=__version__)
         return trace_asgi(front, settings)
@@ -170,8 +177,16 @@ def complain(error: Exception) -> None:
 application = Application()
 
 
+# Without a proxy in front, what clients may take of a server process is bounded here (docs/operating.md). HTTP/1 alone: where the server must find
+# out from the first bytes which protocol is spoken, it waits for them without end.
+HEAD_WITHIN = 20_000  # milliseconds for a request's line and headers, and so for the silence between two requests on one connection
+LARGEST_HEAD = 64 * 1024  # bytes
+BACKLOG = 4096  # connections the kernel holds while all are taken
+
+
 def run(settings: Settings) -> None:
     """Blocks until the process is told to stop."""
+    most_connections = raise_file_limit()
     Server(
         "perennial.server:application",
         address=settings.host,
@@ -181,6 +196,9 @@ def run(settings: Settings) -> None:
         loop=Loops.uvloop,
         log_enabled=False,
         log_access=False,
-        backlog=2048,
+        backlog=BACKLOG,
+        backpressure=most_connections,  # connections of one process, silent ones too
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_WITHIN, max_buffer_size=LARGEST_HEAD),
         workers_kill_timeout=15,
     ).serve()

@@ -31,6 +31,8 @@ class Settings:
     log_level: str = "info"  # PERENNIAL_LOG_LEVEL: debug, info, warning or error; debug shows people tracebacks too
     migrate_database_url: Secret | None = None  # PERENNIAL_MIGRATE_DATABASE_URL: as who owns the tables; unset: DATABASE_URL
     allow_newer_schema: bool = False  # PERENNIAL_ALLOW_NEWER_SCHEMA=1: start also where the database was migrated by a newer version
+    metrics_port: int | None = None  # PERENNIAL_METRICS_PORT: each process serves its metrics on the first free port from here; unset: nowhere
+    metrics_host: str = "127.0.0.1"  # PERENNIAL_METRICS_HOST: the address they are served on
 
     def __post_init__(self) -> None:
         if self.database_url is not None:
@@ -51,6 +53,8 @@ class Settings:
             public_url=_public_url(env.get("PERENNIAL_PUBLIC_URL") or ""),
             files_folder=Path(folder).absolute() if (folder := env.get("PERENNIAL_FILES")) else None,
             rate_limits=_rate_limits(env.get("PERENNIAL_RATE_LIMITS") or ""),
+            metrics_port=_whole(first, "PERENNIAL_METRICS_PORT", 1, 65535) if (first := env.get("PERENNIAL_METRICS_PORT")) else None,
+            metrics_host=env.get("PERENNIAL_METRICS_HOST") or "127.0.0.1",
             log_level=read_log_level(),
             migrate_database_url=Secret(url) if (url := env.get("PERENNIAL_MIGRATE_DATABASE_URL")) else None,
             allow_newer_schema=_switch(env, "PERENNIAL_ALLOW_NEWER_SCHEMA"),

@@ -15,6 +15,7 @@ from perennial.api.observe import OBSERVED
 from perennial.app import App, open_app
 from perennial.base.errors import Unavailable
 from perennial.base.time import perf_counter
+from perennial.metrics import metrics_served
 from perennial.observability import configure
 from perennial.settings import Settings
 
@@ -36,7 +37,7 @@ async def _run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with open_app(settings, application="perennial worker") as app:
+    async with open_app(settings, application="perennial worker") as app, metrics_served(settings, "worker"):
         log.info("worker started", lanes=LANES)
         await asyncio.gather(_pull(app, stop), _send(app, stop), _bring_back(app, stop), *(_work(app, lane, stop) for lane in LANES))
     log.info("worker stopped")

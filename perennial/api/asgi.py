@@ -11,7 +11,7 @@ from perennial.api.auth import find_caller_by
 from perennial.api.errors import refusal
 from perennial.api.headers import CORS, EXPOSED, JSON, PREFLIGHT, etag_of, new_request_id
 from perennial.api.incoming import MOST_UNKNOWN, Body, ClientGone, Incoming, TooLarge
-from perennial.api.observe import OBSERVED
+from perennial.api.observe import OBSERVED, OTHER
 from perennial.api.paths import has_empty_segment, path_of, query_of
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
@@ -73,10 +73,9 @@ class Front:
         except ClientGone:
             answer.status = GONE
         finally:
-            route = scope.get("path_template") or "other"
-            OBSERVED.requests.labels(asked["method"], route, str(answer.status)).inc()
-            OBSERVED.seconds.labels(route).observe(perf_counter() - started)
-            log.info("request", method=asked["method"], path=asked["path"], status=answer.status, ms=round((perf_counter() - started) * 1000, 1))
+            taken = perf_counter() - started
+            OBSERVED.request(asked["method"], scope.get("path_template") or OTHER, answer.status, taken)
+            log.info("request", method=asked["method"][:20], path=asked["path"], status=answer.status, ms=round(taken * 1000, 1))
             structlog.contextvars.unbind_contextvars("request_id")
 
     async def _answer(self, scope: Any, receive: Any, answer: "_Answer", body: Body) -> None:

@@ -1,8 +1,9 @@
 """How a request's body comes in: bounded in bytes, also once it is inflated, in time, and in the sum over all requests of this process.
 
-Whoever sends slowly waits alone. A body must come at a pace (`GRACE`, then a second for each `SLOWEST_PACE` bytes); where many together hold more
-than `MOST_HELD` bytes, the one that has been coming for longest gives way. What is larger than a first piece is read only for those who may send
-it (`Gate`), so that nobody without a key fills memory. To an SDK a 4xx is final, so what may be our load or their network is a 503.
+Whoever sends slowly waits alone. A body must come at a pace (`GRACE`, then a second for each `SLOWEST_PACE` bytes). Where all together hold
+`MOST_HELD` bytes, whoever has sent more than a little is read no further until others are done; after `STALLED_AFTER` seconds one of which nothing
+came for as long gives way. What is larger than `MOST_UNKNOWN` is read only for those who may send it (`Gate`), so that nobody without a key fills
+memory. To an SDK a 4xx is final, so what may be our load or their network is a 503.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ MOST_HELD = 64 * 1024 * 1024  # by all requests of this process
 GRACE = 10.0  # seconds
 SLOWEST_PACE = 4096  # bytes a second: the slowest mobile network anybody still has
 LONGEST = 60.0  # seconds, at whatever pace
+STALLED_AFTER = 3.0  # seconds
+LITTLE = 16 * 1024  # bytes, which are read of everybody: most requests
 
 Gate = Callable[[], Awaitable[None]]  # raises where the sender may not send more than a little
 _BODILESS = ("GET", "HEAD", "DELETE")
@@ -44,7 +47,8 @@ class Body:
 
     def __init__(self) -> None:
         self.size = 0
-        self.is_whole = False
+        self.moved_at = perf_counter()
+        self.can_give_way = True  # not while it waits for room, nor once it is whole
         self.gave_way = False
         self.deadline: asyncio.Timeout | None = None
 
@@ -55,6 +59,7 @@ class Incoming:
     def __init__(self, most_held: int = MOST_HELD) -> None:
         self._most_held = most_held
         self._bodies: dict[Body, None] = {}  # the eldest first
+        self._waiting: dict[asyncio.Future[None], None] = {}
         self.held = 0
 
     @contextmanager
@@ -69,14 +74,13 @@ class Incoming:
     async def read(self, body: Body, scope: Any, receive: Any, gate: Gate) -> bytes:
         """The whole body, inflated. `ClientGone` where it never ends."""
         if scope["method"] in _BODILESS:
-            body.is_whole = True
             return b""
         headers = dict(scope["headers"])
         encoding = headers.get(b"content-encoding", b"").strip().lower()
         if encoding not in (b"", b"identity", *_ENCODINGS):
             raise NotReadable(f"the body is {encoding[:40].decode('latin-1')}; send it as it is, or as gzip or deflate", param="Content-Encoding")
         raw = await self._read_raw(body, receive, _declared(headers), gate)
-        body.is_whole = True
+        body.can_give_way = False
         if encoding not in _ENCODINGS:
             return raw
         whole = inflated(raw)
@@ -91,6 +95,7 @@ class Incoming:
             if not is_known and max(declared, body.size) > MOST_UNKNOWN:
                 await gate()
                 is_known = True
+            await self._wait_for_room(body)
             message = await self._receive(body, receive, began)
             if message["type"] != "http.request":
                 raise ClientGone
@@ -116,25 +121,49 @@ class Incoming:
         finally:
             body.deadline = None
 
+    async def _wait_for_room(self, body: Body) -> None:
+        if self.held < self._most_held or body.size < LITTLE:
+            return
+        room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[room] = None
+        body.can_give_way = False
+        try:
+            async with asyncio.timeout(STALLED_AFTER):
+                await room
+        except TimeoutError as error:
+            if not self._end_a_stalled_one():
+                raise Unavailable(_CROWDED) from error
+        finally:
+            del self._waiting[room]
+            body.can_give_way, body.moved_at = True, perf_counter()
+
+    def _end_a_stalled_one(self) -> bool:
+        before = perf_counter() - STALLED_AFTER
+        stalled = next((one for one in self._bodies if one.can_give_way and one.moved_at <= before), None)
+        if stalled is None:
+            return False
+        stalled.gave_way = True
+        if stalled.deadline is not None:
+            stalled.deadline.reschedule(0)
+        self._let_go(stalled)
+        return True
+
     def _hold(self, body: Body, size: int) -> None:
-        if body not in self._bodies:  # it gave way while this came
+        if body not in self._bodies or self.held + size > 2 * self._most_held:  # it gave way while this came; or all come at the same moment
             raise Unavailable(_CROWDED)
         body.size += size
+        body.moved_at = perf_counter()
         self.held += size
-        while self.held > self._most_held:
-            slowest = next((one for one in self._bodies if not one.is_whole), body)
-            if slowest is body:
-                raise Unavailable(_CROWDED)
-            slowest.gave_way = True
-            if slowest.deadline is not None:
-                slowest.deadline.reschedule(0)
-            self._let_go(slowest)
 
     def _let_go(self, body: Body) -> None:
-        if body in self._bodies:
-            del self._bodies[body]
-            self.held -= body.size
-            body.size = 0
+        if body not in self._bodies:
+            return
+        del self._bodies[body]
+        self.held -= body.size
+        for room, _ in zip(list(self._waiting), range(1 + body.size // MOST_UNKNOWN), strict=False):
+            if not room.done():
+                room.set_result(None)
+        body.size = 0
 
 
 def _declared(headers: dict[bytes, bytes]) -> int:

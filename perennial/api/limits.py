@@ -27,6 +27,7 @@ class Limits:
     def __init__(self, limits: Mapping[str, int]) -> None:
         self._limits = limits
         self._windows: dict[tuple[str, str], tuple[datetime, int]] = {}
+        self._most_windows = _MOST_WINDOWS
 
     def count(self, key_id: str, domain: str, now: datetime) -> Usage | None:
         """Counts a request, or says that it is one too many. None where the domain is not limited."""
@@ -39,9 +40,10 @@ class Limits:
         if used >= limit:
             return Usage(current=used, limit=limit, wait=max(1, ceil((began + WINDOW - now).total_seconds())))
         self._windows[key_id, domain] = (began, used + 1)
-        if len(self._windows) > _MOST_WINDOWS:
+        if len(self._windows) > self._most_windows:
             self._drop_ended(now)
         return Usage(current=used + 1, limit=limit)
 
     def _drop_ended(self, now: datetime) -> None:
         self._windows = {asker: window for asker, window in self._windows.items() if now - window[0] < WINDOW}
+        self._most_windows = max(_MOST_WINDOWS, 2 * len(self._windows))  # so that many at once are not looked through at every request

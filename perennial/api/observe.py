@@ -1,6 +1,10 @@
 """What an operator watches: Prometheus metrics of this process. The hot read counts in batches."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+# Every label has a closed set of values: what is not among them is counted as OTHER, or an outsider could fill memory with names.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = "other"
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 ProcessCollector(registry=REGISTRY)
@@ -8,6 +12,7 @@ ProcessCollector(registry=REGISTRY)
 
 class Observed:
     def __init__(self) -> None:
+        self.process = Gauge("perennial_process", "1 for the kind of process this is", ["kind"], registry=REGISTRY)
         self.reads = Counter("perennial_reads_total", "Entitlement reads answered", registry=REGISTRY)
         self.read_batches = Counter("perennial_read_batches_total", "Queries the entitlement reads were coalesced into", registry=REGISTRY)
         self.renders = Counter("perennial_renders_total", "Customer documents rendered anew", registry=REGISTRY)
@@ -20,6 +25,10 @@ class Observed:
         self.sdk_diagnostics = Counter("perennial_sdk_diagnostics_total", "Diagnostics SDKs sent", ["name", "outcome"], registry=REGISTRY)
         self.handled = Counter("perennial_agenda_handled_total", "Agenda items handled by this process", ["lane"], registry=REGISTRY)
         self.round_seconds = Histogram("perennial_agenda_round_seconds", "Duration of a worker's round", ["lane"], registry=REGISTRY)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        self.requests.labels(method if method in METHODS else OTHER, route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
 
 
 OBSERVED = Observed()

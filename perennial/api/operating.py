@@ -6,8 +6,7 @@ from litestar import Response, Router, get
 
 from perennial import __version__
 from perennial.api.auth import HttpRequest, app_of
-from perennial.api.documented import documented, spec
-from perennial.api.observe import exposition
+from perennial.api.documented import documented
 from perennial.api.v1.answers import to_json
 from perennial.base.db import Readiness, readiness
 from perennial.base.errors import PerennialError
@@ -47,11 +46,4 @@ def _migration_names() -> frozenset[str]:
     return frozenset(migration.name for migration in read_migrations(find_folder()))
 
 
-@get("/metrics", operation_id="metrics", summary="Prometheus metrics of this process")
-async def metrics() -> Response[bytes]:
-    return Response(content=exposition(), media_type="text/plain; version=0.0.4")
-
-
-_ANSWERS = {"metrics": {200: spec(str, "In Prometheus' text format", "text/plain")}}
-
-router = Router(path="/", route_handlers=documented([healthz, readyz, metrics], _ANSWERS), tags=["operating"])
+router = Router(path="/", route_handlers=documented([healthz, readyz], {}), tags=["operating"])

@@ -163,8 +163,9 @@ async def test_more_than_a_little_is_read_only_of_those_who_may_send_it(house: H
     assert answer.status == 200, answer.body
 
 
-async def test_the_slowest_gives_way_where_many_hold_much() -> None:
-    bodies = Incoming(most_held=100_000)
+async def test_the_stalled_give_way_where_many_hold_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incoming, "STALLED_AFTER", 0.2)
+    bodies = Incoming(most_held=90_000)
     scope = {"method": "POST", "headers": []}
 
     async def may() -> None:
@@ -180,20 +181,28 @@ async def test_the_slowest_gives_way_where_many_hold_much() -> None:
         with bodies.one() as one:
             return await bodies.read(one, scope, receive, may)
 
-    slow = [asyncio.create_task(read(pieces(b"x" * 30_000))) for _ in range(10)]
+    slow = [asyncio.create_task(read(pieces(b"x" * 30_000))) for _ in range(3)]
     await asyncio.sleep(0.05)
     assert bodies.held == 90_000
+    sent = iter([(b"y" * 30_000, True), (b"y" * 30_000, False)])
 
-    async def whole() -> Any:
-        return {"type": "http.request", "body": b"y" * 80_000, "more_body": False}
+    async def two_pieces() -> Any:
+        piece, is_more = next(sent)
+        return {"type": "http.request", "body": piece, "more_body": is_more}
+
+    async def little() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
 
     with bodies.one() as one:
-        assert len(await bodies.read(one, scope, whole, may)) == 80_000
-        with bodies.one() as two, pytest.raises(Unavailable):  # what is whole does not give way
-            await bodies.read(two, scope, whole, may)
-    done, pending = await asyncio.wait(slow, timeout=0.1)
-    assert not pending, "all were slower than those who were served"
-    assert all(isinstance(task.exception(), Unavailable) for task in done)
+        assert await bodies.read(one, scope, little, may) == b"{}"  # at once
+    with bodies.one() as one:
+        assert len(await bodies.read(one, scope, two_pieces, may)) == 60_000
+    done, pending = await asyncio.wait(slow, timeout=1)
+    assert [type(task.exception()) for task in done] == [Unavailable] * len(done)
+    assert len(done) >= 1
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
     assert bodies.held == 0
 
 

@@ -35,6 +35,8 @@ PREFIX = b"/v1/subscribers/"
 LIMIT = 2.0  # seconds: an app that waits longer for its entitlements does better with what it knows
 _LAST_SLASH = len(PREFIX) - 1
 
+_LONGEST_AUTHORIZATION = 400  # bytes that are looked at, and remembered
+
 Asked = tuple[bytes, str]  # hash of the key, app user id
 
 _QUERY = "SELECT place, id, kind, moment, started_at, body FROM read_customers($1, $2, $3)"
@@ -87,7 +89,7 @@ class CustomerRead:
     async def __call__(self, scope: Any, send: Any, escaped_id: bytes) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
-            found = await self._read.submit((_hash_of(headers.get(b"authorization", b"")), _app_user_id(escaped_id)))
+            found = await self._read.submit((_hash_of(headers.get(b"authorization", b"")[:_LONGEST_AUTHORIZATION]), _app_user_id(escaped_id)))
             if isinstance(found, Missed):
                 found = await self._render.submit(found)
             platform = headers.get(b"x-platform")
