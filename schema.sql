@@ -113,6 +113,60 @@ BEGIN
 END $$;
 
 --
+-- Name: delete_of_project(integer); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.delete_of_project(most integer) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+  entered text := current_setting('perennial.projects');
+  name text;
+  gone bigint;
+BEGIN
+  IF entered = '' OR position(',' IN entered) > 0 THEN
+    RAISE EXCEPTION 'enter the one project that is to be deleted';
+  END IF;
+  FOR name IN
+    WITH RECURSIVE
+      owned AS (
+        SELECT c.oid, c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'project_id' AND NOT a.attisdropped
+          AND c.relname NOT IN ('project', 'deleted_project')
+      ),
+      needs AS (
+        SELECT DISTINCT k.conrelid AS child, k.confrelid AS parent FROM pg_constraint k
+        WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND k.conrelid IN (SELECT oid FROM owned) AND k.confrelid IN (SELECT oid FROM owned)
+      ),
+      depth AS (
+        SELECT oid, 0 AS steps FROM owned
+        UNION
+        SELECT n.child, d.steps + 1 FROM depth d JOIN needs n ON n.parent = d.oid WHERE d.steps < 30
+      )
+    SELECT o.relname FROM owned o JOIN depth d USING (oid) GROUP BY o.relname ORDER BY max(d.steps) DESC, o.relname
+  LOOP
+    EXECUTE format('DELETE FROM %I WHERE ctid = ANY (ARRAY(SELECT ctid FROM %I WHERE project_id = $1 LIMIT $2))', name, name) USING entered, most;
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    IF gone > 0 THEN
+      RETURN gone;
+    END IF;
+  END LOOP;
+  RETURN 0;
+END $_$;
+
+--
+-- Name: deleted_projects(); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.deleted_projects() RETURNS TABLE(project_id text, name text, actor text, deleted_at timestamp with time zone, row_count bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+  SELECT d.project_id, d.name, d.actor, d.deleted_at, d.row_count FROM deleted_project d ORDER BY d.deleted_at
+$$;
+
+--
 -- Name: due_endpoints(timestamp with time zone, text[], text[], text, text, integer); Type: FUNCTION; Schema: public; Owner: -
 --
 
@@ -981,6 +1035,18 @@ CREATE TABLE public.deleted_app_user_id (
 );
 
 --
+-- Name: deleted_project; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.deleted_project (
+    project_id text NOT NULL,
+    name text NOT NULL,
+    actor text NOT NULL,
+    deleted_at timestamp with time zone NOT NULL,
+    row_count bigint DEFAULT 0 NOT NULL
+);
+
+--
 -- Name: endpoint; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1668,6 +1734,13 @@ ALTER TABLE ONLY public.customer
 
 ALTER TABLE ONLY public.deleted_app_user_id
     ADD CONSTRAINT deleted_app_user_id_pkey PRIMARY KEY (project_id, hash);
+
+--
+-- Name: deleted_project deleted_project_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.deleted_project
+    ADD CONSTRAINT deleted_project_pkey PRIMARY KEY (project_id);
 
 --
 -- Name: delivery delivery_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -2937,6 +3010,12 @@ ALTER TABLE public.customer_document ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.deleted_app_user_id ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: deleted_project; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.deleted_project ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: delivery; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -3303,6 +3382,12 @@ CREATE POLICY wall ON public.customer_document USING ((project_id = ANY (( SELEC
 CREATE POLICY wall ON public.deleted_app_user_id USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
 
 --
+-- Name: deleted_project wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY wall ON public.deleted_project USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
+
+--
 -- Name: delivery wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -3594,6 +3679,20 @@ REVOKE ALL ON FUNCTION public.bring_back(wanted_kind text, furthest interval, wa
 GRANT ALL ON FUNCTION public.bring_back(wanted_kind text, furthest interval, wall timestamp with time zone) TO perennial_app;
 
 --
+-- Name: FUNCTION delete_of_project(most integer); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.delete_of_project(most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.delete_of_project(most integer) TO perennial_app;
+
+--
+-- Name: FUNCTION deleted_projects(); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.deleted_projects() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.deleted_projects() TO perennial_app;
+
+--
 -- Name: FUNCTION due_endpoints(wall timestamp with time zone, busy_endpoints text[], busy_projects text[], after_project text, after_endpoint text, most integer); Type: ACL; Schema: public; Owner: -
 --
 
@@ -3877,6 +3976,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.customer_document TO perennial
 --
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.deleted_app_user_id TO perennial_app;
+
+--
+-- Name: TABLE deleted_project; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.deleted_project TO perennial_app;
 
 --
 -- Name: TABLE endpoint; Type: ACL; Schema: public; Owner: -

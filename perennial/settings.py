@@ -99,7 +99,14 @@ class _Environment:
                 raise Invalid(f"{name} is no setting of this version; {hint}", param=name)
 
 
-_READ_ELSEWHERE = ("PERENNIAL_SECRET_KEY", "PERENNIAL_IMPORT_KEY", "PERENNIAL_STARTED_BY", "PERENNIAL_LOG_LEVEL", "PERENNIAL_PUBLIC_OPENAPI")
+_READ_ELSEWHERE = (
+    "PERENNIAL_SECRET_KEY",
+    "PERENNIAL_PROJECT",
+    "PERENNIAL_IMPORT_KEY",
+    "PERENNIAL_STARTED_BY",
+    "PERENNIAL_LOG_LEVEL",
+    "PERENNIAL_PUBLIC_OPENAPI",
+)
 
 
 def _is_of_kubernetes(name: str) -> bool:

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes .venv with what one lock file names, from nothing but Python 3.11+. Run by make: sh tools/bootstrap.sh requirements.lock
 #
-# Packages are installed by uv, which comes from PyPI into a place of its own (.tools), and where uv is not to be had by pip. The
+# Packages are installed by uv, which comes from PyPI into a place of its own (.tools), pinned by tools/uv.lock with the hashes of its
+# wheels for every platform; where that uv is not to be had, by pip, which checks the same hashes of the packages. The
 # project itself is not built or installed: a path file points Python at this checkout, which needs no network and no build tool.
 set -eu
 
@@ -93,8 +94,14 @@ if ! "$tools/bin/python" -m pip --version >/dev/null 2>&1; then
   rm -rf "$tools"
   "$python" -m venv "$tools"
 fi
-if [ ! -x "$tools/bin/uv" ]; then
-  "$tools/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9' || true
+# A uv that the lock does not name, of an earlier version of this script, is replaced, or left out.
+if [ ! -x "$tools/bin/uv" ] || ! cmp -s tools/uv.lock "$tools/uv.lock"; then
+  rm -f "$tools/bin/uv"
+  if "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r tools/uv.lock; then
+    cp tools/uv.lock "$tools/uv.lock"
+  else
+    rm -f "$tools/bin/uv"
+  fi
 fi
 
 echo "Installing the packages of $lock ..."

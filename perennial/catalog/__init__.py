@@ -49,10 +49,20 @@ from perennial.catalog.actions.products import (
     unarchive_product,
     update_product,
 )
-from perennial.catalog.actions.projects import audit, create_project, create_secret_key, reach, require_project, revoke_key
+from perennial.catalog.actions.projects import (
+    audit,
+    create_project,
+    create_secret_key,
+    delete_project,
+    reach,
+    rename_project,
+    require_project,
+    revoke_key,
+)
 from perennial.catalog.db import (
     all_projects,
     claim_clock,
+    deleted_projects,
     find_caller,
     find_offering_ids,
     find_products,
@@ -110,6 +120,8 @@ __all__ = [
     "delete_offering",
     "delete_package",
     "delete_product",
+    "delete_project",
+    "deleted_projects",
     "detach_from_package",
     "detach_products",
     "find_caller",
@@ -139,6 +151,7 @@ __all__ = [
     "reach",
     "release_clock",
     "rename_audited",
+    "rename_project",
     "require_app",
     "require_currency",
     "require_entitlement",

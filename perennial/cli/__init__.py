@@ -1,5 +1,7 @@
 """The command line. Its verbs are the API's, done in this process, on DATABASE_URL or on the database of a running `perennial up`."""
 
+from typing import Annotated
+
 import typer
 
 from perennial.cli import (
@@ -24,6 +26,7 @@ from perennial.cli import (
     webhooks,
 )
 from perennial.cli.desk import Commands
+from perennial.cli.output import offer_json
 
 app = typer.Typer(
     name="perennial",
@@ -80,6 +83,15 @@ app.command("catch-up", rich_help_panel="Look and try")(catching_up.catch_up)
 app.command(rich_help_panel="Look and try")(health.check)
 app.command(rich_help_panel="Look and try")(health.doctor)
 app.command(rich_help_panel="Look and try")(processes.version)
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Say which version this is", callback=processes.say_version)] = False,
+) -> None: ...
+
+
+offer_json(app, but=(processes.up, processes.serve, processes.worker))
 
 
 def main() -> None:

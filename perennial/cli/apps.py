@@ -11,7 +11,7 @@ from perennial import catalog
 from perennial.base.errors import Invalid
 from perennial.base.secrets import Secret, covered
 from perennial.catalog.model import STORE_KINDS, App
-from perennial.cli.desk import Desk, ProjectOption, done, group, say, show, table, work_in
+from perennial.cli.desk import Desk, ProjectOption, answer, done, group, say, show, table, warn, work_in
 
 commands = group("Apps: one per store and platform, each with its public SDK key.")
 
@@ -91,6 +91,9 @@ def create_app(
             secrets=secrets,
         )
         await desk.audit("app.create", app.app_id, {"name": name, "type": store})
+        if bundle_id and (twins := [one for one in await catalog.get_apps(desk.tx, limit=1000) if _is_twin(one, app)]):
+            warn(f"{escape(bundle_id)} of {store} has an app already: {', '.join(one.app_id for one in twins)}; one of the two hears nothing new")
+        answer(app_id=app.app_id, sdk_key=key.public_key, notifications_to=catalog.notification_path(app))
         done(f"made the app [bold]{app.app_id}[/bold]")
         say(f"  Its SDK key: [bold]{key.public_key}[/bold]")
         _say_where(app)
@@ -152,6 +155,10 @@ def delete_app(app_id: Annotated[str, typer.Argument(help="From: perennial apps 
 
     work_in(project, work)
     done(f"deleted {escape(app_id)}")
+
+
+def _is_twin(one: App, made: App) -> bool:
+    return (one.store, one.bundle_id) == (made.store, made.bundle_id) and one.app_id != made.app_id
 
 
 def _say_where(app: App) -> None:

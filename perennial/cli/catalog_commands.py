@@ -12,7 +12,7 @@ from perennial import catalog
 from perennial.app import App
 from perennial.catalog.model import Product
 from perennial.cli import catalog_file
-from perennial.cli.desk import Desk, ProjectOption, at_desk, console, counted, done, group, run, say, show, table, work_in
+from perennial.cli.desk import Desk, ProjectOption, answer, at_desk, console, counted, done, group, is_json, run, say, show, table, work_in, write
 
 commands = group("The catalog: products, entitlements, offerings and what they show.")
 
@@ -39,6 +39,9 @@ def show_catalog(project: ProjectOption = None) -> None:
                 escape(", ".join(product.entitlements)),
             )
         show(made)
+        if is_json():
+            answer(offerings=msgspec.to_builtins((await catalog_file.export(desk.tx)).offerings))
+            return
         console().print(await _offerings(desk, {product.product_id: product for product in products}))
 
     work_in(project, work)
@@ -140,6 +143,6 @@ def export(project: ProjectOption = None) -> None:
 
     async def work(desk: Desk) -> None:
         document = msgspec.json.format(msgspec.json.encode(await catalog_file.export(desk.tx)), indent=2)
-        typer.echo(document.decode())
+        write(document)
 
     work_in(project, work)

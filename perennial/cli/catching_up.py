@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from perennial import agenda, catalog, intake
 from perennial.app import App
 from perennial.base.ids import AppId, ProjectId
-from perennial.cli.desk import ProjectOption, at_desk, choose_project, console, done, run
+from perennial.cli.desk import ProjectOption, answer, at_desk, choose_project, console, done, run, say
 from perennial.cli.moments import parse_moment
 from perennial.subscriptions.model import Environment
 
@@ -45,12 +46,10 @@ def catch_up(
 
     found = run(work)
     done(f"the store told {found.told} things of that time, {found.new} of them notifications we did not have; {found.asked} questions were put")
-    console().print(f"{found.events} events followed; {found.open} questions wait for their next attempt", soft_wrap=True)
+    say(f"{found.events} events followed; {found.open} questions wait for their next attempt")
+    answer(**msgspec.to_builtins(found))
     if found.parked or found.unreadable:
-        console().print(
-            f"[yellow]{found.parked} questions were given up and {found.unreadable} notifications could not be read: see perennial doctor[/yellow]",
-            soft_wrap=True,
-        )
+        say(f"[yellow]{found.parked} questions were given up and {found.unreadable} notifications could not be read: see perennial doctor[/yellow]")
 
 
 async def _listen(house: App, project_id: ProjectId, app_id: AppId, since: datetime, environment: Environment, progress: Progress) -> intake.CatchUp:

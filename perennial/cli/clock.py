@@ -28,8 +28,8 @@ def show_clock(project: ProjectOption = None) -> None:
 
 @commands.command("advance")
 def advance(
-    days: Annotated[float | None, typer.Option(min=0)] = None,
-    hours: Annotated[float | None, typer.Option(min=0)] = None,
+    days: Annotated[float | None, typer.Option(min=0, help="By so many days")] = None,
+    hours: Annotated[float | None, typer.Option(min=0, help="By so many hours")] = None,
     to: Annotated[str | None, typer.Option(help="Such as 2027-01-31 or 2027-01-31T12:00")] = None,
     project: ProjectOption = None,
 ) -> None:

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from perennial import customer_center, customers, redemption
 from perennial.base.errors import Invalid
-from perennial.cli.desk import Desk, ProjectOption, console, done, group, say, show, table, work_in
+from perennial.cli.desk import Desk, ProjectOption, done, group, say, show, table, work_in, write
 from perennial.customer_center.model import Config
 
 commands = group("The Customer Center of a project's apps, and the tickets written in it.")
@@ -21,7 +21,7 @@ def show_center(project: ProjectOption = None) -> None:
 
     async def work(desk: Desk) -> None:
         config = await customer_center.get_config(desk.tx)
-        console().print(msgspec.json.format(msgspec.json.encode(config), indent=2).decode(), markup=False, soft_wrap=True)
+        write(msgspec.json.format(msgspec.json.encode(config), indent=2))
 
     work_in(project, work)
 

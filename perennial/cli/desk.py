@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
@@ -24,8 +22,33 @@ from perennial.base.ids import ProjectId
 from perennial.base.secrets import Secret, conceal
 from perennial.base.value import replace, value
 from perennial.catalog.model import Project
+from perennial.cli.output import act_on, answer, begin, console, counted, done, is_json, say, show, table, warn, write
 from perennial.observability import configure_for_people, reason
 from perennial.settings import Settings, read_log_level
+
+__all__ = [
+    "Desk",
+    "ProjectOption",
+    "act_on",
+    "answer",
+    "at_desk",
+    "choose_project",
+    "console",
+    "counted",
+    "demo_project",
+    "done",
+    "group",
+    "is_json",
+    "listed",
+    "read_settings",
+    "run",
+    "say",
+    "show",
+    "table",
+    "warn",
+    "work_in",
+    "write",
+]
 
 ACTOR = "cli"  # in the audit log
 RUN_FILE = "run.json"  # under PERENNIAL_HOME while `perennial up` runs: how to reach its database
@@ -34,7 +57,8 @@ DEMO_FILE = "demo.json"
 T = TypeVar("T")
 
 ProjectOption = Annotated[
-    str | None, typer.Option("--project", "-p", help="The project's id or name. Not needed where there is one, or the demo.", show_default=False)
+    str | None,
+    typer.Option("--project", "-p", envvar="PERENNIAL_PROJECT", help="The project's id or name. Not needed where there is one.", show_default=False),
 ]
 
 
@@ -44,6 +68,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             configure_for_people()
+            begin()
             return super().invoke(ctx)
         except PerennialError as error:
             complain(conceal(error.message))
@@ -63,35 +88,6 @@ def complain(text: str) -> None:
 
 def group(help: str) -> typer.Typer:
     return typer.Typer(help=help, no_args_is_help=True, rich_markup_mode="rich")
-
-
-def console() -> Console:
-    """Made anew for each use: tests change what standard output is. Wide enough for ids where no person looks: they are searched and copied."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 240)
-
-
-def say(text: str) -> None:
-    console().print(text, soft_wrap=True)
-
-
-def done(text: str) -> None:
-    say(f"[green]✓[/green] {text}")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 change`, `2 changes`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def table(*columns: str, title: str | None = None) -> Table:
-    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
-    for column in columns:
-        made.add_column(column, overflow="fold")
-    return made
-
-
-def show(made: Table) -> None:
-    console().print(made)
 
 
 # The database ---------------------------------------------------------------------------------------------------------------------
@@ -198,36 +194,37 @@ async def at_desk(app: App, wanted: str | None) -> AsyncIterator[Desk]:
 
 
 async def choose_project(app: App, wanted: str | None) -> Project:
-    """By id or name; else the only one; else the demo's."""
-    projects = await catalog.all_projects(app.database)
+    """By id or name, else the only one. From here on the output names it."""
+    project = _chosen(await catalog.all_projects(app.database), wanted)
+    act_on(project)
+    return project
+
+
+def _chosen(projects: list[Project], wanted: str | None) -> Project:
     if wanted is not None:
         return _named(projects, wanted)
     if not projects:
         raise NotFound("there is no project yet; make one with: perennial init")
     if len(projects) == 1:
         return projects[0]
-    demo = _demo_project(app.settings.home)
-    for project in projects:
-        if project.project_id == demo:
-            return project
-    raise Invalid(f"there are {len(projects)} projects; say which with --project: {_listed(projects)}", param="project")
+    raise Invalid(f"there are {len(projects)} projects; say which with --project, or with PERENNIAL_PROJECT: {listed(projects)}", param="project")
 
 
 def _named(projects: list[Project], wanted: str) -> Project:
     found = [project for project in projects if project.project_id == wanted] or [project for project in projects if project.name == wanted]
     if not found:
-        raise NotFound(f"no project {wanted!r}; there are: {_listed(projects) or 'none'}", param="project")
+        raise NotFound(f"no project {wanted!r}; there are: {listed(projects) or 'none'}", param="project")
     if len(found) > 1:
-        raise Invalid(f"{len(found)} projects are called {wanted!r}; give the id: {_listed(found)}", param="project")
+        raise Invalid(f"{len(found)} projects are called {wanted!r}; give the id: {listed(found)}", param="project")
     return found[0]
 
 
-def _listed(projects: list[Project]) -> str:
+def listed(projects: list[Project]) -> str:
     shown = ", ".join(f"{project.project_id} ({project.name})" for project in projects[:20])
     return shown if len(projects) <= 20 else f"{shown}, ..."
 
 
-def _demo_project(home: Path) -> ProjectId | None:
+def demo_project(home: Path) -> ProjectId | None:
     try:
         demo: dict[str, Any] = msgspec.json.decode((home / DEMO_FILE).read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):

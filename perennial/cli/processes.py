@@ -2,30 +2,38 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import msgspec
 import typer
+from rich.markup import escape
 
 from perennial import __version__, catalog, preflight
 from perennial.app import open_app
 from perennial.base.db import forget_installation_secrets
+from perennial.base.errors import Invalid
 from perennial.base.migrate import migrate as apply_migrations
 from perennial.base.secrets import Secret
 from perennial.base.value import replace
-from perennial.cli.desk import RUN_FILE, done, read_settings, say
+from perennial.cli.desk import RUN_FILE, answer, demo_project, done, listed, read_settings, say
 from perennial.cli.projects import make_project
 from perennial.lifeline import end_with_the_starter
 from perennial.listening import claimed_port
 from perennial.settings import Settings, check_home
 
 
-def up() -> None:
+def up(
+    demo: Annotated[
+        bool | None, typer.Option("--demo/--no-demo", help="A demo project; without a word, there is one unless DATABASE_URL names a database")
+    ] = None,
+) -> None:
     """Start everything on this machine, until Ctrl-C.
 
     PostgreSQL (unless DATABASE_URL names yours), the server and the worker. Data is in $PERENNIAL_HOME, by default ./.perennial.
+    A database of your own gets no demo project unless you ask for it.
 
     [bold]Examples[/bold]
 
@@ -37,7 +45,7 @@ def up() -> None:
     """
     from perennial.up import up as start
 
-    _show_the_demo()
+    _show_the_demo(demo)
     settings = Settings.read()
     check_home(settings.home)
     with _run_file(settings) as write:
@@ -50,9 +58,19 @@ def up() -> None:
     raise typer.Exit(code)
 
 
-def _show_the_demo() -> None:
-    """To this machine alone, and its webhooks may go to this machine; PERENNIAL_DEMO=0 leaves it out. The processes we start are told too."""
-    if os.environ.get("HOST", "127.0.0.1") in ("127.0.0.1", "localhost", "::1") and os.environ.setdefault("PERENNIAL_DEMO", "1") == "1":
+def _show_the_demo(wanted: bool | None) -> None:
+    """To this machine alone, and its webhooks may go to this machine. The option counts, then PERENNIAL_DEMO, then whether the database is ours.
+
+    The processes we start are told too.
+    """
+    is_local = (os.environ.get("HOST") or "127.0.0.1") in ("127.0.0.1", "localhost", "::1")
+    if wanted and not is_local:
+        raise Invalid("--demo shows its pages to this machine alone; leave HOST at 127.0.0.1", param="--demo")
+    usual = is_local and not os.environ.get("DATABASE_URL")
+    said = os.environ.get("PERENNIAL_DEMO") or ("1" if usual else "0")
+    is_shown = wanted if wanted is not None else is_local and said == "1"
+    os.environ["PERENNIAL_DEMO"] = "1" if is_shown else "0"
+    if is_shown:
         os.environ.setdefault("PERENNIAL_ALLOW_INTERNAL_WEBHOOKS", "1")
 
 
@@ -63,17 +81,19 @@ async def _prepare(settings: Settings) -> Sequence[str]:
             from perennial.demo import ensure_demo
 
             demo = await ensure_demo(app)
-            return _about(demo, settings)
+            return _about(demo, settings, shows_secret=sys.stdout.isatty())
         if not await catalog.all_projects(app.database):
             return ["There is no project yet. In another terminal: perennial init"]
     return []
 
 
-def _about(demo: dict[str, Any], settings: Settings) -> list[str]:
+def _about(demo: dict[str, Any], settings: Settings, *, shows_secret: bool) -> list[str]:
+    """The secret key is for a terminal: anything else may be a log, which is kept and read by others."""
+    file = settings.home / "demo.json"
     return [
-        f"Demo project {demo['project_id']}, its keys (all of them in {settings.home / 'demo.json'}):",
+        f"Demo project {demo['project_id']}, its keys (all of them in {file}):",
         *(f"  {store:<12} {key}" for store, key in demo["public_keys"].items()),
-        f"  {'secret':<12} {demo['secret_key']}",
+        f"  {'secret':<12} {demo['secret_key'] if shows_secret else f'secret_key in {file}, which its owner alone can read'}",
         f"Open {demo['base_url']} to see it live. Ctrl-C stops everything.",
     ]
 
@@ -157,9 +177,10 @@ def init(
     name: Annotated[str, typer.Option(help="What to call the project")] = "My project",
     sandbox: Annotated[bool, typer.Option("--sandbox", help="With a clock of its own that you can advance, and simulated stores")] = False,
 ) -> None:
-    """Prepare a database, and make the first project with a secret key.
+    """Prepare a database, and make the first project of yours with a secret key.
 
-    Where there are projects already, it changes nothing but the schema.
+    Beside a running [bold]perennial up[/bold] it works on that one's database; the demo does not count as yours. Where there are projects already,
+    it changes nothing but the schema.
 
     [bold]Examples[/bold]
 
@@ -171,11 +192,15 @@ def init(
 
 
 async def _init(settings: Settings, name: str, *, is_sandbox: bool) -> None:
+    if Settings.read().database_url is None:
+        say(f"perennial up runs here, on port {settings.port}: this works on its database")
     applied = await apply_migrations(settings.url_to_migrate())
     done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
     async with open_app(settings, application="perennial cli", connections=2) as app:
-        if projects := await catalog.all_projects(app.database):
-            done(f"there are projects already ({len(projects)}); for another key: perennial keys create")
+        demo = demo_project(settings.home)
+        if projects := [one for one in await catalog.all_projects(app.database) if one.project_id != demo]:
+            done(f"there are projects already: {escape(listed(projects))}; nothing was made")
+            say("  For another project: perennial projects create NAME; for another key: perennial keys create LABEL")
             return
         await make_project(app, name, is_sandbox=is_sandbox)
     say("  Next: perennial apps create --type test_store --name 'My app'")
@@ -190,7 +215,7 @@ def forget_secrets(
     webhooks' signing secrets and integrations' secrets must be entered again. Customers, purchases and keys are not touched.
     """
     if not sure:
-        typer.confirm("Is the key lost for good, and shall what it sealed be given up?", abort=True)
+        typer.confirm("Is the key lost for good, and shall what it sealed be given up?", abort=True, err=True)
 
     async def work() -> None:
         async with open_app(read_settings(), application="perennial cli", connections=1) as app:
@@ -201,6 +226,14 @@ def forget_secrets(
     done("the database goes on with the key of now; enter the stores' credentials and webhooks' secrets again")
 
 
+def say_version(wanted: bool) -> None:
+    """`perennial --version`, as every program has it."""
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 def version() -> None:
     """Say which version this is."""
+    answer(version=__version__)
     say(f"perennial {__version__}")

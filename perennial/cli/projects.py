@@ -1,6 +1,9 @@
 """Projects and their keys."""
 
-from typing import Annotated
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -10,18 +13,41 @@ from perennial.access.model import READ_ONLY
 from perennial.app import App
 from perennial.base.errors import Invalid
 from perennial.base.ids import ProjectId, new_id
-from perennial.catalog.model import RestoreBehavior
-from perennial.cli.desk import ACTOR, Desk, ProjectOption, done, group, run, say, show, table, work_in
+from perennial.catalog.model import Project, RestoreBehavior
+from perennial.cli.desk import (
+    ACTOR,
+    DEMO_FILE,
+    Desk,
+    ProjectOption,
+    answer,
+    at_desk,
+    choose_project,
+    counted,
+    demo_project,
+    done,
+    group,
+    is_json,
+    listed,
+    run,
+    say,
+    show,
+    table,
+    warn,
+    work_in,
+)
 
 projects = group("Projects: each with its own customers, catalog, keys and, in a sandbox, time.")
 keys = group("Secret keys, for servers. What apps carry are public keys: [bold]perennial apps list[/bold].")
 
 
 @projects.command("list")
-def list_projects() -> None:
+def list_projects(deleted: Annotated[bool, typer.Option("--deleted", help="Those that were deleted, by whom and when")] = False) -> None:
     """List all projects of this installation."""
 
     async def work(app: App) -> None:
+        if deleted:
+            _show_deleted(await catalog.deleted_projects(app.database))
+            return
         made = table("id", "name", "kind", "made")
         for project in await catalog.all_projects(app.database):
             kind = "sandbox" if project.is_sandbox else "live"
@@ -29,6 +55,13 @@ def list_projects() -> None:
         show(made)
 
     run(work)
+
+
+def _show_deleted(rows: Sequence[Mapping[str, Any]]) -> None:
+    made = table("id", "name", "by", "deleted", "rows")
+    for row in rows:
+        made.add_row(row["project_id"], escape(row["name"]), row["actor"], f"{row['deleted_at']:%Y-%m-%d %H:%M}", str(row["row_count"]))
+    show(made)
 
 
 @projects.command("create")
@@ -57,6 +90,7 @@ def create_project(
 
 async def make_project(app: App, name: str, *, is_sandbox: bool, restore_behavior: RestoreBehavior = "transfer") -> None:
     """With its first key, which is shown. A sandbox has a clock of its own, which ticks until it is moved."""
+    await warn_of_twins(app, name)
     now = app.database.clock()
     project_id = ProjectId(new_id("proj", now))
     async with app.database.transaction(project_id) as tx:
@@ -66,8 +100,74 @@ async def make_project(app: App, name: str, *, is_sandbox: bool, restore_behavio
         key, secret = await catalog.create_secret_key(tx, "first key")
         await catalog.audit(tx, actor=ACTOR, action="project.create", target=project_id)
         await catalog.audit(tx, actor=ACTOR, action="key.create", target=key.key_id)
-    done(f"made the project [bold]{project_id}[/bold]")
+    answer(project_id=project_id, secret_key=secret)
+    done(f"made the project {escape(name)} [bold]{project_id}[/bold]")
     say(f"  Its secret key, shown this once: [bold]{secret}[/bold]")
+
+
+async def warn_of_twins(app: App, name: str) -> None:
+    if twins := [one for one in await catalog.all_projects(app.database) if one.name == name]:
+        warn(f"there is a project of this name already ({escape(listed(twins))}); commands then need the id: --project proj_...")
+
+
+@projects.command("rename")
+def rename_project(
+    name: Annotated[str, typer.Argument(help="What to call it from now on")],
+    project: ProjectOption = None,
+) -> None:
+    """Give a project another name. Its id, keys and everything else stay.
+
+    [bold]Example[/bold]
+
+      perennial projects rename "Cats and Dogs" --project "Cat Pictures"
+    """
+
+    async def work(app: App) -> None:
+        chosen = await choose_project(app, project)
+        if name != chosen.name:
+            await warn_of_twins(app, name)
+        async with at_desk(app, chosen.project_id) as desk:
+            await catalog.rename_project(desk.tx, name)
+            await desk.audit("project.update", chosen.project_id, {"name": name, "before": chosen.name})
+        answer(project_id=chosen.project_id, name=name)
+        done(f"is called {escape(name)} from now on")
+
+    run(work)
+
+
+@projects.command("delete")
+def delete_project(
+    project: Annotated[str, typer.Argument(help="The project's id or name")],
+    yes: Annotated[str | None, typer.Option("--yes", metavar="NAME", help="The project's name again, instead of typing it when asked")] = None,
+) -> None:
+    """Delete a project with all it has: apps, keys, catalog, customers, purchases, ledger, events, and work that waits. For good.
+
+    [bold]Examples[/bold]
+
+      perennial projects delete "Cat Pictures"
+
+      perennial projects delete proj_01J8... --yes "Cat Pictures"
+    """
+
+    async def work(app: App) -> None:
+        chosen = await choose_project(app, project)
+        _confirm(chosen, yes)
+        deleted = await catalog.delete_project(app.database, chosen.project_id, actor=ACTOR)
+        if demo_project(app.settings.home) == chosen.project_id:
+            (app.settings.home / DEMO_FILE).unlink(missing_ok=True)
+        answer(project_id=chosen.project_id, rows=deleted)
+        done(f"deleted {chosen.project_id}, with {counted(deleted, 'row')}")
+
+    run(work)
+
+
+def _confirm(project: Project, given: str | None) -> None:
+    if given is None:
+        if is_json() or not sys.stdin.isatty():
+            raise Invalid(f"to delete {project.name!r} for good, give its name again: --yes {shlex.quote(project.name)}", param="yes")
+        given = typer.prompt(f"This deletes {project.name!r} ({project.project_id}) with everything in it, for good. Its name, to confirm", err=True)
+    if given != project.name:
+        raise Invalid(f"{given!r} is not the project's name, {project.name!r}; nothing was deleted", param="yes")
 
 
 # Keys -----------------------------------------------------------------------------------------------------------------------------
@@ -113,6 +213,7 @@ def create_key(
     async def work(desk: Desk) -> None:
         key, secret = await catalog.create_secret_key(desk.tx, label, permissions=permissions)
         await desk.audit("key.create", key.key_id, {"label": label, "permissions": key.permissions})
+        answer(key_id=key.key_id, secret_key=secret)
         done(f"made the key {key.key_id}")
         say(f"  Shown this once: [bold]{secret}[/bold]")
 

@@ -6,7 +6,6 @@ What an act leads to arrives like a real notification, through the same door, at
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
 from perennial import intake
@@ -15,6 +14,7 @@ from perennial.base.db import Tx
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.secrets import Vault
 from perennial.base.time import iso
+from perennial.cli.output import say, show
 from perennial.cli.rehearsing import Currency, Price, Project, Stage, money
 from perennial.providers.simulated import app_store
 from perennial.providers.simulated.app_store import Bought, Subscription, payloads
@@ -37,7 +37,6 @@ simulate = typer.Typer(
     Each needs opt-in once; those of the demo have it. In the Test Store an app buys with its public key, and nothing is to be simulated.
     """,
 )
-console = Console(highlight=False)
 
 STAGE = Stage(stores=("app_store", "mac_app_store"), name="App Store")
 
@@ -57,21 +56,21 @@ async def _post(house: App, project_id: ProjectId, app_id: AppId, bought: Bought
 
 def _say_bought(bought: Bought) -> None:
     until = f", until {iso(bought.expires_at)}" if bought.expires_at is not None else ""
-    console.print(f"line {bought.store_line}: transaction {bought.transaction}{until}", soft_wrap=True)
+    say(f"line {bought.store_line}: transaction {bought.transaction}{until}")
 
 
 def _say(line: Subscription) -> None:
     charge = payloads.current(line)
     until = f" until {iso(charge.expires_at)}" if charge.expires_at is not None else ""
     renewing = "auto-renew on" if line.auto_renew else "auto-renew off"
-    console.print(f"line {line.store_line}: {charge.product}, {_STATUSES[payloads.status(line)]}{until}, {renewing}", soft_wrap=True)
+    say(f"line {line.store_line}: {charge.product}, {_STATUSES[payloads.status(line)]}{until}, {renewing}")
 
 
 @simulate.command("opt-in", rich_help_panel=_PANEL)
 def opt_in(project: Project = None, app: AppOption = None) -> None:
     """Give the app a simulated store whose signatures the project believes."""
     STAGE.do(project, app, app_store.opt_in)
-    console.print("the app has a simulated App Store; buy something with: perennial simulate buy PRODUCT", soft_wrap=True)
+    say("the app has a simulated App Store; buy something with: perennial simulate buy PRODUCT")
 
 
 @simulate.command(rich_help_panel=_PANEL)
@@ -112,7 +111,7 @@ def buy(
     _, bought = STAGE.do(project, app, work, post)
     _say_bought(bought)
     if show_signed:
-        console.print(bought.signed_transaction, soft_wrap=True)
+        say(bought.signed_transaction)
 
 
 @simulate.command(rich_help_panel=_PANEL)
@@ -193,7 +192,7 @@ def resubscribe(
 
 
 @simulate.command(rich_help_panel=_PANEL)
-def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
+def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000, help="At most")] = 100) -> None:
     """What the simulated store holds."""
     line_column, until_column = Column("line", no_wrap=True), Column("until", no_wrap=True)
     table = Table(line_column, "product", "status", until_column, "auto-renew", "next", "transactions", "undelivered")
@@ -209,11 +208,11 @@ def status(project: Project = None, app: AppOption = None, limit: Annotated[int,
             str(len(line.charges)),
             str(sum(not sent.is_delivered for sent in line.outbox.sent)),
         )
-    console.print(table)
+    show(table)
 
 
 @simulate.command("resend-lost", rich_help_panel=_PANEL)
 def resend_lost(project: Project = None, app: AppOption = None) -> None:
     """Send again what never arrived."""
     count = STAGE.do(project, app, lambda tx, _, app_id: app_store.resend_lost(tx, app_id))
-    console.print(f"{count} notifications are on their way again")
+    say(f"{count} notifications are on their way again")

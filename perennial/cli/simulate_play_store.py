@@ -127,7 +127,7 @@ def pause(
     token: Token,
     project: Project = None,
     app: AppOption = None,
-    months: Annotated[int, typer.Option(min=1, max=3)] = 1,
+    months: Annotated[int, typer.Option(min=1, max=3, help="For how long")] = 1,
 ) -> None:
     """A pause from the period's end on."""
     _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.pause(tx, app_id, token, months)))
@@ -182,7 +182,7 @@ def defer(token: Token, days: Annotated[int, typer.Argument(min=1, max=365)], pr
 
 
 @commands.command()
-def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
+def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000, help="At most")] = 100) -> None:
     """What the simulated Google Play holds."""
     made = table("token", "account", "product", "status", "until", "next", "orders")
     for life in STAGE.do(project, app, lambda tx, _, app_id: play_store.lives(tx, app_id, limit=limit)):

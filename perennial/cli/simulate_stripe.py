@@ -54,7 +54,7 @@ def buy(
     project: Project = None,
     app: AppOption = None,
     customer: Annotated[str | None, typer.Option(help="The app user id of who buys, as your backend writes it into the metadata.")] = None,
-    quantity: Annotated[int, typer.Option(min=1)] = 1,
+    quantity: Annotated[int, typer.Option(min=1, help="How many seats")] = 1,
     free_trial: Annotated[bool, typer.Option("--free-trial", help="Begin with the product's free trial.")] = False,
     setup_fee: Annotated[int, typer.Option("--setup-fee", min=0, help="Charged once, with the first invoice; in the minor unit.")] = 0,
     price: Price = None,
@@ -210,7 +210,7 @@ def dispute(
 
 
 @commands.command()
-def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000)] = 100) -> None:
+def status(project: Project = None, app: AppOption = None, limit: Annotated[int, typer.Option(min=1, max=1000, help="At most")] = 100) -> None:
     """What the simulated Stripe holds."""
     made = table("id", "customer", "product", "status", "until", "next", "invoices")
     for life in STAGE.do(project, app, lambda tx, _, app_id: stripe.lives(tx, app_id, limit=limit)):

@@ -109,10 +109,11 @@ async def test_applying_a_catalog_changes_only_what_differs(world: World, tmp_pa
     file.write_text(CATALOG.replace('"4.99"', '"5.99"').replace('products = ["plus_monthly"]', "products = []").replace('"red"', '"blue"'))
     changed = await perennial("catalog", "apply", str(file), "--project", world.project_id)
     assert [line.strip() for line in changed.splitlines()] == [
+        f"Project World ({world.project_id})",
         "change product plus_monthly of test_store: prices 500 JPY, 4.99 USD -> 500 JPY, 5.99 USD",
         "let test_store/plus_monthly no longer give plus",
         'change offering sale: metadata {"colour":"red"} -> {"colour":"blue"}',
-        "✓ 3 changes made",
+        "✓ 3 changes made · World",
     ]
     answer = await world.http.get(f"/v2/projects/{world.project_id}/offerings", headers=world.secret)
     assert {one["lookup_key"]: one["is_current"] for one in answer.json()["items"]} == {"default": True, "sale": False}, "the rest is left alone"
@@ -220,12 +221,15 @@ async def complained(*arguments: str) -> str:
     return await perennial(*arguments, code=1)
 
 
-async def test_which_project_is_asked_where_it_is_not_clear(world: World, tmp_path: Path) -> None:
+async def test_which_project_is_asked_where_it_is_not_clear(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await perennial("projects", "create", "Another")
     assert "say which with --project" in await perennial("keys", "list", code=1)
     assert "no project 'Nobody'" in await perennial("keys", "list", "--project", "Nobody", code=1)
     (tmp_path / "demo.json").write_text(json.dumps({"project_id": world.project_id}))
-    assert world.keys["test_store"] in await perennial("keys", "list"), "the demo's project, where nothing else is said"
+    assert "say which with --project" in await perennial("keys", "list", code=1), "the demo is not taken in silence"
+    monkeypatch.setenv("PERENNIAL_PROJECT", world.project_id)
+    listed = await perennial("keys", "list")
+    assert world.keys["test_store"] in listed and f"Project World ({world.project_id})" in listed
 
 
 async def test_without_a_database_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -349,10 +353,11 @@ async def test_a_catalog_file_says_what_is_archived(world: World, tmp_path: Path
     )
     changed = await perennial("catalog", "apply", str(file), "--project", world.project_id)
     assert [line.strip() for line in changed.splitlines()] == [
+        f"Project World ({world.project_id})",
         "archive product plus_monthly of test_store",
         "set placements: onboarding shows default, nowhere shows nothing; elsewhere default",
         "archive offering sale",
-        "✓ 3 changes made",
+        "✓ 3 changes made · World",
     ]
     assert "nothing to change" in await perennial("catalog", "apply", str(file), "--project", world.project_id)
     shown = await perennial("catalog", "show", "--project", world.project_id)

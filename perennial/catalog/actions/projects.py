@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from perennial import access
-from perennial.base.db import Tx
+from perennial.base.db import Database, ForeignKeyViolation, Tx
+from perennial.base.errors import Conflict
 from perennial.base.ids import KeyId, ProjectId, new_token
 from perennial.base.secrets import hash_key
 from perennial.catalog import db
 from perennial.catalog.actions.checks import named, one_of
 from perennial.catalog.model import SECRET_PREFIX, ApiKey, Missing, Project, RestoreBehavior
+
+BATCH = 5_000  # rows that one transaction deletes
+MOST_BATCHES = 10_000_000
 
 
 async def create_project(tx: Tx, name: str, *, is_sandbox: bool = False, restore_behavior: RestoreBehavior = "transfer") -> Project:
@@ -19,6 +23,29 @@ async def create_project(tx: Tx, name: str, *, is_sandbox: bool = False, restore
     )
     await db.insert_project(tx, project)
     return project
+
+
+async def rename_project(tx: Tx, name: str) -> None:
+    await db.rename_project(tx, named(name, "name", 256))
+
+
+async def delete_project(database: Database, project_id: ProjectId, *, actor: str) -> int:
+    """Deletes a project with all it has, its work on the agenda included. Returns how many rows that were, for good.
+
+    A batch is a transaction, its keys among the first, so that nobody comes in while the rest goes. Interrupted, it is gone on with by the same
+    call. The note of who deleted it stays, as the audit log goes with the project.
+    """
+    async with database.transaction(project_id) as tx:
+        await db.note_deletion(tx, await require_project(tx), actor, database.clock())
+        await db.revoke_keys(tx)
+    for _ in range(MOST_BATCHES):
+        try:
+            async with database.transaction(project_id) as tx:
+                if not await db.delete_batch(tx, BATCH):
+                    return await db.delete_project(tx)
+        except ForeignKeyViolation:
+            continue  # a worker wrote something meanwhile, for which the next round looks again
+    raise Conflict("something keeps writing into this project; stop its workers, and delete it again", param="project_id")
 
 
 async def create_secret_key(tx: Tx, label: str, *, permissions: Sequence[str] | None = None) -> tuple[ApiKey, str]:

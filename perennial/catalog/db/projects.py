@@ -62,6 +62,45 @@ async def update_project(tx: Tx, *, restore_behavior: str) -> None:
     await tx.execute("UPDATE project SET restore_behavior = %(restore_behavior)s", restore_behavior=restore_behavior)
 
 
+async def rename_project(tx: Tx, name: str) -> None:
+    await tx.execute("UPDATE project SET name = %(name)s", name=name)
+
+
+async def note_deletion(tx: Tx, project: Project, actor: str, at: datetime) -> None:
+    """That it begins; of one that is gone on with, the first beginning stays."""
+    await tx.execute(
+        """
+        INSERT INTO deleted_project (project_id, name, actor, deleted_at) VALUES (%(project_id)s, %(name)s, %(actor)s, %(at)s)
+        ON CONFLICT (project_id) DO NOTHING
+        """,
+        project_id=project.project_id,
+        name=project.name,
+        actor=actor,
+        at=at,
+    )
+
+
+async def delete_batch(tx: Tx, most: int) -> int:
+    """Rows of the project, from the tables on which no others depend."""
+    gone: int = await tx.fetch_value("SELECT delete_of_project(%(most)s)", most=most)
+    await tx.execute(
+        "UPDATE deleted_project SET row_count = row_count + %(gone)s WHERE project_id = %(project_id)s", gone=gone, project_id=tx.project_id
+    )
+    return gone
+
+
+async def delete_project(tx: Tx) -> int:
+    """The empty project itself. Returns how many rows were deleted in all."""
+    await tx.execute("DELETE FROM project WHERE project_id = %(project_id)s", project_id=tx.project_id)
+    count: int = await tx.fetch_value("SELECT row_count FROM deleted_project WHERE project_id = %(project_id)s", project_id=tx.project_id)
+    return count
+
+
+async def deleted_projects(database: Database) -> list[Row]:
+    """What was deleted of the installation, by whom and when; oldest first."""
+    return await database.door("SELECT * FROM deleted_projects()")
+
+
 async def set_clock(tx: Tx, clock_at: datetime | None, clock_started_at: datetime | None) -> None:
     await tx.execute(
         "UPDATE project SET clock_at = %(clock_at)s, clock_started_at = %(clock_started_at)s", clock_at=clock_at, clock_started_at=clock_started_at
@@ -196,6 +235,13 @@ async def get_keys(tx: Tx, *, app_id: str | None = None) -> list[ApiKey]:
         app_id=app_id,
     )
     return [ApiKey(**{**dict(row), "permissions": tuple(row["permissions"]) if row["permissions"] is not None else None}) for row in rows]
+
+
+async def revoke_keys(tx: Tx) -> None:
+    """All of the project's, public ones too."""
+    await tx.execute(
+        "UPDATE api_key SET revoked_at = %(now)s WHERE project_id = %(project_id)s AND revoked_at IS NULL", now=tx.now, project_id=tx.project_id
+    )
 
 
 async def revoke_key(tx: Tx, key_id: str) -> bool:
