@@ -5,6 +5,7 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from perennial import customers
 from perennial.api.signing import Signed, Signer
 from tests.world import World
 
@@ -199,3 +200,43 @@ async def test_reads_do_not_write_and_sightings_are_saved_in_batches(world: Worl
         await world.http.get("/v1/subscribers/ada", headers=world.sdk(**{"X-Platform": "iOS", "X-Client-Version": "3.1"}))
     world.app.database.before_statement = None
     assert statements == []
+
+
+STRANGE = {"age": 42, "is_new": True, "tags": ["a"], "nested": {"a": 1}, "ratio": 0.5}
+
+
+@pytest.mark.parametrize("where", ["attributes", "receipts"])
+async def test_an_attribute_of_another_type_is_refused_alone(world: World, where: str):
+    sent = {
+        "city": {"value": "Bonn", "updated_at_ms": 1},
+        **{name: {"value": value, "updated_at_ms": 1} for name, value in STRANGE.items()},
+        "bare": 5,
+        "words": "text",
+        "when": {"value": "x", "updated_at_ms": "yesterday"},
+        "never": {"value": "x", "updated_at_ms": 1e300},
+        "gone": {"value": None, "updated_at_ms": 1},
+        "now": {"value": "x"},
+    }
+    if where == "attributes":
+        answer = await world.http.post("/v1/subscribers/ada/attributes", headers=world.sdk(), json={"attributes": sent})
+        assert (answer.status_code, answer.json()["code"]) == (400, 7263)
+        problems = answer.json()["attribute_errors"]
+    else:
+        answer = await world.buy("ada", "pro_monthly", attributes=sent)
+        assert answer.status_code == 200, answer.text
+        assert list(answer.json()["subscriber"]["entitlements"]) == ["pro"]
+        assert answer.json()["attributes_error_response"]["code"] == 7263
+        problems = answer.json()["attributes_error_response"]["attribute_errors"]
+    assert {one["key_name"] for one in problems} == {*STRANGE, "bare", "words", "when", "never"}
+    assert next(one["message"] for one in problems if one["key_name"] == "age").startswith("values are texts")
+    async with world.app.database.transaction(world.project_id) as tx:
+        kept = (await customers.get(tx, "ada")).attributes
+    assert {name: one.value for name, one in kept.items()} == {"city": "Bonn", "gone": None, "now": "x"}
+
+
+@pytest.mark.parametrize("attributes", ["text", 5, [], [{"key": "a"}], True])
+async def test_attributes_that_are_none_lose_no_purchase(world: World, attributes: object):
+    answer = await world.buy("ada", "pro_monthly", attributes=attributes)
+    assert answer.status_code == 200, answer.text
+    assert [one["key_name"] for one in answer.json()["attributes_error_response"]["attribute_errors"]] == ["attributes"]
+    assert await world.told("ada") == ["INITIAL_PURCHASE"]

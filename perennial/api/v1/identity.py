@@ -47,8 +47,8 @@ async def set_attributes(request: HttpRequest, app_user_id: FromPath[str], data:
     caller = await caller_of(request)
     async with app_of(request).database.transaction(caller.project_id) as tx:
         ids, _ = await customers.ensure(tx, [app_user_id])
-        sent = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
-        problems = await customers.set_attributes(tx, ids[app_user_id], sent)
+        sent, unread = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
+        problems = unread + await customers.set_attributes(tx, ids[app_user_id], sent)
         if caller.kind == "secret" and not problems:
             return json_bytes(await documents.answer(tx, ids[app_user_id], with_attributes=True))
     return to_json(attribute_errors(problems), 400) if problems else to_json({})

@@ -51,10 +51,9 @@ async def post_receipt(request: HttpRequest, data: JSONBody[PostReceipt]) -> Res
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
 
     async def answer(tx: Tx, buyer: CustomerId, reading: Reading) -> bytes:
-        problems = []
-        if data.attributes:
-            sent = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
-            problems = await customers.set_attributes(tx, buyer, sent)
+        sent, problems = attributes_of(data.attributes, to_ms(tx.now), request.client.host if request.client else None)
+        if sent:
+            problems += await customers.set_attributes(tx, buyer, sent)
         body = await documents.answer(tx, buyer, last_seen=tx.now, with_attributes=caller.kind == "secret")
         if problems:
             body = body[:-1] + b',"attributes_error_response":' + msgspec.json.encode(attribute_errors(problems)) + b"}"

@@ -4,13 +4,26 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from perennial.base.errors import Invalid
 from perennial.base.time import from_ms
+from perennial.customers import AttributeProblem
 from perennial.customers.model import Attribute
+
+MOST_ATTRIBUTES = 1000  # of one request
+
+# Whatever JSON has, where one thing of a wrong type must not take the rest of the body with it.
+Scalar = str | int | float | bool | None
+Anything = Scalar | list[Any] | dict[str, Any]
 
 
 class AttributeIn(msgspec.Struct):
-    value: str | None = None
-    updated_at_ms: int | float | None = None
+    """`value` is a text, or null to delete; `updated_at_ms` milliseconds, or null for now. An attribute that is otherwise is refused alone (7263)."""
+
+    value: Anything = None
+    updated_at_ms: Anything = None
+
+
+AttributesIn = dict[str, AttributeIn | Scalar | list[Any]]
 
 
 class Identify(msgspec.Struct):
@@ -23,7 +36,7 @@ class Alias(msgspec.Struct):
 
 
 class Attributes(msgspec.Struct):
-    attributes: dict[str, AttributeIn]
+    attributes: AttributesIn
 
 
 class PostReceipt(msgspec.Struct):
@@ -40,7 +53,7 @@ class PostReceipt(msgspec.Struct):
     store_user_id: str | None = None
     price: float | None = None
     currency: str | None = None
-    attributes: dict[str, AttributeIn] | None = None
+    attributes: AttributesIn | Scalar | list[Any] = None
 
     @property
     def products(self) -> tuple[str, ...]:
@@ -138,12 +151,28 @@ class CreateTicket(msgspec.Struct):
     issue_description: str
 
 
-def attributes_of(sent: dict[str, AttributeIn], now_ms: int, client_ip: str | None) -> dict[str, Attribute]:
-    """`$ip: "true"` asks the server to fill in what it sees."""
-    return {
-        name: Attribute(
-            value=client_ip if name == "$ip" and one.value == "true" else one.value,
-            updated_at=from_ms(one.updated_at_ms if one.updated_at_ms is not None else now_ms),
-        )
-        for name, one in list(sent.items())[:1000]
-    }
+def attributes_of(sent: Anything | AttributesIn, now_ms: int, client_ip: str | None) -> tuple[dict[str, Attribute], list[AttributeProblem]]:
+    """The attributes that can be read, and what is wrong with the others. `$ip: "true"` asks the server to fill in what it sees."""
+    if sent is None:
+        return {}, []
+    if not isinstance(sent, dict):
+        return {}, [AttributeProblem(key="attributes", message="attributes are an object: each name with its value and updated_at_ms")]
+    read: dict[str, Attribute] = {}
+    problems: list[AttributeProblem] = []
+    for name, one in list(sent.items())[:MOST_ATTRIBUTES]:
+        try:
+            read[name] = _attribute(name, one, now_ms, client_ip)
+        except Invalid as error:
+            problems.append(AttributeProblem(key=name[:100], message=error.message))
+    return read, problems
+
+
+def _attribute(name: str, one: object, now_ms: int, client_ip: str | None) -> Attribute:
+    if not isinstance(one, AttributeIn):
+        raise Invalid("an attribute is an object of its value and updated_at_ms")
+    if not isinstance(one.value, str | None):
+        raise Invalid("values are texts, or null to delete; put numbers and truths in quotes")
+    at = now_ms if one.updated_at_ms is None else one.updated_at_ms
+    if isinstance(at, bool) or not isinstance(at, int | float):
+        raise Invalid("updated_at_ms is a number of milliseconds, or null for now")
+    return Attribute(value=client_ip if name == "$ip" and one.value == "true" else one.value, updated_at=from_ms(at))
