@@ -50,6 +50,7 @@ def subscription_rows(item: Json, periods: Sequence[Json], products: Products, p
                 access_ends_at=access_ends_at,
                 is_renewable=item["store"] != "promotional",
                 number=number,
+                original_purchased_at=_moment(item.get("starts_at")),
                 period_type="promotional" if item["store"] == "promotional" else "trial" if is_trial else "normal",
                 ownership=item["ownership"],
                 country=item.get("country"),

@@ -47,7 +47,9 @@ class Row:
     access_ends_at: datetime | None = None  # with grace and refunds, where it is told
     updated_at: datetime | None = None
     is_renewable: bool = True
-    number: int = 1  # 1 for the line's first period
+    number: int = 1  # 1 for the line's first period; a proration has the number of the period it falls in
+    is_numbered: bool = True  # False: the table does not say numbers
+    original_purchased_at: datetime | None = None  # when the line was first bought, where it is told
     period_type: PeriodType = "normal"
     ownership: Ownership = "purchased"
     price: Money | None = None

@@ -102,6 +102,7 @@ def statement_of(rows: Sequence[Row], kinds: Mapping[str, Kind], as_of: datetime
         purchases=purchases,
         renewals=tuple(_renewals(ordered[-1], purchases[-1], as_of)) if purchases[-1].kind == "subscription" and first.store != "promotional" else (),
         app_user_id=ordered[-1].app_user_id,
+        original_purchased_at=min((row.original_purchased_at for row in ordered if row.original_purchased_at is not None), default=None),
     )
 
 
@@ -115,6 +116,7 @@ def transaction_of(row: Row) -> str:
 
 def _purchase(row: Row, before: Row | None, kind: Kind) -> Purchase:
     is_void = row.expires_at is not None and row.expires_at < row.purchased_at  # Google's way to say that it was never paid
+    is_proration = kind == "subscription" and _is_within(row, before)
     return Purchase(
         transaction=transaction_of(row),
         product=row.product,
@@ -122,8 +124,9 @@ def _purchase(row: Row, before: Row | None, kind: Kind) -> Purchase:
         purchased_at=row.purchased_at,
         expires_at=row.expires_at,
         as_of=row.updated_at or max(filter(None, (row.purchased_at, row.refunded_at))),
-        is_first=row.number == 1,
-        is_renewal=row.number > 1 and kind == "subscription" and not _is_bought_anew(row, before),
+        is_first=row.number == 1 and not is_proration,
+        is_renewal=row.number > 1 and kind == "subscription" and not is_proration and not _is_bought_anew(row, before),
+        is_proration=is_proration,
         period_type=row.period_type,
         ownership=row.ownership,
         price=None if is_void else row.price,
@@ -135,6 +138,13 @@ def _purchase(row: Row, before: Row | None, kind: Kind) -> Purchase:
         refunds=_refunds(row),
         is_summary=True,
     )
+
+
+def _is_within(row: Row, before: Row | None) -> bool:
+    """A proration: it has the number of the period before it, and falls in it."""
+    if before is None or not (row.is_numbered and before.is_numbered) or row.number != before.number:
+        return False
+    return before.expires_at is not None and row.purchased_at < before.expires_at
 
 
 def _is_bought_anew(row: Row, before: Row | None) -> bool:

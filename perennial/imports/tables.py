@@ -54,6 +54,7 @@ ROWS_MAY_HAVE = (
     "is_sandbox",
     "country",
     "first_seen_at",
+    "original_purchased_at",
 )
 
 
@@ -128,6 +129,8 @@ def own_row(cells: Cells, place: Place) -> Row:
         expires_at=expires_at,
         is_renewable=_yes(cells, "auto_renew", where_empty=expires_at is not None),
         number=_number(cells, "renewal_number") if cells.get("renewal_number") else 1 if line == transaction else 2,
+        is_numbered=bool(cells.get("renewal_number")),
+        original_purchased_at=moment(cells, "original_purchased_at"),
         period_type=_own_period_type(cells),
         ownership="family_shared" if _yes(cells, "is_family_shared") else "purchased",
         price=_money(cells, "price", cells.get("currency", "")),

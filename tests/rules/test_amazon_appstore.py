@@ -338,6 +338,7 @@ def test_a_first_period() -> None:
             ),
         ),
         renewals=(Renewal(as_of=NOW, transaction=transaction, auto_renew=True),),
+        original_purchased_at=BOUGHT,
     )
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.money import Money
-from perennial.base.reading import noting
+from perennial.base.reading import LATEST, noting
 from perennial.base.time import EPOCH, from_ms, to_ms
 from perennial.base.value import replace
 from perennial.intake.model import Envelope, Posted, Reading, StoreApp, Untrusted
@@ -36,6 +36,7 @@ APP = StoreApp(
 STORE = AppStore()
 DAY = timedelta(days=1)
 BEGAN, ENDS = NOW - 10 * DAY, NOW + 20 * DAY
+ORIGINALLY = BEGAN - 30 * DAY
 
 TRANSACTION: dict[str, Any] = {
     "environment": "Sandbox",
@@ -47,7 +48,7 @@ TRANSACTION: dict[str, Any] = {
     "subscriptionGroupIdentifier": "21",
     "type": "Auto-Renewable Subscription",
     "purchaseDate": to_ms(BEGAN),
-    "originalPurchaseDate": to_ms(BEGAN - 30 * DAY),
+    "originalPurchaseDate": to_ms(ORIGINALLY),
     "expiresDate": to_ms(ENDS),
     "quantity": 1,
     "signedDate": to_ms(NOW),
@@ -153,9 +154,17 @@ def test_a_renewal_notification_states_its_period_and_how_it_will_go_on() -> Non
                 purchases=(PURCHASE,),
                 renewals=(SNAPSHOT,),
                 customer_hint="7e3fb20b-4cdb-47cc-936d-99d65f608138",
+                original_purchased_at=ORIGINALLY,
             ),
         )
     )
+
+
+@pytest.mark.parametrize("said", [None, "soon", [], 10**30])
+def test_an_original_date_that_is_none_loses_no_purchase(said: object) -> None:
+    (one,) = tell("DID_RENEW", of=transaction(originalPurchaseDate=said)).statements
+    assert one.purchases == (PURCHASE,)
+    assert one.original_purchased_at in (None, LATEST)
 
 
 def test_the_envelope_has_the_stores_own_id_kind_and_moment() -> None:

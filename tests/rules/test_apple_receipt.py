@@ -150,6 +150,7 @@ def test_a_receipt_states_its_purchases_by_line() -> None:
                     ),
                     PURCHASE,
                 ),
+                original_purchased_at=datetime(2026, 1, 20, 12, tzinfo=UTC),
             ),
             Statement(
                 store="app_store",
@@ -167,6 +168,7 @@ def test_a_receipt_states_its_purchases_by_line() -> None:
                         quantity=5,
                     ),
                 ),
+                original_purchased_at=datetime(2026, 1, 20, 12, tzinfo=UTC),
             ),
         ),
         questions=(Question(environment="sandbox", subject="1001"), Question(environment="sandbox", subject="3001")),

@@ -179,6 +179,18 @@ def test_an_upgrade_within_a_period_takes_its_place():
     assert [one.is_renewal for one in purchases] == [False, False]
 
 
+def test_a_row_with_the_number_of_the_period_it_falls_in_is_a_proration():
+    first = row(end_time="2026-02-20 12:00:00", effective_end_time="2026-01-25")
+    more = row(store_transaction_id=1001, start_time="2026-01-25", end_time="2026-02-20 12:00:00", effective_end_time="2026-02-20 12:00:00")
+    second = row(store_transaction_id=1002, renewal_number=2, start_time="2026-02-20 12:00:00", end_time="2026-03-20")
+    purchases = stated(first, more, second).purchases
+    assert [(one.is_first, one.is_proration, one.is_renewal) for one in purchases] == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
+
+
 def test_what_google_never_got_paid_for_costs_nothing():
     [void] = stated(row(store="app_store", end_time="2026-01-19", effective_end_time="2026-01-19")).purchases
     assert void.price is None

@@ -214,6 +214,7 @@ def test_a_first_period() -> None:
         line=ID,
         purchases=(PERIOD,),
         renewals=(Renewal(as_of=NOW, transaction=PERIOD.transaction, auto_renew=True),),
+        original_purchased_at=BOUGHT,
     )
 
 

@@ -266,6 +266,7 @@ async def test_a_posted_transaction_states_its_subscription(store: RokuPay, roku
                 purchases=(PERIOD,),
                 renewals=(Renewal(as_of=NOW, transaction="t1", auto_renew=True),),
                 customer_hint="ada",
+                original_purchased_at=BOUGHT,
             ),
         )
     )

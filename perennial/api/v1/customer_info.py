@@ -163,7 +163,7 @@ def _non_subscriptions(lines: Sequence[Line], products: Products) -> dict[str, l
     by_product: dict[str, list[dict[str, Any]]] = {}
     for line, held in bought:
         product = products.get((line.app_id, held.purchase.product))
-        entry = {**_purchase(line, held, product), "id": line.line_id, "original_purchase_date": iso(held.purchase.purchased_at)}
+        entry = {**_purchase(line, held, product), "id": line.line_id, "original_purchase_date": iso(original_purchased_at(line))}
         by_product.setdefault(held.purchase.product, []).append(entry)
     return by_product
 

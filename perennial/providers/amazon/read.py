@@ -103,6 +103,7 @@ def statement(
         purchases=(purchase,),
         renewals=renewals,
         also=tuple(line_key(one, user_id) for one in replaced),
+        original_purchased_at=_moment(receipt.purchase_date, "purchaseDate"),
     )
 
 

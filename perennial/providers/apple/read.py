@@ -273,6 +273,7 @@ def _joined(parts: list[Statement]) -> Statement:
         purchases=tuple(dict.fromkeys(purchase for part in parts for purchase in part.purchases)),
         renewals=tuple(dict.fromkeys(renewal for part in parts for renewal in part.renewals)),
         customer_hint=next((part.customer_hint for part in parts if part.customer_hint is not None), None),
+        original_purchased_at=min((part.original_purchased_at for part in parts if part.original_purchased_at is not None), default=None),
     )
 
 
@@ -297,7 +298,13 @@ def statement(
         purchases=(_purchase(transaction, is_reversed=is_reversed),),
         renewals=(_renewal(transaction, renewal, status, notification),) if renewal is not None else (),
         customer_hint=token.lower() if token else None,
+        original_purchased_at=_original(transaction),
     )
+
+
+def _original(transaction: Transaction) -> datetime | None:
+    said = transaction.original_purchase_date
+    return None if said is None else reading.aside("originalPurchaseDate", said, lambda: reading.milliseconds(said, "originalPurchaseDate"))
 
 
 def _purchase(transaction: Transaction, *, is_reversed: bool) -> Purchase:

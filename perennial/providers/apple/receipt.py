@@ -54,6 +54,7 @@ _INTEGER, _OCTETS, _UTF8, _SEQUENCE, _IA5, _SET = 0x02, 0x04, 0x0C, 0x30, 0x16, 
 # Attributes of a receipt, and of one purchase in it
 _RECEIPT_TYPE, _BUNDLE_ID, _APP_VERSION, _CREATED_AT, _IN_APP, _DOWNLOADED_AT, _ORIGINAL_APP_VERSION = 0, 2, 3, 12, 17, 18, 19
 _QUANTITY, _PRODUCT, _TRANSACTION, _PURCHASED_AT, _ORIGINAL_TRANSACTION = 1701, 1702, 1703, 1704, 1705
+_ORIGINALLY_AT = 1706
 _EXPIRES_AT, _CANCELLED_AT, _IS_TRIAL, _IS_INTRO = 1708, 1712, 1713, 1719
 
 Attributes = dict[int, bytes]
@@ -292,7 +293,13 @@ def _statement(app: StoreApp, receipt: Receipt, attributes: Attributes) -> State
         quantity=reading.quantity(_number(attributes, _QUANTITY)),
         revocation=Revocation(at=cancelled_at, refunded=True) if cancelled_at is not None else None,
     )
-    return Statement(store=app.store, environment=receipt.environment, line=line, purchases=(purchase,))
+    return Statement(
+        store=app.store,
+        environment=receipt.environment,
+        line=line,
+        purchases=(purchase,),
+        original_purchased_at=_moment(attributes.get(_ORIGINALLY_AT)),
+    )
 
 
 def _period_type(attributes: Attributes) -> PeriodType:

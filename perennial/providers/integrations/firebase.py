@@ -81,7 +81,7 @@ def item(event: Event) -> Item | Skipped:
 def _events(event: Event) -> list[dict[str, Any]]:
     """A refund that ends a subscription is both: what happened, and money."""
     amount = reading.revenue(event)
-    if event["type"] in _PURCHASES and not _is_trial(event):
+    if event["type"] in _PURCHASES and (amount or not _is_trial(event)):  # a trial may cost a setup fee
         return [_named("purchase", {**_parameters(event), **_sale(event, amount), **_turn(event)})]
     refund = [_named("refund", {**_parameters(event), **_sale(event, -amount)})] if amount is not None and amount < 0 else []
     return refund if event["type"] == "REFUND" and refund else [_named(_name(event), _parameters(event)), *refund]

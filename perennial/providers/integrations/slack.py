@@ -62,7 +62,7 @@ def _sentence(event: Event) -> str:
         case "TRANSFER":
             return f"Purchases moved from *{_people(event, 'transferred_from')}* to *{_people(event, 'transferred_to')}*."
         case "INITIAL_PURCHASE" if event.get("period_type") == "TRIAL":
-            return f"{who} started a free trial of {what}."
+            return f"{who} started a {'' if reading.moved_money(event) else 'free '}trial of {what}{_money(event, 'for')}."
         case "RENEWAL" if event.get("is_trial_conversion"):
             return f"{who} went on after the free trial of {what}{_money(event, 'for')}."
         case "CANCELLATION" | "EXPIRATION":
@@ -70,7 +70,7 @@ def _sentence(event: Event) -> str:
             what_became = "will not renew" if kind == "CANCELLATION" else "ended"
             return f"{thing} of {who} to {what} {what_became}{_reason(event)}{_money(event, 'and gave back')}."
         case "PRODUCT_CHANGE":
-            return f"{who} changed from {what} to `{escape(event.get('new_product_id') or 'unknown')}`."
+            return f"{who} changed from {what} to `{escape(event.get('new_product_id') or 'unknown')}`{_money(event, 'for')}."
         case "VIRTUAL_CURRENCY_TRANSACTION":
             return f"The wallet of {who} changed: {_wallet(event)}."
         case _ if kind in _DID:

@@ -48,6 +48,7 @@ def statement(
         line=recurrence.id,
         purchases=(purchase,),
         renewals=(_renewal(recurrence, purchase, held, now),),
+        original_purchased_at=recurrence.start_time,
     )
 
 

@@ -25,6 +25,7 @@ Where Roku leaves a choice, this is ours:
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.money import Money
 from perennial.base.time import from_ms, to_ms
@@ -108,8 +109,14 @@ def statements(app: StoreApp, transaction: Transaction, known: Known, now: datet
         renewals=(_renewal(transaction, purchase, known.line, now),) if has_renewal else (),
         also=tuple(sorted(also)),
         customer_hint=transaction.partner_reference_id or None,
+        original_purchased_at=_original(transaction),
     )
     return (stated,)
+
+
+def _original(transaction: Transaction) -> datetime | None:
+    said = transaction.original_purchase_date
+    return None if not said else reading.aside("originalPurchaseDate", said, lambda: moment(said, "originalPurchaseDate"))
 
 
 def in_order(stated: Sequence[Statement]) -> tuple[Statement, ...]:
