@@ -1,13 +1,15 @@
 """What a server or worker needs, asked before it starts: whatever is missing is said in one sentence, with what to do."""
 
 import asyncio
+import sys
 
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
-from perennial.base.db import readiness
-from perennial.base.errors import Invalid, NotPrepared, Unavailable
+from perennial.base.db import Might, might_of, readiness
+from perennial.base.errors import Forbidden, Invalid, NotPrepared, Unavailable
 from perennial.base.migrate import MigrationRefused, find_folder, read_migrations
 from perennial.base.secrets import WrongKey, has_key, place_of_key
+from perennial.postgres.supervisor import SERVER_USER
 from perennial.settings import Settings
 
 LIMIT = 10.0  # seconds for the database to answer
@@ -33,6 +35,30 @@ async def _check(settings: Settings) -> None:
     async with open_app(settings, application="perennial start", connections=1, limit=LIMIT) as app:
         await check_schema(app)
         await check_key(app)
+        await check_login(app)
+
+
+async def check_login(app: App) -> None:
+    """Refuses where every statement could pass the tenant isolation; where the login alone could, by leaving its role, it warns."""
+    might = await might_of(app.database)
+    if might.role_could_bypass:
+        raise Forbidden(
+            "the role perennial_app, which every statement runs under, can pass the tenant isolation: "
+            "it is a superuser, has BYPASSRLS or owns tables. Have an administrator run: ALTER ROLE perennial_app NOSUPERUSER NOBYPASSRLS;"
+        )
+    if (advice := advice_for(might)) is not None:
+        print(f"! {advice}", file=sys.stderr, flush=True)
+
+
+def advice_for(might: Might) -> str | None:
+    if not might.could_bypass:
+        return None
+    what = "is a superuser" if might.is_superuser else "owns the tables"
+    return (
+        f"the login {might.login} {what}, and could pass the tenant isolation. Give servers and workers one that owns nothing:\n"
+        f"    CREATE ROLE {SERVER_USER} LOGIN PASSWORD '...' IN ROLE perennial_app;\n"
+        f"  name it in DATABASE_URL, and {might.login} in PERENNIAL_MIGRATE_DATABASE_URL, for `perennial migrate` alone"
+    )
 
 
 async def check_schema(app: App) -> None:

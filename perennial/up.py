@@ -70,8 +70,10 @@ async def _run(settings: Settings, commands: Mapping[str, Sequence[str]], prepar
             postgres = await _start_postgres(settings.home, say)
             started.push_async_callback(postgres.stop)
             ended["PostgreSQL"] = postgres.ended
-            url = postgres.url
-        await _migrate(url, say)
+            await _migrate(postgres.url, say)
+            url = postgres.server_url
+        else:
+            await _migrate(settings.url_to_migrate(), say)
         lines = await prepare(url) if prepare is not None else None
         children = await started.enter_async_context(_children(commands, _environment(settings, url)))
         ended.update({f"The {name}": child.poll for name, child in children.items()})
@@ -175,7 +177,8 @@ def _ending(code: int) -> str:
 
 def _environment(settings: Settings, url: str) -> dict[str, str]:
     ours = {"DATABASE_URL": url, "PERENNIAL_HOME": str(settings.home), "HOST": settings.host, "PORT": str(settings.port)}
-    return {**os.environ, **ours, STARTED_BY: str(os.getpid())}
+    inherited = {name: text for name, text in os.environ.items() if name != "PERENNIAL_MIGRATE_DATABASE_URL"}  # the owner's is not for them
+    return {**inherited, **ours, STARTED_BY: str(os.getpid())}
 
 
 @contextmanager

@@ -234,6 +234,7 @@ class Database:
             raise Invalid(UNREADABLE_URL, param="DATABASE_URL") from None
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             pool.terminate()
+            _explain_role(error)
             reason = conceal(str(error)) or "it did not answer in time"
             raise Unavailable(f"cannot open the database: {reason}; check DATABASE_URL, and that the server is running") from error
         return cls(pool, limit=limit)
@@ -364,6 +365,31 @@ async def readiness(database: Database, *, limit: float | None = None) -> Readin
     return Readiness(is_standby=rows[0]["is_standby"], is_read_only=rows[0]["is_read_only"], applied=frozenset(rows[0]["applied"]))
 
 
+@value
+class Might:
+    """What the login could do beyond what the application may."""
+
+    login: str
+    is_superuser: bool  # or may bypass row security
+    owns_tables: bool
+    role_could_bypass: bool  # the role that statements run under, too
+
+    @property
+    def could_bypass(self) -> bool:
+        return self.is_superuser or self.owns_tables or self.role_could_bypass
+
+
+async def might_of(database: Database) -> Might:
+    [row] = await database.door("""
+        WITH owner AS (SELECT DISTINCT relowner AS id FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r')
+        SELECT session_user::text AS login,
+          login.rolsuper OR login.rolbypassrls AS is_superuser,
+          EXISTS (SELECT FROM owner WHERE pg_has_role(session_user, id, 'MEMBER')) AS owns_tables,
+          role.rolsuper OR role.rolbypassrls OR EXISTS (SELECT FROM owner WHERE pg_has_role(current_user, id, 'MEMBER')) AS role_could_bypass
+        FROM pg_roles login, pg_roles role WHERE login.rolname = session_user AND role.rolname = current_user""")
+    return Might(**dict(row))
+
+
 async def find_installation_secret(database: Database, name: str) -> bytes | None:
     rows = await database.door("SELECT find_installation_secret($1) AS sealed", name)
     sealed: bytes | None = rows[0]["sealed"]
@@ -379,6 +405,18 @@ async def keep_installation_secret(database: Database, name: str, sealed: bytes)
 
 async def forget_installation_secrets(database: Database) -> None:
     await database.door("SELECT forget_installation_secrets()")
+
+
+def _explain_role(error: Exception) -> None:
+    """Raises what to do where the login may not act as the application's role, or there is none."""
+    if "perennial_app" not in str(error):
+        return
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        raise Unavailable(
+            "cannot use the database: the login in DATABASE_URL may not act as the application. "
+            "Have its owner or an administrator run: GRANT perennial_app TO the login of DATABASE_URL;"
+        ) from error
+    raise NotPrepared("the database is not prepared yet; do that with: perennial migrate") from error
 
 
 class _Breaker:

@@ -130,8 +130,27 @@ async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", migration: Mi
             await connection.execute(record, migration.name, migration.sha256, now)
     except asyncpg.LockNotAvailableError as error:
         raise MigrationFailed(f"{migration.name} was not applied: it could not get its lock within 5 s. Start again in a quieter moment.") from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise MigrationFailed(f"{migration.name} was not applied: {await _what_to_grant(connection) or _explain(error, migration.sql)}") from error
     except asyncpg.PostgresError as error:
         raise MigrationFailed(f"{migration.name} was not applied: {_explain(error, migration.sql)}") from error
+
+
+async def _what_to_grant(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
+    """What an administrator of the server must do for a role that may not create roles."""
+    if not (lines := await lines_for_administrator(connection)):
+        return None
+    return "this login may not create roles. Have an administrator of the server run what follows, then start again:\n  " + "\n  ".join(lines)
+
+
+async def lines_for_administrator(connection: "asyncpg.Connection[asyncpg.Record]") -> list[str]:
+    """Nothing where the application's role is there and may be acted as."""
+    login, is_there = await connection.fetchrow(
+        "SELECT quote_ident(current_user), EXISTS (SELECT FROM pg_roles WHERE rolname = 'perennial_app')"
+    ) or ("", False)
+    may_act = is_there and await connection.fetchval("SELECT pg_has_role(current_user, 'perennial_app', 'MEMBER')")
+    create = [] if is_there else ["CREATE ROLE perennial_app NOLOGIN;"]
+    return create if may_act else [*create, f"GRANT perennial_app TO {login};"]
 
 
 def _explain(error: asyncpg.PostgresError, sql: str) -> str:

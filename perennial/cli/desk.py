@@ -24,6 +24,7 @@ from perennial.base.value import replace, value
 from perennial.catalog.model import Project
 from perennial.cli.output import act_on, answer, begin, console, counted, done, is_json, say, show, table, warn, write
 from perennial.observability import configure_for_people, reason
+from perennial.postgres import running_url
 from perennial.settings import Settings, read_log_level
 
 __all__ = [
@@ -117,6 +118,13 @@ def read_settings() -> Settings:
         port=running.port,
         allow_internal_webhooks=settings.allow_internal_webhooks or running.allow_internal_webhooks,
     )
+
+
+def url_to_migrate(settings: Settings) -> str:
+    """As who owns the tables: of the embedded database that is the owner's own, which servers and other commands do not get."""
+    if os.environ.get("DATABASE_URL") or settings.migrate_database_url is not None:
+        return settings.url_to_migrate()
+    return running_url(settings.home) or settings.url_to_migrate()
 
 
 def _running(home: Path) -> _Running:

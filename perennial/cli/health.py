@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from perennial import catalog, events, invariants, subscriptions
 from perennial.app import App, open_app
-from perennial.base.db import Database
+from perennial.base.db import Database, might_of
 from perennial.base.errors import PerennialError
 from perennial.base.migrate import find_folder, pending, read_migrations
 from perennial.base.secrets import Vault
@@ -23,6 +23,7 @@ from perennial.base.value import value
 from perennial.catalog.model import Project
 from perennial.cli.desk import RUN_FILE, choose_project, counted, done, read_settings, run, say
 from perennial.invariants import Violation
+from perennial.preflight import advice_for
 from perennial.settings import Settings
 
 LEAST_POSTGRES = 15
@@ -147,6 +148,8 @@ async def _examine_database(app: App) -> AsyncIterator[Finding]:
         yield Finding(level="error", text="no migration was applied; prepare the database with: perennial migrate")
         return
     yield _migrations(applied)
+    might = await might_of(app.database)
+    yield Finding(level="warning" if might.could_bypass else "ok", text=advice_for(might) or f"the login {might.login} owns nothing, as is right")
     yield await _webhooks(app)
     async for finding in _buyers(app):
         yield finding
@@ -162,12 +165,10 @@ async def _skew(database: Database) -> Finding:
 
 
 async def _applied(database: Database) -> Mapping[str, str]:
-    """Read as who we log in as: the application's role has no business with migrations."""
     rows = await database.door("SELECT to_regclass('public.schema_migration') IS NOT NULL AND to_regproc('public.enter') IS NOT NULL AS is_there")
     if not rows[0]["is_there"]:
         return {}
     async with database.transaction() as tx:
-        await tx.execute("SET LOCAL ROLE NONE")
         return {row["name"]: row["sha256"] for row in await tx.fetch("SELECT name, sha256 FROM public.schema_migration")}
 
 

@@ -18,7 +18,7 @@ from perennial.base.errors import Invalid
 from perennial.base.migrate import migrate as apply_migrations
 from perennial.base.secrets import Secret
 from perennial.base.value import replace
-from perennial.cli.desk import RUN_FILE, answer, demo_project, done, listed, read_settings, say
+from perennial.cli.desk import RUN_FILE, answer, demo_project, done, listed, read_settings, say, url_to_migrate
 from perennial.cli.projects import make_project
 from perennial.lifeline import end_with_the_starter
 from perennial.listening import claimed_port
@@ -169,7 +169,7 @@ def _with_database() -> Settings:
 
 def migrate() -> None:
     """Bring the database to the shape this version expects. Safe to repeat, and while older versions run."""
-    applied = asyncio.run(apply_migrations(read_settings().url_to_migrate()))
+    applied = asyncio.run(apply_migrations(url_to_migrate(read_settings())))
     done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
 
 
@@ -194,7 +194,7 @@ def init(
 async def _init(settings: Settings, name: str, *, is_sandbox: bool) -> None:
     if Settings.read().database_url is None:
         say(f"perennial up runs here, on port {settings.port}: this works on its database")
-    applied = await apply_migrations(settings.url_to_migrate())
+    applied = await apply_migrations(url_to_migrate(settings))
     done(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
     async with open_app(settings, application="perennial cli", connections=2) as app:
         demo = demo_project(settings.home)

@@ -6,7 +6,8 @@ privileges, and where that account cannot reach the home (it lies beneath a priv
 
     postgres/            ours
       lock               held by the supervisor for its life; names its pid
-      password           of the one database user, 0600
+      password           of the database user that owns everything, 0600
+      server-password    of the one that servers and workers log in as, 0600
       postgres.log
       data/              PostgreSQL's own folder; the only one its account may write
 
@@ -60,6 +61,10 @@ class Place:
     @property
     def password(self) -> Path:
         return self.folder / "password"
+
+    @property
+    def server_password(self) -> Path:
+        return self.folder / "server-password"
 
     @property
     def lock(self) -> Path:

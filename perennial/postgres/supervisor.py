@@ -27,7 +27,8 @@ from perennial.postgres.binaries import MAJOR, find_binaries
 from perennial.postgres.child import start_child
 from perennial.postgres.place import Place, find_place, hand_over, open_file
 
-USER = DATABASE = "perennial"
+USER = DATABASE = "perennial"  # the user owns everything, and migrates
+SERVER_USER = "perennial_server"  # owns nothing, and may do what the application's role may
 HOST = "127.0.0.1"
 
 # Written into postgresql.conf once; theirs to change afterwards.
@@ -54,10 +55,14 @@ class AlreadyRunning(Conflict):
 
 
 class EmbeddedPostgres:
-    """One running server. `async with await EmbeddedPostgres.start(home) as postgres: ... postgres.url`"""
+    """One running server. `async with await EmbeddedPostgres.start(home) as postgres: ... postgres.url`
 
-    def __init__(self, *, place: Place, lock: int, server: subprocess.Popen[bytes], url: str) -> None:
+    `url` is the owner's, for migrations and for whoever looks after the database; `server_url` is what servers and workers get.
+    """
+
+    def __init__(self, *, place: Place, lock: int, server: subprocess.Popen[bytes], url: str, server_url: str) -> None:
         self.url = url
+        self.server_url = server_url
         self.place = place
         self.pid = server.pid
         self._server = server
@@ -78,10 +83,15 @@ class EmbeddedPostgres:
                 await _initialise(place)
             _check_version(place)
             server, chosen = await _serve(place, port, settings or {})
+            try:
+                await _ensure_server_login(place, chosen)
+            except BaseException:
+                await _stop_server(server, place)
+                raise
         except BaseException:
             os.close(lock)
             raise
-        return cls(place=place, lock=lock, server=server, url=_url(place, chosen))
+        return cls(place=place, lock=lock, server=server, url=_url(place, chosen), server_url=_server_url(place, chosen))
 
     async def stop(self) -> None:
         """Fast shutdown; immediate where that takes too long; by force where nothing else helps. Safe to call again."""
@@ -146,12 +156,12 @@ def _start_server(place: Place, port: int, settings: Mapping[str, str]) -> subpr
     return _run(place, "postgres", ["-D", str(place.data), *options])
 
 
-def _run(place: Place, program: str, arguments: Sequence[str], told: bytes = b"") -> subprocess.Popen[bytes]:
+def _run(place: Place, program: str, arguments: Sequence[str], told: bytes = b"", env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     with os.fdopen(open_file(place, place.log, os.O_WRONLY | os.O_APPEND), "ab") as log:
         return start_child(
             [str(place.binaries.path(program)), *arguments],
             on_our_death=SIGINT,
-            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},  # nothing of ours: PG* variables would change what the programs do
+            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **(env or {})},  # nothing of ours: PG* variables would change what the programs do
             output=log,
             account=place.account.ids if place.account else None,
             folder="/",  # ours may be private
@@ -173,6 +183,24 @@ async def _ready(server: subprocess.Popen[bytes], place: Place) -> bool:
             raise Unavailable(f"PostgreSQL was not ready after {_READY_LIMIT:.0f} s. The end of {place.log}:\n{_log_tail(place)}")
         await asyncio.sleep(_POLL)
     return False
+
+
+async def _ensure_server_login(place: Place, port: int) -> None:
+    """Once, also for a database that an earlier version made. The password is written last: a start that was cut off does it again."""
+    if place.server_password.exists():
+        return
+    password = new_token()
+    sql = f"""
+        DO $$ BEGIN
+          IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'perennial_app') THEN CREATE ROLE perennial_app NOLOGIN; END IF;
+          IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SERVER_USER}') THEN CREATE ROLE {SERVER_USER}; END IF;
+        END $$;
+        ALTER ROLE {SERVER_USER} LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '{password}';
+        GRANT perennial_app TO {SERVER_USER};
+    """  # noqa: S608  both are ours, of letters, digits, - and _
+    arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", HOST, "-p", str(port), "-U", USER, "-d", DATABASE, "-f", "-"]
+    await _finish(place, "psql", arguments, told=sql.encode(), env={"PGPASSWORD": _read(place.password)})
+    _write(place, place.server_password, password)
 
 
 async def _initialise(place: Place) -> None:
@@ -205,9 +233,9 @@ async def _initdb(place: Place, data: Path, password: str) -> None:
         lent.unlink()
 
 
-async def _finish(place: Place, program: str, arguments: Sequence[str], told: bytes = b"") -> None:
+async def _finish(place: Place, program: str, arguments: Sequence[str], told: bytes = b"", env: Mapping[str, str] | None = None) -> None:
     """Runs a program to its end, or ends it where we are cancelled."""
-    running = _run(place, program, arguments, told)
+    running = _run(place, program, arguments, told, env)
     try:
         while running.poll() is None:
             await asyncio.sleep(_POLL)
@@ -344,7 +372,15 @@ async def _stop(child: subprocess.Popen[bytes], signal: Signals, limit: float) -
 
 
 def _url(place: Place, port: int) -> str:
-    return f"postgresql://{USER}:{quote(place.password.read_text().strip())}@{HOST}:{port}/{DATABASE}"
+    return f"postgresql://{USER}:{quote(_read(place.password))}@{HOST}:{port}/{DATABASE}"
+
+
+def _server_url(place: Place, port: int) -> str:
+    return f"postgresql://{SERVER_USER}:{quote(_read(place.server_password))}@{HOST}:{port}/{DATABASE}"
+
+
+def _read(path: Path) -> str:
+    return path.read_text().strip()
 
 
 def _write(place: Place, path: Path, text: str) -> None:

@@ -122,6 +122,7 @@ def test_it_starts_everything_and_a_signal_stops_everything(environment: dict[st
     running.read_until_all_run()
     seen = fetch(port)
     assert seen["DATABASE_URL"] == running.lines[[line.startswith("prepared") for line in running.lines].index(True)].split()[1]
+    assert seen["DATABASE_URL"].startswith("postgresql://perennial_server:"), "a login that owns nothing"
     assert seen["PERENNIAL_HOME"] == environment["PERENNIAL_HOME"]
     database = int((Path(environment["PERENNIAL_HOME"]) / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
 
@@ -135,9 +136,12 @@ def test_it_starts_everything_and_a_signal_stops_everything(environment: dict[st
 
 
 def test_a_database_of_ones_own_is_used_and_left_running(environment: dict[str, str], port: int, database_url: str) -> None:
-    running = Running({**environment, "DATABASE_URL": database_url}, server=SERVER, worker=WORKER)
+    theirs = {"DATABASE_URL": database_url, "PERENNIAL_MIGRATE_DATABASE_URL": database_url}
+    running = Running({**environment, **theirs}, server=SERVER, worker=WORKER)
     running.read_until_all_run()
-    assert fetch(port)["DATABASE_URL"] == database_url
+    seen = fetch(port)
+    assert seen["DATABASE_URL"] == database_url
+    assert "PERENNIAL_MIGRATE_DATABASE_URL" not in seen, "who owns the tables is no business of the server's"
     running.process.send_signal(signal.SIGINT)
     assert running.end() == 0
     assert not list(Path(environment["PERENNIAL_HOME"]).iterdir())
