@@ -4128,6 +4128,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.redemption TO perennial_app;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.renewal TO perennial_app;
 
 --
+-- Name: TABLE schema_migration; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT ON TABLE public.schema_migration TO perennial_app;
+
+--
 -- Name: TABLE sdk_event; Type: ACL; Schema: public; Owner: -
 --
 
