@@ -60,6 +60,7 @@ def _statement(said: Statement) -> Statement | None:
     return replace(
         said,
         purchases=purchases,
+        running=tuple(_purchase(one) for one in said.running if _is_id(one.transaction, "transaction") and _is_id(one.product, "product")),
         renewals=tuple(_renewal(one) for one in said.renewals if not one.transaction or _is_id(one.transaction, "transaction")),
         also=tuple(one for one in said.also if _is_id(one, "also")),
         customer_hint=_word(said.customer_hint, "customer_hint"),
@@ -119,5 +120,6 @@ def _renewal(said: Renewal) -> Renewal:
         as_of=bounded(said.as_of),
         next_product=next_product if next_product is None or _is_id(next_product, "next_product") else None,
         grace_until=bounded(said.grace_until) if said.grace_until is not None else None,
+        ended_at=bounded(said.ended_at) if said.ended_at is not None else None,
         resumes_at=bounded(said.resumes_at) if said.resumes_at is not None else None,
     )

@@ -5,11 +5,12 @@ merging statements is set union: commutative, associative, idempotent. Late, dou
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from perennial.base.ids import AppId, CustomerId, LineId
 from perennial.base.money import Money
+from perennial.base.time import to_ms
 from perennial.base.value import value
 
 Store = Literal[
@@ -67,7 +68,8 @@ class Purchase:
     """One charge of a store: a period of a subscription, or a one-time purchase. Keyed by `transaction`; the newest `as_of` wins.
 
     A proration is a charge, a credit or a change of product or quantity within a period that runs: revenue, and what is served from
-    then on, but no new period. It is neither the line's first purchase nor a renewal.
+    then on, but no new period. It is neither the line's first purchase nor a renewal. One that ends when it begins gives no time: a bill for usage
+    after the fact, money alone.
     """
 
     transaction: str
@@ -92,6 +94,11 @@ class Purchase:
     is_proration: bool = False
     charged_ppm: int | None = None  # the share charged of the full price of what its period sells, in millionths; None: the store did not say
     is_summary: bool = False  # from a source that tells less (legacy receipts): a full statement counts before it, whatever the dates
+
+    @property
+    def gives_no_time(self) -> bool:
+        """Money alone: a charge for what was served already."""
+        return self.is_proration and self.expires_at is not None and self.expires_at <= self.purchased_at
 
 
 @value
@@ -131,6 +138,9 @@ class Statement:
     `customer_hint` is what the app attached at the purchase to say who buys: an app user id or its SHA-256 in hex (Apple:
     appAccountToken, lower case; Google: obfuscatedExternalAccountId); it counts where such a customer is known. `app_user_id` is the
     buyer by the word of the project's own backend (Stripe metadata); such a customer is made where there is none.
+
+    `running` are periods that the store says run, where the message tells of no payment for them (a subscription object alone). One counts where
+    nothing that the line holds covers it or leads up to it. A payment told for it later, under whatever name, is the same period's.
     """
 
     store: Store
@@ -143,6 +153,19 @@ class Statement:
     app_user_id: str | None = None
     noted: Noted | None = None
     original_purchased_at: datetime | None = None  # when the line was first bought, by the store's own word
+    running: tuple[Purchase, ...] = ()
+
+
+SAME_MOMENT = timedelta(minutes=1)  # two words of one beginning
+
+
+def stand_in(line_key: str, begins_at: datetime) -> str:
+    """The transaction of a period that a store serves without naming one: by its line and its beginning."""
+    return f"{line_key}:{to_ms(begins_at) // 1000}"
+
+
+def is_stand_in(line_key: str, transaction: str) -> bool:
+    return transaction.startswith(f"{line_key}:") and transaction[len(line_key) + 1 :].isdigit()
 
 
 @value

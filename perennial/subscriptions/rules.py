@@ -12,7 +12,20 @@ from itertools import islice
 
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import replace
-from perennial.subscriptions.model import EndReason, Held, Line, Noted, Purchase, Refund, Renewal, Statement, Status, Store
+from perennial.subscriptions.model import (
+    SAME_MOMENT,
+    EndReason,
+    Held,
+    Line,
+    Noted,
+    Purchase,
+    Refund,
+    Renewal,
+    Statement,
+    Status,
+    Store,
+    is_stand_in,
+)
 
 # A period that should have renewed: stores announce late, so we ask the store soon and give up a day later.
 ASK_AFTER = timedelta(minutes=5)
@@ -29,7 +42,7 @@ CANCELLED_MEANS_OVER = timedelta(hours=1)
 
 def merge(line: Line, statement: Statement, heard_at: datetime) -> Line:
     """What we know together with what was said. Any order, any repetition: the same result."""
-    held = _merge_purchases(line.held, statement.purchases)
+    held = _with_running(line, _merge_purchases(line, line.held, statement.purchases), statement.running)
     renewals = _merge_renewals(line.renewals, statement.renewals)
     if line.store in SNAPSHOT_STORES:
         renewals = _first_and_last_of_each_run(renewals)
@@ -64,9 +77,11 @@ def _newest_key(line: Line, statement: Statement) -> str | None:
     return statement.line if line.subject in statement.also else line.newest_key
 
 
-def _merge_purchases(held: Sequence[Held], said: Sequence[Purchase]) -> tuple[Held, ...]:
+def _merge_purchases(line: Line, held: Sequence[Held], said: Sequence[Purchase]) -> tuple[Held, ...]:
     known = {one.purchase.transaction: one for one in held}
-    for purchase in said:
+    stand_ins = [one.purchase for one in held if is_stand_in(line.store_line, one.purchase.transaction)]
+    for told in said:
+        purchase = told if not stand_ins or told.transaction in known else _as_stand_in(told, stand_ins)
         before = known.get(purchase.transaction)
         known[purchase.transaction] = Held(purchase=purchase) if before is None else _learned(before, purchase)
     return tuple(sorted(known.values(), key=lambda one: (one.purchase.purchased_at, one.purchase.transaction)))
@@ -77,6 +92,28 @@ def _learned(before: Held, said: Purchase) -> Held:
     held = replace(before, purchase=newer(before.purchase, said))
     has_begun = before.purchase.is_proration and not held.purchase.is_proration and not before.told.quietly
     return replace(held, told=replace(held.told, purchased=False)) if has_begun else held
+
+
+def _as_stand_in(said: Purchase, stand_ins: Sequence[Purchase]) -> Purchase:
+    """The payment of a period that was heard of without it goes by that period's name."""
+    if said.kind != "subscription" or said.is_proration:
+        return said
+    same = next((one for one in stand_ins if abs(one.purchased_at - said.purchased_at) <= SAME_MOMENT), None)
+    return said if same is None else replace(said, transaction=same.transaction, is_first=same.is_first, is_renewal=same.is_renewal)
+
+
+def _with_running(line: Line, held: tuple[Held, ...], running: Sequence[Purchase]) -> tuple[Held, ...]:
+    for period in running:
+        if all(one.purchase.transaction == period.transaction or not _leads_up_to(one.purchase, period) for one in held):
+            held = _merge_purchases(line, held, (period,))
+    return held
+
+
+def _leads_up_to(known: Purchase, period: Purchase) -> bool:
+    """Whether a period that is known runs into another, or within it: how it goes on says the rest."""
+    if known.expires_at is None or period.expires_at is None or known.kind != "subscription" or known.gives_no_time:
+        return False
+    return known.purchased_at < period.expires_at and known.expires_at >= period.purchased_at - SAME_MOMENT
 
 
 def newer(left: Purchase, right: Purchase) -> Purchase:
@@ -154,7 +191,11 @@ def _cuts(moment: datetime, held: Held) -> bool:
 
 
 def _begun_by(line: Line, moment: datetime) -> str | None:
-    begun = [one.purchase for one in line.held if one.purchase.purchased_at <= moment and superseded_at(line, one) is None]
+    begun = [
+        one.purchase
+        for one in line.held
+        if one.purchase.purchased_at <= moment and superseded_at(line, one) is None and not one.purchase.gives_no_time
+    ]
     return begun[-1].transaction if begun else None
 
 
@@ -185,7 +226,7 @@ def superseded_at(line: Line, held: Held) -> datetime | None:
     for one in islice(line.held, later, None):
         if end is None or one.purchase.purchased_at >= end:
             break
-        if not one.purchase.is_renewal:
+        if not one.purchase.is_renewal and not one.purchase.gives_no_time:
             return one.purchase.purchased_at
     return line.held[later].purchase.purchased_at if purchase.is_superseded else None
 
@@ -199,7 +240,7 @@ def replaced_at(line: Line, held: Held) -> datetime | None:
         if end is not None and one.purchase.purchased_at >= end:
             break
         is_more_of_the_same = one.purchase.is_proration and one.purchase.product == held.purchase.product
-        if not one.purchase.is_renewal and not is_more_of_the_same:
+        if not one.purchase.is_renewal and not is_more_of_the_same and not one.purchase.gives_no_time:
             return one.purchase.purchased_at
     return superseded_at(line, held) if held.purchase.is_superseded else None
 
@@ -230,7 +271,8 @@ def _end_of_service(line: Line, held: Held) -> datetime:
         said = renewals_of(line, held)
         newest = max(place for place, renewal in enumerate(said) if renewal.grace_until is not None)
         ended = [max(renewal.as_of, end) for renewal in said[newest:] if renewal.ended and renewal.as_of < grace]
-        renewed = [later.purchase.purchased_at for later in line.held if later.purchase.purchased_at > held.purchase.purchased_at]
+        later = (one.purchase for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at)
+        renewed = [one.purchased_at for one in later if not one.gives_no_time]
         end = max(end, min([grace, *ended, *renewed]))  # what was paid in the end needs no grace: its successor decides
     return end
 
@@ -271,12 +313,12 @@ def access_until(line: Line) -> datetime | None:
 def latest(line: Line) -> Held | None:
     """The purchase that speaks for the line: of those not replaced by an upgrade, the one that began last.
 
-    A renewal that was taken back before it began speaks for it only where nothing else does.
+    A renewal that was taken back before it began, or a bill alone, speaks for it only where nothing else does.
     """
     void: Held | None = None
     for held in reversed(line.held):
         if superseded_at(line, held) is None:
-            if not never_began(held):
+            if not never_began(held) and not held.purchase.gives_no_time:
                 return held
             void = void or held
     return void
@@ -425,8 +467,10 @@ def was_cut_short(line: Line, held: Held) -> bool:
 
 
 def ended_reason(line: Line, held: Held) -> EndReason | None:
-    """The store's own word that nothing followed this period."""
-    return next((renewal.ended for renewal in reversed(renewals_of(line, held)) if renewal.ended), None)
+    """The store's own word that nothing followed this period. That the line was over is no word of it where the line went on since."""
+    is_over = line_ended_at(line, held) is not None
+    said = reversed(renewals_of(line, held))
+    return next((renewal.ended for renewal in said if renewal.ended and (is_over or renewal.ended_at is None)), None)
 
 
 def ask_at(line: Line) -> datetime | None:

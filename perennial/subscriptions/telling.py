@@ -84,7 +84,7 @@ def _purchases(line: Line) -> list[Telling]:
 
 def _one_purchase(line: Line, index: int, held: Held) -> list[Telling]:
     purchase = held.purchase
-    before = line.held[index - 1] if index else None
+    before = next((one for one in reversed(line.held[:index]) if not one.purchase.gives_no_time), None)
     if purchase.kind != "subscription" or is_grant(line):
         return [Telling(type="NON_RENEWING_PURCHASE", key=purchase.transaction, happened_at=purchase.purchased_at, held=held)]
     bought = [] if purchase.is_proration else [_period_bought(line, held)]
@@ -142,7 +142,7 @@ def _extensions(line: Line) -> list[Telling]:
 
 def _standing(line: Line, now: datetime) -> list[Telling]:
     held, renewal = latest(line), present(line)
-    if held is None or renewal is None or held.purchase.kind != "subscription":
+    if held is None or renewal is None or held.purchase.kind != "subscription" or held.purchase.gives_no_time:
         return []
     about_this_period = renewal in renewals_of(line, held)
     if held.told.expired:
@@ -280,6 +280,8 @@ def _expirations(line: Line, now: datetime) -> list[Telling]:
 
 
 def _is_over(line: Line, index: int, held: Held, now: datetime) -> bool:
+    if held.purchase.gives_no_time:
+        return False
     if held is latest(line):
         return now >= over_at(line, held)
     if never_began(held):
@@ -334,7 +336,7 @@ def _is_reversed(held: Held) -> bool:
 def _remember_expired(held: Held, *, is_told_now: bool, now: datetime) -> bool:
     """An expiry told for a refund that was reversed is open again while the period still runs."""
     runs_again = _is_reversed(held) and held.purchase.expires_at is not None and held.purchase.expires_at > now
-    return is_told_now or never_began(held) or (held.told.expired and not runs_again)
+    return is_told_now or never_began(held) or held.purchase.gives_no_time or (held.told.expired and not runs_again)
 
 
 def _remember_standing(line: Line) -> ToldLine:

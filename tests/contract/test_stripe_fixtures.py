@@ -219,7 +219,8 @@ def test_a_recorded_fee_and_tax_of_an_older_invoice() -> None:
     taken.balance_transaction = msgspec.convert(
         content(f"{folder}/balance_transaction_txn_fake_ch_fakefakefakefakefake0001.json"), payload.BalanceTransaction
     )
-    assert subscription_statements(Found(subscription=sub, invoices=(old,), charges=(taken,)), None, NOW) == ()
+    (unbilled,) = subscription_statements(Found(subscription=sub, invoices=(old,), charges=(taken,)), None, NOW)
+    assert [(one.product, one.price) for one in unbilled.purchases] == [("prod_fake1", Money(amount=0, currency="USD"))], "it is active: served"
     item = sub.items.data[0]
     period = payload.Period(start=1557995176, end=1560673576)
     old.lines = payload.Page(data=[payload.InvoiceLine(id="il_1", amount=2000, period=period, price=item.price, subscription_item=item.id)])

@@ -182,6 +182,25 @@ async def test_many_invoices_and_their_lines_are_read_page_by_page(stripe: Strip
     assert [field for field in pages[1] if field[0] == "starting_after"] == [("starting_after", "in_2")]
 
 
+async def test_items_and_payments_beyond_the_first_page_are_fetched(stripe: Stripe, store: StripeBilling, app: StoreApp) -> None:
+    """Else an item that was not shown would be one that was taken off, and a payment's refund nobody's."""
+    sub, bought = subscription(), invoice("in_1", line(), line(300, product="prod_extra", item="si_2"))
+    sub["items"]["has_more"] = bought["payments"]["has_more"] = True
+    stripe.holds(sub, bought, charges=(charge("pi_second", refund()),))
+    stripe.answer("/v1/subscription_items", page(item(), item("si_2", product="prod_extra")))
+    stripe.answer("/v1/invoice_payments", page(payment("pi_in_1"), has_more=True), page(payment("pi_second")))
+    one, two = (await store.ask(app, SUB, Posted(), NOW)).statements
+    assert [(said.line, said.renewals[0].auto_renew) for said in (one, two)] == [("sub_1", True), ("sub_1#si_2", True)]
+    assert [refund.identifier for refund in one.purchases[0].refunds] == ["re_1"]
+
+
+async def test_a_list_that_promises_more_and_gives_nothing_is_asked_again_later(stripe: Stripe, store: StripeBilling, app: StoreApp) -> None:
+    stripe.holds(subscription())
+    stripe.answer("/v1/invoices", page(invoice(), has_more=True), page(has_more=True))
+    with pytest.raises(Unavailable, match="there is more"):
+        await store.ask(app, SUB, Posted(), NOW)
+
+
 async def test_disputes_are_asked_for_where_there_are_some(stripe: Stripe, store: StripeBilling, app: StoreApp) -> None:
     stripe.holds(subscription(), invoice(), charges=(charge("pi_in_1", disputed=True),))
     stripe.answer("/v1/disputes", page(dispute("lost")))

@@ -90,8 +90,10 @@ class Api:
             decoded = answer.decode(page)
             for one in decoded.data:
                 yield one
-            if not decoded.meta.pagination.has_more or not decoded.data:
+            if not decoded.meta.pagination.has_more:
                 return
+            if not decoded.data:
+                raise Unavailable(f"Paddle says that there is more of {path}, and lists nothing; nothing is left out in silence")
             last: Any = decoded.data[-1]
             after = {"after": last.event_id if isinstance(last, Event) else last.id}
         raise Unavailable(f"Paddle lists more than {MOST_PAGES} pages of {path}; nothing is left out in silence")

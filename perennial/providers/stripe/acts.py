@@ -11,6 +11,8 @@ from perennial.providers.stripe.changing import change
 from perennial.providers.stripe.money import money, to_stripe
 from perennial.providers.stripe.payload import Identified, Invoice, InvoicePayment, Page, PaymentIntent, Subscription, id_of
 
+MOST_PAYMENTS = 10  # pages of a hundred, of one invoice
+
 _ALREADY_DONE = frozenset(("charge_already_refunded",))
 
 
@@ -113,9 +115,9 @@ async def _payments(api: StripeApi, app: StoreApp, transaction: str) -> list[tup
     if not head.startswith("in_"):
         return []
     invoice = await api.get(app, path_of("invoices", head), Invoice)
-    page = await api.get(app, "/v1/invoice_payments", Page[InvoicePayment], (("invoice", head), ("status", "paid")))
+    pages = api.pages(app, "/v1/invoice_payments", Page[InvoicePayment], (("invoice", head), ("status", "paid")), most=MOST_PAYMENTS, must_end=True)
     found = []
-    for one in page.data:
+    for one in [payment async for page in pages for payment in page]:
         of, paid = one.payment, money(one.amount_paid or 0, invoice.currency)
         if of is not None and (intent_id := id_of(of.payment_intent)) is not None:
             found.append(("payment_intent", intent_id, paid))

@@ -68,8 +68,10 @@ class StripeApi:
             page = await self.get(app, path, answer, (*query, ("limit", PAGE), *after))
             if page.data:
                 yield page.data
-            if not page.has_more or not page.data:
+            if not page.has_more:
                 return
+            if not page.data:
+                raise Unavailable(f"Stripe says that there is more of {path}, and lists nothing")
             after = (("starting_after", page.data[-1].id),)
         if must_end:
             raise Invalid(f"more than {most * PAGE} of {path} in that span; ask for a shorter one", param="since")
@@ -81,8 +83,10 @@ class StripeApi:
             page = await self.get(app, "/v1/events", RawPage, (*query, ("limit", PAGE), *after))
             for event in page.data:
                 yield bytes(event)
-            if not page.has_more or not page.data:
+            if not page.has_more:
                 return
+            if not page.data:
+                raise Unavailable("Stripe says that there are more events, and lists none")
             after = (("starting_after", decode(bytes(page.data[-1]), Identified).id),)
         raise Invalid(f"more than {most * PAGE} events in that span; ask for a shorter one", param="since")
 

@@ -18,7 +18,7 @@ from perennial.providers.stripe import signature
 from perennial.providers.stripe.accounts import moment
 from perennial.providers.stripe.api import can_call
 from perennial.providers.stripe.payload import Event, Invoice, Session, Subject, Subscription, id_of
-from perennial.providers.stripe.read import app_user_id, environment_of, told_by_invoice, told_by_subscription
+from perennial.providers.stripe.read import app_user_id, environment_of, told_by_failed_invoice, told_by_invoice, told_by_subscription
 from perennial.providers.stripe.renewing import PAST_DUE
 from perennial.subscriptions.model import Statement
 
@@ -128,6 +128,8 @@ def _statements(app: StoreApp, event: Event, about: str, as_of: datetime) -> Rea
         case "invoice" if event.type in ("invoice.paid", "invoice.payment_succeeded"):
             invoice = _object(event, Invoice)
             statements = told_by_invoice(invoice, as_of) if invoice.subscription_id and invoice.is_paid else ()
+        case "invoice" if event.type == "invoice.payment_failed":
+            statements = told_by_failed_invoice(_object(event, Invoice), as_of, past_due=past_due_of(app))
         case "session":
             statements = _linked(_object(event, Session))
         case _:

@@ -7,7 +7,7 @@ from perennial.base.errors import NotFound
 from perennial.catalog.model import Product
 from perennial.customers.model import is_app_user_id
 from perennial.intake.model import Question, Reading, StoreApp
-from perennial.providers.stripe.api import Fields, StripeApi, path_of
+from perennial.providers.stripe.api import Fields, One, StripeApi, path_of
 from perennial.providers.stripe.events import past_due_of
 from perennial.providers.stripe.one_time import session_statements
 from perennial.providers.stripe.payload import (
@@ -16,6 +16,7 @@ from perennial.providers.stripe.payload import (
     Invoice,
     InvoiceLine,
     InvoicePayment,
+    Item,
     Page,
     Refund,
     Schedule,
@@ -31,7 +32,7 @@ from perennial.subscriptions.model import Line
 MOST_INVOICES = 20  # pages of a hundred
 MOST_CHARGES = 10
 MOST_SUBSCRIPTIONS = 10  # of one customer
-MOST_PARTS = 10  # lines of one invoice, refunds of one charge
+MOST_PARTS = 100  # lines and payments of one invoice, refunds and disputes of one charge, items of one subscription
 
 _CHARGES: Fields = (("expand[]", "data.balance_transaction"), ("expand[]", "data.refunds"))
 
@@ -86,6 +87,7 @@ async def find(api: StripeApi, app: StoreApp, identifier: str, session: Session 
     """A subscription with its invoices, payments, refunds and disputes. Who bought is looked for while it is not known."""
     expand = [("expand[]", "customer"), ("expand[]", "schedule.phases.items.price")]
     subscription = await api.get(app, path_of("subscriptions", identifier), Subscription, expand)
+    await _complete(api, app, subscription.items, "/v1/subscription_items", Page[Item], (("subscription", identifier),))
     customer = id_of(subscription.customer)
     invoices, is_whole = await _invoices(api, app, identifier)
     paid = any(invoice.payment_ids for invoice in invoices)
@@ -122,10 +124,16 @@ async def session(api: StripeApi, app: StoreApp, identifier: str) -> Session:
     """A checkout with all it sold."""
     expand = [("expand[]", "line_items"), ("expand[]", "customer")]
     found = await api.get(app, path_of("checkout/sessions", identifier), Session, expand)
-    if found.line_items is not None and found.line_items.has_more:
-        path = path_of("checkout/sessions", identifier) + "/line_items"
-        found.line_items.data = [line async for page in api.pages(app, path, Page[SessionLine], (), most=MOST_PARTS) for line in page]
+    if found.line_items is not None:
+        await _complete(api, app, found.line_items, path_of("checkout/sessions", identifier) + "/line_items", Page[SessionLine])
     return found
+
+
+async def _complete(api: StripeApi, app: StoreApp, part: Page[One], path: str, answer: type[Page[One]], query: Fields = ()) -> None:
+    """Fetches the whole of a list of which an object carried the first page."""
+    if part.has_more:
+        part.data = [one async for page in api.pages(app, path, answer, query, most=MOST_PARTS, must_end=True) for one in page]
+        part.has_more = False
 
 
 async def _about_customer(api: StripeApi, app: StoreApp, customer: str) -> Reading:
@@ -182,9 +190,9 @@ async def _invoices(api: StripeApi, app: StoreApp, subscription: str) -> tuple[l
         found += page
         is_whole = len(found) < MOST_INVOICES * 100
     for invoice in found:
-        if invoice.lines.has_more:
-            path = path_of("invoices", invoice.id) + "/lines"
-            invoice.lines.data = [line async for page in api.pages(app, path, Page[InvoiceLine], (), most=MOST_PARTS) for line in page]
+        await _complete(api, app, invoice.lines, path_of("invoices", invoice.id) + "/lines", Page[InvoiceLine])
+        if invoice.payments is not None:
+            await _complete(api, app, invoice.payments, "/v1/invoice_payments", Page[InvoicePayment], (("invoice", invoice.id),))
     return found, is_whole
 
 
@@ -193,9 +201,8 @@ async def _charges(api: StripeApi, app: StoreApp, query: Fields) -> list[Charge]
     pages = api.pages(app, "/v1/charges", Page[Charge], (*query, *_CHARGES), most=MOST_CHARGES)
     found = [charge async for page in pages for charge in page]
     for charge in found:
-        if charge.refunds is not None and charge.refunds.has_more:
-            refunds = api.pages(app, "/v1/refunds", Page[Refund], (("charge", charge.id),), most=MOST_PARTS)
-            charge.refunds.data = [refund async for page in refunds for refund in page]
+        if charge.refunds is not None:
+            await _complete(api, app, charge.refunds, "/v1/refunds", Page[Refund], (("charge", charge.id),))
     return found
 
 
@@ -203,5 +210,6 @@ async def _disputes(api: StripeApi, app: StoreApp, charges: Sequence[Charge]) ->
     found: list[Dispute] = []
     for charge in charges:
         if charge.disputed:
-            found += (await api.get(app, "/v1/disputes", Page[Dispute], (("charge", charge.id),))).data
+            pages = api.pages(app, "/v1/disputes", Page[Dispute], (("charge", charge.id),), most=MOST_PARTS, must_end=True)
+            found += [dispute async for page in pages for dispute in page]
     return found

@@ -21,8 +21,10 @@ _KINDS: dict[str, Kind] = {"consumable": "consumable", "non_renewing_subscriptio
 def session_statements(
     session: Session, charges: Sequence[Charge], disputes: Sequence[Dispute], products: Sequence[Product], as_of: datetime
 ) -> tuple[Statement, ...]:
-    """`charges` and `disputes` are those of the checkout's payment. The first line goes by the payment's id, further ones add their own."""
+    """`charges` and `disputes` are those of the checkout's payment. The first line, by id, goes by the payment's id, further ones add their own."""
     payment = id_of(session.payment_intent) or session.id
+    if session.line_items is not None:
+        session.line_items.data.sort(key=lambda line: line.id)
     lines = session.line_items.data if session.line_items is not None else []
     bought = zip(lines, payment_accounts(session, charges, disputes), strict=True)
     keys = [payment if place == 0 else f"{payment}#{line.id}" for place, line in enumerate(lines)]

@@ -77,6 +77,11 @@ class Price(Identified):
     currency: Word | None = None
     unit_amount: int | None = None
     recurring: Recurring | None = None
+    usage_type: Word | None = None  # of what used to be a plan
+
+    @property
+    def is_metered(self) -> bool:
+        return "metered" in (self.recurring.usage_type if self.recurring is not None else None, self.usage_type)
 
 
 class Coupon(Identified):
@@ -112,6 +117,12 @@ class Item(Identified):
     def product(self) -> str | None:
         price = self.price or self.plan
         return id_of(price.product) if price is not None else None
+
+    @property
+    def is_metered(self) -> bool:
+        """Billed for what was used, when it was used."""
+        price = self.price or self.plan
+        return price is not None and price.is_metered
 
 
 class CancellationDetails(Wire):
@@ -152,7 +163,9 @@ class Subscription(Identified):
     items: Page[Item] = msgspec.field(default_factory=Page)
     trial_start: int | None = None
     trial_end: int | None = None
-    current_period_end: int | None = None  # before basil
+    current_period_start: int | None = None  # before basil
+    current_period_end: int | None = None
+    currency: Word | None = None
     cancel_at_period_end: bool = False
     cancel_at: int | None = None
     canceled_at: int | None = None
@@ -167,6 +180,11 @@ class Subscription(Identified):
     def period_end(self, item: Item | None) -> int | None:
         """The end of the period that runs, paid or not."""
         return (item.current_period_end if item is not None else None) or self.current_period_end
+
+    def period(self, item: Item) -> "Period | None":
+        """The period that runs, paid or not; None where the subscription does not say a whole one."""
+        start, end = item.current_period_start or self.current_period_start, self.period_end(item)
+        return Period(start=start, end=end) if start and end and start < end else None
 
 
 # Invoices -------------------------------------------------------------------------------------------------------------------------

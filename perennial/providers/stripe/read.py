@@ -2,10 +2,21 @@
 
 Where Stripe leaves a choice, this is ours:
 
-- **A period is what a paid invoice's line says.** `current_period_end` moves on when a renewal's invoice is made, paid or not; only the lines of paid
-  invoices say until when was paid for. An invoice sent to be paid later gives its first period when it is paid.
+- **Access follows the subscription's status and its items' current period; money follows invoices.** `active` and `trialing` are served, as Stripe's
+  documents say, and `past_due` by the setting below; `unpaid`, `paused`, `incomplete`, `incomplete_expired` and `canceled` are not, also where a
+  period that was paid for would run on.
+- **A period is what an invoice's line says that was paid ahead.** A period that is served without one (anchored to a later date with the time
+  until then free, metered without a first invoice) is a purchase for nothing, named by the subscription and its beginning. So is one whose
+  invoice was voided or marked uncollectible while the subscription says `active`; it has its invoice's name. The first invoice, where it is to
+  be paid later, gives its period at once, for nothing until it is paid.
+- **Usage is billed when it was served.** The invoice that bills it is the transaction of the period that begins then; what it bills is its price. A
+  last bill, when the subscription is over, is money alone.
 - **The hour between a period's end and its collection** (the renewal's invoice is a draft, or its payment is on its way) is grace: Stripe calls the
-  subscription active, so access goes on until the attempt was made, or until the invoice is due.
+  subscription active, so access goes on until the attempt was made, or until the invoice is due. The renewal is told when it is paid: Stripe's
+  `current_period_end` runs on into a period before that is paid, and a failed payment is no renewal.
+- **By events alone** (no API key) a subscription object says which period runs and until when it is served; the payment is told by its invoice's
+  own event, and whichever comes first, they are one period. An end, a pause or `unpaid` in it ends access then.
+- **A list that is cut** is fetched to its end. Where it cannot be, no end is concluded from it.
 - **`past_due`** is decided by the app's setting of that name: `grace` (the default: access while Stripe has a next attempt planned, until then),
   `end` (access ends with the paid period), `keep` (access while it lasts).
 - **A trial** is a line of nothing within the subscription's trial. A coupon of 100 % is not a trial: the line has its price.
@@ -38,10 +49,11 @@ from perennial.customers.model import is_app_user_id
 from perennial.providers.stripe.accounts import Account, invoice_accounts, moment
 from perennial.providers.stripe.charged import charged_ppm
 from perennial.providers.stripe.money import readable
-from perennial.providers.stripe.payload import Discount, Invoice, InvoiceLine, Page, Period, Session, Subscription, id_of, whole
-from perennial.providers.stripe.renewing import end_of, renewal
+from perennial.providers.stripe.payload import Discount, Invoice, InvoiceLine, Page, Period, Price, Session, Subscription, id_of, whole
+from perennial.providers.stripe.renewing import end_of, failed_renewal, renewal
+from perennial.providers.stripe.served import Usage, bill, cut_line, is_served, is_usage, line_key, remembered, uncharged, usage_of, with_running
 from perennial.providers.stripe.slots import Found, Slot, in_order, lines_of, slots_of
-from perennial.subscriptions.model import Environment, Line, Offer, Purchase, Statement
+from perennial.subscriptions.model import Environment, Line, Offer, Purchase, Statement, is_stand_in, stand_in
 
 APP_USER_ID = "app_user_id"  # the metadata by which a project's backend says who buys
 
@@ -57,23 +69,28 @@ def subscription_statements(found: Found, held: Line | None, as_of: datetime, *,
     slots = slots_of(found)
     statements = []
     for slot in slots:
-        line = found.subscription.id + (f"#{slot.suffix}" if slot.suffix else "")
+        line = line_key(found, slot)
         known = held if held is not None and held.store_line == line else None
-        purchases = _purchases(found, slots, slot, known, as_of)
-        goes_on = renewal(found, slot, purchases, as_of, past_due)
-        if purchases or goes_on is not None:
+        billed, served = _purchases(found, slots, slot, known, as_of)
+        goes_on = renewal(found, slot, [*billed, *([] if found.is_told else served)], as_of, past_due, since=_over_since(known))
+        if billed or served or goes_on is not None:
             statements.append(
                 Statement(
                     store="stripe",
                     environment=environment_of(live=found.subscription.livemode),
                     line=line,
-                    purchases=purchases,
+                    purchases=billed if found.is_told else (*billed, *served),
+                    running=served if found.is_told else (),
                     renewals=(goes_on,) if goes_on is not None else (),
                     app_user_id=app_user_id(found.subscription, found.session),
                     original_purchased_at=_original(found.subscription, slot),
                 )
             )
     return tuple(statements)
+
+
+def _over_since(held: Line | None) -> datetime | None:
+    return held.renewals[-1].ended_at if held is not None and held.renewals else None
 
 
 def app_user_id(subscription: Subscription | None, session: Session | None) -> str | None:
@@ -103,21 +120,84 @@ def _original(subscription: Subscription, slot: Slot) -> datetime | None:
 # Purchases ------------------------------------------------------------------------------------------------------------------------
 
 
-def _purchases(found: Found, slots: Sequence[Slot], slot: Slot, held: Line | None, as_of: datetime) -> tuple[Purchase, ...]:
-    purchases: list[Purchase] = []
+def _purchases(
+    found: Found, slots: Sequence[Slot], slot: Slot, held: Line | None, as_of: datetime
+) -> tuple[tuple[Purchase, ...], tuple[Purchase, ...]]:
+    """What invoices say, and what the subscription serves beside them."""
+    billed: list[Purchase] = []
+    uncharged_ones = list(remembered(found, slot, held, as_of))
     for invoice in in_order(found.invoices):
+        usage = usage_of(found, slot, invoice)
         main = _main_line(found, slot, invoice)
-        if main is None or not (_serves(found.subscription, invoice) or _was_given(held, _transaction(slot, invoice))):
-            continue
+        if main is not None and main.is_proration and usage is not None:
+            main = None  # of a thing billed for its use, prorations are part of the bill
+        if (cut := cut_line(found, slot, invoice)) is not None:
+            _add(billed, _of_line(found, slots, slot, invoice, cut, held, as_of, before=billed))
+        elif main is not None:
+            _add(billed, _of_line(found, slots, slot, invoice, main, held, as_of, before=[*uncharged_ones, *billed]))
+        elif usage is not None:
+            _add_usage(billed, found, slots, slot, invoice, usage, held, as_of)
+    billed = _with_moved_renewal(found.subscription, billed)
+    known = [*billed, *(one for one in uncharged_ones if all(one.transaction != other.transaction for other in billed))]
+    known = sorted(known, key=lambda one: (one.purchased_at, one.transaction))
+    everything = [_cut(one, found.subscription) for one in with_running(found, slot, known, as_of)]
+    told = {one.transaction for one in billed if not is_stand_in(line_key(found, slot), one.transaction)}
+    changes = _changes(found.subscription, slot, [one for one in everything if not one.gives_no_time], held, as_of)
+    first = tuple(one for one in everything if not found.is_told or one.transaction in told)
+    return (*first, *changes), tuple(one for one in everything if found.is_told and one.transaction not in told)
+
+
+def _add(billed: list[Purchase], purchase: Purchase | None) -> None:
+    if purchase is None:
+        return
+    if billed and purchase.period_type == "trial" and purchase.product == billed[-1].product:
+        billed[-1] = replace(billed[-1], expires_at=max(end_of(billed[-1]), end_of(purchase)))
+    else:
+        billed.append(purchase)
+
+
+def _of_line(
+    found: Found,
+    slots: Sequence[Slot],
+    slot: Slot,
+    invoice: Invoice,
+    main: InvoiceLine,
+    held: Line | None,
+    as_of: datetime,
+    *,
+    before: Sequence[Purchase],
+) -> Purchase | None:
+    """The period of a line that was billed ahead, or what a proration changed; None where nothing is served for it."""
+    assert main.period is not None, "a main line has a period"
+    transaction = _transaction(found, slot, invoice, main.period.start, held)
+    is_given = _serves(found.subscription, invoice) or is_served(found, slot, invoice, main.period.end) or _was_given(held, transaction)
+    if not is_given:
+        return None
+    account = invoice_accounts(found, slots, invoice)[slot.suffix]
+    begins = moment(main.period.start)
+    is_first = all(one.gives_no_time or one.purchased_at >= begins for one in before)
+    purchase = _purchase(found, slot, invoice, transaction, main, account, held, as_of, is_first=is_first)
+    return replace(purchase, charged_ppm=charged_ppm(found, slot, invoice, main, [one for one in before if not one.gives_no_time]))
+
+
+def _add_usage(
+    billed: list[Purchase], found: Found, slots: Sequence[Slot], slot: Slot, invoice: Invoice, usage: Usage, held: Line | None, as_of: datetime
+) -> None:
+    """Usage is billed when it was served: the invoice begins the next period where there is one, and is a bill alone where there is none."""
+    product = _product(invoice, next(line for line in lines_of(found, slot, invoice) if is_usage(found, invoice, line)), slot)
+    if not found.is_told and all(end_of(one) <= moment(usage.period.start) for one in billed if not one.gives_no_time):
+        is_first = not billed and found.is_whole
+        used = uncharged(found, slot, usage.period, as_of, is_first=is_first, product=product, currency=invoice.currency)
+        billed += [used] if used is not None else []
+    opened = usage.opened if not found.is_told else None
+    line = InvoiceLine(id=invoice.id, period=opened, quantity=1, price=Price(product=product), subscription_item=slot.suffix or None)
+    purchase = _of_line(found, slots, slot, invoice, line, held, as_of, before=billed) if opened is not None else None
+    if purchase is not None:
+        billed.append(purchase)
+    elif opened is None and invoice.is_paid:
         account = invoice_accounts(found, slots, invoice)[slot.suffix]
-        purchase = _purchase(found, slot, invoice, main, account, held, as_of, is_first=not purchases)
-        purchase = replace(purchase, charged_ppm=charged_ppm(found, slot, invoice, main, purchases))
-        if purchases and purchase.period_type == "trial" and purchase.product == purchases[-1].product:
-            purchases[-1] = replace(purchases[-1], expires_at=max(end_of(purchases[-1]), end_of(purchase)))
-        else:
-            purchases.append(purchase)
-    purchases = [_cut(purchase, found.subscription) for purchase in _with_moved_renewal(found.subscription, purchases)]
-    return (*purchases, *_changes(found.subscription, slot, purchases, held, as_of))
+        if account.price.amount > 0 or account.refunds:
+            billed.append(bill(invoice, _named(slot, invoice), product, usage.period, account, as_of))
 
 
 def _serves(subscription: Subscription, invoice: Invoice) -> bool:
@@ -136,31 +216,54 @@ def _was_given(held: Line | None, transaction: str) -> bool:
     return held is not None and any(one.purchase.transaction == transaction for one in held.held)
 
 
-def _transaction(slot: Slot, invoice: Invoice) -> str:
+def _transaction(found: Found, slot: Slot, invoice: Invoice, start: int, held: Line | None) -> str:
+    """The invoice's name, but for a period that was heard of before it had one."""
+    known = stand_in(line_key(found, slot), moment(start))
+    return known if _was_given(held, known) else _named(slot, invoice)
+
+
+def _named(slot: Slot, invoice: Invoice) -> str:
     return invoice.id + (f":{slot.suffix}" if slot.suffix else "")
 
 
 def _main_line(found: Found, slot: Slot, invoice: Invoice) -> InvoiceLine | None:
     """The line that says what is given, and until when: the period's own, or what a change of product added."""
     lines = [line for line in lines_of(found, slot, invoice) if line.period is not None and line.amount >= 0]
-    own = [line for line in lines if not line.is_proration]
+    own = [line for line in lines if not line.is_proration and not is_usage(found, invoice, line) and _has_length(line)]
+    lines = [line for line in lines if line.is_proration]
     ends = [((line.period or Period()).end, line.amount, place) for place, line in enumerate(own or lines)]
     return (own or lines)[max(ends)[2]] if ends else None
 
 
-def _purchase(
-    found: Found, slot: Slot, invoice: Invoice, main: InvoiceLine, account: Account, held: Line | None, as_of: datetime, *, is_first: bool
-) -> Purchase:
-    assert main.period is not None, "a main line has a period"
-    transaction = _transaction(slot, invoice)
-    is_trial = _is_trial(found, invoice, main, held, transaction)
-    is_proration = main.is_proration and not _begins_line(found, slot, is_first=is_first)
-    product = main.product or (slot.item.product if slot.item is not None else None)
+def _has_length(line: InvoiceLine) -> bool:
+    return line.period is not None and line.period.start < line.period.end
+
+
+def _product(invoice: Invoice, line: InvoiceLine, slot: Slot) -> str:
+    product = line.product or (slot.item.product if slot.item is not None else None)
     if not product:
         raise Invalid(f"the invoice {invoice.id} does not say which product it is for", param="lines")
+    return product
+
+
+def _purchase(
+    found: Found,
+    slot: Slot,
+    invoice: Invoice,
+    transaction: str,
+    main: InvoiceLine,
+    account: Account,
+    held: Line | None,
+    as_of: datetime,
+    *,
+    is_first: bool,
+) -> Purchase:
+    assert main.period is not None, "a main line has a period"
+    is_trial = _is_trial(found, invoice, main, held, transaction)
+    is_proration = main.is_proration and not _begins_line(found, slot, is_first=is_first)
     return Purchase(
         transaction=transaction,
-        product=product,
+        product=_product(invoice, main, slot),
         kind="subscription",
         purchased_at=moment(main.period.start),
         expires_at=moment(_trial_end(found.subscription, main.period) if is_trial else main.period.end),
@@ -176,6 +279,7 @@ def _purchase(
         offer=_offer(invoice),
         country=account.country,
         refunds=account.refunds,
+        is_summary=found.is_told and invoice.lines.has_more,
     )
 
 
@@ -186,7 +290,7 @@ def _begins_line(found: Found, slot: Slot, *, is_first: bool) -> bool:
 
 def _is_trial(found: Found, invoice: Invoice, main: InvoiceLine, held: Line | None, transaction: str) -> bool:
     """A subscription remembers its last trial only, so what we once knew to be a trial stays one."""
-    if main.amount != 0 or main.period is None:
+    if main.amount != 0 or main.period is None or (main.price is not None and main.price.is_metered):
         return False
     if held is not None and any(one.purchase.transaction == transaction and one.purchase.period_type == "trial" for one in held.held):
         return True
@@ -270,7 +374,9 @@ def _offer(invoice: Invoice) -> Offer | None:
 def told_by_subscription(subscription: Subscription, as_of: datetime, *, past_due: str) -> tuple[Statement, ...]:
     """What a subscription says without its invoices: how it goes on, and its trial."""
     invoices = (_trial_invoice(subscription),) if subscription.status == "trialing" and id_of(subscription.latest_invoice) else ()
-    stated = subscription_statements(Found(subscription=subscription, invoices=invoices, is_whole=False), None, as_of, past_due=past_due)
+    stated = subscription_statements(
+        Found(subscription=subscription, invoices=invoices, is_whole=False, is_told=True), None, as_of, past_due=past_due
+    )
     return tuple(replace(one, purchases=tuple(_without_money(purchase) for purchase in one.purchases)) for one in stated)
 
 
@@ -282,7 +388,26 @@ def _without_money(purchase: Purchase) -> Purchase:
 def told_by_invoice(invoice: Invoice, as_of: datetime) -> tuple[Statement, ...]:
     """What a paid invoice says without its subscription: a period, and what was paid for it."""
     known = Subscription(id=invoice.subscription_id or "", livemode=invoice.livemode, metadata=invoice.subscription_metadata)
-    return subscription_statements(Found(subscription=known, invoices=(invoice,), is_whole=False), None, as_of)
+    return subscription_statements(Found(subscription=known, invoices=(invoice,), is_whole=False, is_told=True), None, as_of)
+
+
+def told_by_failed_invoice(invoice: Invoice, as_of: datetime, *, past_due: str) -> tuple[Statement, ...]:
+    """What a renewal's invoice that could not be paid says: until when Stripe goes on trying, by the app's setting."""
+    if invoice.billing_reason != "subscription_cycle" or invoice.is_paid or not invoice.subscription_id:
+        return ()
+    known = Subscription(id=invoice.subscription_id, livemode=invoice.livemode, metadata=invoice.subscription_metadata)
+    found = Found(subscription=known, invoices=(invoice,), is_whole=False, is_told=True)
+    return tuple(
+        Statement(
+            store="stripe",
+            environment=environment_of(live=invoice.livemode),
+            line=line_key(found, slot),
+            purchases=(),
+            renewals=(failed_renewal(_main_line(found, slot, invoice), invoice, as_of, past_due),),
+            app_user_id=app_user_id(known, None),
+        )
+        for slot in slots_of(found)
+    )
 
 
 def _trial_invoice(subscription: Subscription) -> Invoice:

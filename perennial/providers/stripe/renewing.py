@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from perennial.base.reading import note
 from perennial.base.value import replace
 from perennial.providers.stripe.accounts import moment
-from perennial.providers.stripe.payload import Price, Schedule, Subscription, id_of, whole
+from perennial.providers.stripe.payload import Invoice, InvoiceLine, Price, Schedule, Subscription, id_of, whole
 from perennial.providers.stripe.slots import Found, Slot, in_order
 from perennial.subscriptions.model import EndReason, Purchase, Renewal
 
@@ -14,6 +14,7 @@ PAST_DUE = ("grace", "end", "keep")
 AFTER_ATTEMPT = timedelta(hours=1)  # an attempt is made about its time, and its outcome takes a while to reach us
 PAYMENT_UNDER_WAY = timedelta(days=1)  # debits take days, and Stripe gives no date; the store is asked again when this has passed
 
+_A_MOMENT = timedelta(microseconds=1)
 _ENDED = ("canceled", "incomplete_expired")
 _STATUSES = frozenset(("active", "trialing", "past_due", "unpaid", "paused", "incomplete", *_ENDED))
 _REASONS: dict[str, EndReason] = {
@@ -24,10 +25,16 @@ _REASONS: dict[str, EndReason] = {
 }
 
 
-def renewal(found: Found, slot: Slot, purchases: Sequence[Purchase], as_of: datetime, past_due: str) -> Renewal | None:
-    """None where Stripe has nothing to go on: never paid or tried, or only an invoice was told."""
+def renewal(found: Found, slot: Slot, billed: Sequence[Purchase], as_of: datetime, past_due: str, *, since: datetime | None = None) -> Renewal | None:
+    """None where Stripe has nothing to go on: never paid or tried, or only an invoice was told.
+
+    `since`: the moment since which we know that Stripe serves it no more, where we do.
+    """
     subscription = found.subscription
-    if not subscription.status or (not purchases and (found.is_whole or subscription.status.startswith("incomplete"))):
+    purchases = [one for one in billed if not one.gives_no_time]
+    if not subscription.status or subscription.status == "incomplete" or (not purchases and found.is_whole):
+        return None
+    if not purchases and subscription.status == "incomplete_expired" and not found.is_told:
         return None
     if subscription.status not in _STATUSES:
         note("status", subscription.status)  # nothing is concluded from it: what was paid for goes on to its end
@@ -44,17 +51,34 @@ def renewal(found: Found, slot: Slot, purchases: Sequence[Purchase], as_of: date
     )
     match subscription.status:
         case "past_due":
-            return _past_due(found, slot, plain, past_due, is_over=is_over)
+            on_credit = last is not None and _is_on_credit(found, last)
+            failing = _past_due(found, slot, plain, past_due, is_over=is_over or on_credit)
+            return replace(failing, ended_at=since or as_of) if on_credit and not is_over and failing.ended is not None else failing
         case "unpaid":
-            return replace(plain, in_billing_retry=True, ended="billing_error" if is_over else None)
+            return replace(plain, in_billing_retry=True, ended="billing_error", ended_at=_since(found, is_over=is_over, since=since or as_of))
         case "paused":
-            return _paused(plain, None, is_over=is_over)
+            paused = _paused(plain, None, is_over=True)
+            return replace(paused, ended_at=_since(found, is_over=is_over, since=since or as_of))
         case "canceled" | "incomplete_expired":
-            return replace(plain, ended=_end_reason(subscription, last))
+            ended_at = moment(subscription.ended_at) if subscription.ended_at is not None else since or as_of
+            return replace(plain, ended=_end_reason(subscription, last), ended_at=ended_at if found.is_told else None)
     pause = subscription.pause_collection
     if pause is not None and pause.behavior == "void":
         return _paused(plain, pause.resumes_at, is_over=is_over)
-    return replace(plain, grace_until=_collected_by(found, last, as_of)) if auto_renew else plain
+    if not auto_renew:
+        return plain
+    return replace(plain, grace_until=_served_until(found, slot) if found.is_told else collected_by(found, last, as_of))
+
+
+def _since(found: Found, *, is_over: bool, since: datetime) -> datetime | None:
+    """Said where a period that was paid for would run on; an event alone does not know whether one does."""
+    return since if found.is_told or not is_over else None
+
+
+def _served_until(found: Found, slot: Slot) -> datetime | None:
+    """The end of the period that runs: Stripe serves it whether or not it was paid by now, until it says otherwise."""
+    running = found.subscription.period(slot.item) if slot.item is not None else None
+    return moment(running.end) if running is not None else None
 
 
 def end_of(purchase: Purchase) -> datetime:
@@ -66,7 +90,7 @@ def _will_renew(subscription: Subscription, slot: Slot, last: Purchase | None) -
     """A cancellation planned for later than the next renewal does not stop that one."""
     if subscription.ended_at is not None or subscription.status in _ENDED or subscription.cancel_at_period_end:
         return False
-    if slot.item is None and subscription.items.data:
+    if slot.item is None and subscription.items.data and not subscription.items.has_more:
         return False  # what this line sold was taken off the subscription
     if subscription.cancel_at is None:
         return True
@@ -100,6 +124,22 @@ def _past_due(found: Found, slot: Slot, plain: Renewal, policy: str, *, is_over:
     return replace(plain, in_billing_retry=True, grace_until=until, ended="billing_error" if has_ended else None)
 
 
+def failed_renewal(line: InvoiceLine | None, invoice: Invoice, as_of: datetime, policy: str) -> Renewal:
+    """By an invoice alone. It is kept beside the subscription's own word, which is said in the same second."""
+    until: datetime | None = as_of
+    if policy == "keep":
+        until = moment(line.period.end) if line is not None and line.period is not None else None
+    elif policy == "grace" and invoice.next_payment_attempt:
+        until = moment(invoice.next_payment_attempt) + AFTER_ATTEMPT
+    return Renewal(as_of=as_of + _A_MOMENT, transaction="", auto_renew=True, in_billing_retry=True, grace_until=until)
+
+
+def _is_on_credit(found: Found, last: Purchase) -> bool:
+    """Whether a period is served of which an invoice is still to be paid."""
+    invoice = last.transaction.partition(":")[0]
+    return any(one.id == invoice and not one.is_paid for one in found.invoices)
+
+
 def _paused(plain: Renewal, resumes_at: int | None, *, is_over: bool) -> Renewal:
     return replace(
         plain,
@@ -109,7 +149,7 @@ def _paused(plain: Renewal, resumes_at: int | None, *, is_over: bool) -> Renewal
     )
 
 
-def _collected_by(found: Found, last: Purchase | None, as_of: datetime) -> datetime | None:
+def collected_by(found: Found, last: Purchase | None, as_of: datetime) -> datetime | None:
     """By when a renewal's payment that is not made yet will have been tried; None where none is under way."""
     waiting = [one for one in in_order(found.invoices) if one.billing_reason == "subscription_cycle" and one.status in ("draft", "open")]
     if not waiting or (last is not None and moment(waiting[-1].created) < last.purchased_at):

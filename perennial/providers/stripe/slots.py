@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from perennial.base.value import value
 from perennial.providers.stripe.payload import Charge, Dispute, Invoice, InvoiceLine, Item, Session, Subscription, id_of
 
+BEFORE_ITS_INVOICE = 60  # seconds: what an item is charged for at once is on an invoice of about its moment
+
 
 @value
 class Found:
-    """A subscription and everything of it that was looked up. `is_whole`: the invoices reach back to the first."""
+    """A subscription and everything of it that was looked up. `is_whole`: the invoices reach back to the first.
+
+    `is_told`: an event's object is all there is, and the API is not asked.
+    """
 
     subscription: Subscription
     invoices: tuple[Invoice, ...] = ()
@@ -16,6 +21,7 @@ class Found:
     disputes: tuple[Dispute, ...] = ()
     session: Session | None = None
     is_whole: bool = True
+    is_told: bool = False
 
 
 @value
@@ -33,7 +39,12 @@ class Slot:
 def slots_of(found: Found) -> list[Slot]:
     """What the subscription sells and has sold, in the order it began."""
     present = present_items(found.subscription)
-    steps = [(_charged(found, invoice), _credited(found, invoice)) for invoice in in_order(found.invoices)]
+    steps: list[tuple[list[str], frozenset[str] | None]] = []
+    for invoice in in_order(found.invoices):
+        billed = {item for items, _ in steps for item in items}
+        unbilled = [item.id for item in present if 0 < item.created < invoice.created - BEFORE_ITS_INVOICE and item.id not in billed]
+        steps += [([item], None) for item in unbilled]  # what is billed for its use is sold before any invoice tells of it
+        steps.append((_charged(found, invoice), _credited(found, invoice)))
     last_seen = {item: place for place, (items, _) in enumerate(steps) for item in items} | {item.id: len(steps) for item in present}
     suffixes: dict[str, str] = {}
     first: str | None = None
@@ -56,7 +67,9 @@ def lines_of(found: Found, slot: Slot, invoice: Invoice) -> list[InvoiceLine]:
 
 
 def present_items(subscription: Subscription) -> list[Item]:
-    return sorted(subscription.items.data, key=lambda item: (item.created, item.id))
+    """As they were added; what a subscription began with, by id: its invoices list those in any order, and do not say when each was made."""
+    began = subscription.created + BEFORE_ITS_INVOICE
+    return sorted(subscription.items.data, key=lambda item: (item.created if item.created > began else 0, item.id))
 
 
 def in_order(invoices: Sequence[Invoice]) -> list[Invoice]:
@@ -64,7 +77,8 @@ def in_order(invoices: Sequence[Invoice]) -> list[Invoice]:
 
 
 def _charged(found: Found, invoice: Invoice) -> list[str]:
-    return list(dict.fromkeys(_item_of(found, line) for line in invoice.lines.data if line.is_of_subscription and line.amount >= 0))
+    """By id: the order of an invoice's lines means nothing."""
+    return sorted({_item_of(found, line) for line in invoice.lines.data if line.is_of_subscription and line.amount >= 0})
 
 
 def _credited(found: Found, invoice: Invoice) -> frozenset[str] | None:
