@@ -184,10 +184,11 @@ INVARIANTS: tuple[Invariant, ...] = (
     # What was told of it --------------------------------------------------------------------------------------------------------
     Invariant(
         name="a-purchase-is-told-once",
-        sentence="Every purchase marked as told has one event, told or waiting for its buyer; one not marked, or moved in quietly, has none.",
+        sentence="Every period marked as told has one event, told or waiting for its buyer; one not marked, or moved in quietly, has none.",
         query="""
             SELECT h.store || ' ' || h.transaction AS key FROM (
-              SELECT l.project_id, l.store, l.environment, h.transaction, sum((h.told_purchased AND NOT h.told_quietly)::integer) AS told
+              SELECT l.project_id, l.store, l.environment, h.transaction,
+                sum((h.told_purchased AND NOT h.told_quietly AND h.is_proration IS NOT TRUE)::integer) AS told
               FROM purchase h JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
               GROUP BY 1, 2, 3, 4) h
             LEFT JOIN (
@@ -199,11 +200,12 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         name="an-expiry-is-told-once",
-        sentence="A period told to be over has its EXPIRATION: one, and one more for each time a refund was taken back. If it moved in, or none.",
+        sentence="A period told to be over has an EXPIRATION, and one more for each time a refund was taken back. What never ran, or moved in, may have none.",
         query="""
             SELECT h.store || ' ' || h.transaction AS key FROM (
               SELECT l.project_id, l.store, l.environment, h.transaction, sum(h.told_expired::integer) AS told, sum(h.told_reversals) AS reversed,
-                sum((h.told_expired AND NOT h.told_quietly)::integer) AS told_aloud
+                sum((h.told_expired AND NOT h.told_quietly AND (h.revoked_at < h.purchased_at) IS NOT TRUE
+                  AND (h.is_proration AND h.expires_at <= h.purchased_at) IS NOT TRUE)::integer) AS told_aloud
               FROM purchase h JOIN line l ON l.project_id = h.project_id AND l.customer_id = h.customer_id AND l.line_id = h.line_id
               GROUP BY 1, 2, 3, 4) h
             LEFT JOIN (
