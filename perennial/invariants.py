@@ -200,7 +200,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     ),
     Invariant(
         name="an-expiry-is-told-once",
-        sentence="A period told to be over has an EXPIRATION, and one more for each time a refund was taken back. What never ran, or moved in, may have none.",
+        sentence="A period told to be over has an EXPIRATION, one more for each refund taken back; what never ran, or moved in, may have none.",
         query="""
             SELECT h.store || ' ' || h.transaction AS key FROM (
               SELECT l.project_id, l.store, l.environment, h.transaction, sum(h.told_expired::integer) AS told, sum(h.told_reversals) AS reversed,
