@@ -325,7 +325,13 @@ def test_firebase_names_and_money() -> None:
 
     assert told(event("RENEWAL", is_trial_conversion=True, **IN_APP)) == [("purchase", 9.99)]
     assert told(event(period_type="TRIAL", price_in_purchased_currency=0.0, **IN_APP)) == [("rc_trial_start", None)]
+    assert told(event(period_type="TRIAL", price_in_purchased_currency=50.0, **IN_APP)) == [("purchase", 50.0)]
     assert told(event("CANCELLATION", **IN_APP)) == [("rc_cancellation", None)]
+    assert told(event("PRODUCT_CHANGE", **IN_APP)) == [("rc_product_change", None)]
+    change = event("PRODUCT_CHANGE", **IN_APP)
+    change["perennial"] = {**change["perennial"], "proration": {"transaction_id": "t3", "price_in_purchased_currency": 5.0, "currency": "EUR"}}
+    assert told(change) == [("rc_product_change", None), ("purchase", 5.0)]
+    assert reading.revenue(change) == 5.0
     assert told({**REFUND, **IN_APP}) == [("rc_cancellation", None), ("refund", 9.99)]
     assert told(event("REFUND", price_in_purchased_currency=-4.0, **IN_APP)) == [("refund", 4.0)]
     assert told(event("EXPIRATION", **IN_APP)) == [("rc_expiration", None)]

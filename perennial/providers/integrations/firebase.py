@@ -83,6 +83,8 @@ def _events(event: Event) -> list[dict[str, Any]]:
     amount = reading.revenue(event)
     if event["type"] in _PURCHASES and (amount or not _is_trial(event)):  # a trial may cost a setup fee
         return [_named("purchase", {**_parameters(event), **_sale(event, amount), **_turn(event)})]
+    if event["type"] == "PRODUCT_CHANGE" and amount:  # charged within the period
+        return [_named(_name(event), _parameters(event)), _named("purchase", {**_parameters(event), **_sale(event, amount), **_turn(event)})]
     refund = [_named("refund", {**_parameters(event), **_sale(event, -amount)})] if amount is not None and amount < 0 else []
     return refund if event["type"] == "REFUND" and refund else [_named(_name(event), _parameters(event)), *refund]
 
