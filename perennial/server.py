@@ -30,6 +30,7 @@ from perennial.api.limits import Limits
 from perennial.api.paths import restore_slashes
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
+from perennial.api.v1.kept import Kept
 from perennial.app import App, open_app
 from perennial.base.errors import PerennialError
 from perennial.lifeline import end_with_the_master
@@ -90,7 +91,7 @@ def make_framework(app: App) -> Litestar:
             hooks.router,
             dashboard.router,
         ],
-        state=State({"app": app, "inbox": Inbox(app), "limits": Limits(app.settings.rate_limits)}),
+        state=State({"app": app, "inbox": Inbox(app), "limits": Limits(app.settings.rate_limits), "kept": Kept()}),
         exception_handlers=HANDLERS,
         openapi_config=OPENAPI,
         request_max_body_size=MOST_BODY,

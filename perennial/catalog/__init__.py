@@ -87,11 +87,15 @@ from perennial.catalog.db import (
     rename_audited,
     set_clock,
     update_project,
+    version,
 )
+from perennial.catalog.model import MOST_OFFERINGS, MOST_PRODUCTS
 from perennial.catalog.rules import commission_rate, grant_end, grant_name, granted_entitlement
 
 __all__ = [
     "API_SECRET",
+    "MOST_OFFERINGS",
+    "MOST_PRODUCTS",
     "STORE_SECRETS",
     "add_prices",
     "all_projects",
@@ -174,4 +178,5 @@ __all__ = [
     "update_package",
     "update_product",
     "update_project",
+    "version",
 ]

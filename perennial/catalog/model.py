@@ -111,6 +111,10 @@ class Exists(AlreadyExists):
     """Its key is taken in this project."""
 
 
+class TooManyOfThem(Conflict):
+    """The project, the app or the offering has as many as it may have."""
+
+
 class InUse(Conflict):
     """Something still needs it as it is. The message says what, and the way out."""
 
@@ -259,6 +263,9 @@ class AuditEntry:
 
 # Virtual currencies -----------------------------------------------------------------------------------------------------------
 
+MOST_OFFERINGS = 1000  # of a project: every app of it reads them all at once
+MOST_PACKAGES = 250  # of an offering
+MOST_PRODUCTS = 10_000  # of an app
 MOST_CURRENCIES = 100  # of a project: the vendor's limit
 MOST_OF_A_CURRENCY = 2_000_000_000  # that one customer can have: the vendor's limit
 

@@ -13,6 +13,7 @@ from perennial.base.time import EPOCH
 from perennial.base.value import field, value
 
 MAX_APP_USER_ID = 100
+MAX_ALIASES = 500  # that apps give a customer; stores, imports and merges may add to them
 MAX_ATTRIBUTES = 50
 MAX_ATTRIBUTE_NAME = 40
 MAX_ATTRIBUTE_VALUE = 500

@@ -32,7 +32,10 @@ HEADERS = {
 }
 
 _HERE = re.compile(r"(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?", re.IGNORECASE | re.ASCII)
-_PROXIED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")  # then the peer is not who asks
+_PROXIED = (
+    *("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-forwarded-server", "x-real-ip"),
+    *("x-forwarded-by", "x-original-host", "x-client-ip", "true-client-ip", "cf-connecting-ip", "x-request-start", "x-envoy-external-address"),
+)  # then the peer is not who asks
 
 
 def settings_of(connection: Connection) -> Settings:
@@ -40,26 +43,36 @@ def settings_of(connection: Connection) -> Settings:
     return settings
 
 
+def shows_demo(settings: Settings) -> bool:
+    """A demo's pages are shown where this machine alone can connect: a server that listens to others, or has a public name, shows none."""
+    return settings.is_demo and settings.public_url is None and (settings.host == "localhost" or is_loopback(settings.host))
+
+
 async def demo_only(connection: Connection, _: BaseRouteHandler) -> None:
     """Nothing is here at all where this is not a demo."""
-    if not settings_of(connection).is_demo:
+    if not shows_demo(settings_of(connection)):
         raise NotFoundException()
 
 
 async def from_this_machine(connection: Connection, _: BaseRouteHandler) -> None:
-    if settings_of(connection).is_demo:
+    if shows_demo(settings_of(connection)):
         require_this_machine(connection)
 
 
 async def from_our_pages(connection: Connection, _: BaseRouteHandler) -> None:
     """Forms are taken from our own pages only; navigation and reading also from nowhere (a typed address, curl)."""
-    if settings_of(connection).is_demo:
+    if shows_demo(settings_of(connection)):
         require_our_pages(connection)
 
 
 def require_this_machine(connection: Connection) -> None:
-    if any(name in connection.headers for name in _PROXIED) or not is_loopback(connection.client.host if connection.client else ""):
+    """By the two ends of the connection. A proxy on this machine is one of them: it is told by what it adds, by the version it speaks (nginx asks
+    with HTTP/1.0), and by the name it passes on, which is the public one or lacks our port."""
+    ends = (connection.client.host if connection.client else "", (connection.scope.get("server") or ("",))[0])
+    if any(name in connection.headers for name in _PROXIED) or not all(is_loopback(end) or end == "localhost" for end in ends):
         raise Forbidden("the demo's pages are shown to this machine alone; open them where Perennial runs")
+    if connection.scope.get("http_version") == "1.0":
+        raise Forbidden("the demo's pages are not shown through a proxy; open them where Perennial runs")
     if _HERE.fullmatch(connection.headers.get("host", "")) is None:
         raise Forbidden("open the demo's pages as http://127.0.0.1 or http://localhost; other names are refused")
 

@@ -23,7 +23,7 @@ from perennial.catalog.model import Product, Project
 from perennial.customers.model import Customer, check_app_user_id
 from perennial.dashboard import actions, db, rules, stores
 from perennial.dashboard.demo import Demo, path_of, require_demo
-from perennial.dashboard.guard import demo_only, from_our_pages, from_this_machine
+from perennial.dashboard.guard import demo_only, from_our_pages, from_this_machine, shows_demo
 from perennial.dashboard.receiver import received_by
 from perennial.dashboard.rendering import in_path, page
 from perennial.dashboard.sdks import snippets
@@ -46,7 +46,7 @@ _PLACES = tuple(stores.STORES)
 @get("/", guards=[from_this_machine, from_our_pages])
 async def home(request: HttpRequest, moved: FromQuery[int | None] = None) -> Response[str] | Response[bytes]:
     """The demo's first page; elsewhere a few words for who looks what answers here."""
-    if not app_of(request).settings.is_demo:
+    if not shows_demo(app_of(request).settings):
         return to_json({"name": "Perennial", "version": __version__, "docs": DOCS})
     return await _home(request, moved=moved)
 

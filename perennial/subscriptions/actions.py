@@ -13,7 +13,7 @@ from perennial.base.text import forbidden_in, storable
 from perennial.base.time import EPOCH, Duration
 from perennial.base.value import replace, value
 from perennial.catalog.model import App, Product, RestoreBehavior
-from perennial.customers.model import Arrivals, Customer, Placeholder, is_anonymous, is_sha256
+from perennial.customers.model import MAX_ALIASES, Arrivals, Customer, Placeholder, is_anonymous, is_sha256
 from perennial.events.model import NewEvent
 from perennial.subscriptions import db, grants, ownership, proceeds, rules, wire
 from perennial.subscriptions.booking import book
@@ -153,6 +153,10 @@ async def identify(tx: Tx, current_id: str, new_id: str) -> tuple[CustomerId, bo
     match customers.identification(current, current_id, target):
         case "alias":
             assert current is not None
+            if len(current.aliases) >= MAX_ALIASES:
+                raise Conflict(
+                    f"a customer has at most {MAX_ALIASES} app user ids; log in with a stable id instead of ever new ones", param="new_app_user_id"
+                )
             if await customers.add_alias(tx, new_id, current.customer_id):
                 await customers.bump(tx, {current.customer_id: 0})
                 return current.customer_id, True

@@ -15,9 +15,12 @@ from standardwebhooks.webhooks import Webhook
 
 from perennial import __version__, agenda, catalog, customers, events
 from perennial.app import App
+from perennial.base.value import replace
 from perennial.customers.model import Attribute
 from perennial.dashboard import rules
+from perennial.dashboard.guard import shows_demo
 from perennial.demo import ensure_demo
+from perennial.settings import Settings
 from tests.flows.test_names import NAMES
 from tests.world import House, World
 
@@ -108,6 +111,11 @@ async def desk(empty_house: House) -> AsyncIterator[Desk]:
     made = Desk(app=empty_house.app, front=empty_house.front, http=httpx.AsyncClient(), demo=await ensure_demo(empty_house.app))
     async with made.client() as made.http:
         yield made
+
+
+@pytest.fixture
+def desk_settings(empty_house: House) -> Settings:
+    return empty_house.app.settings
 
 
 def text_of(answer: httpx.Response) -> str:
@@ -371,6 +379,29 @@ async def test_another_machine_is_refused(desk: Desk):
 async def test_a_proxy_does_not_make_the_world_local(desk: Desk):
     for header in ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP"):
         assert (await desk.get("/", **{header: "203.0.113.9"})).status_code == 403
+
+
+async def test_a_proxy_that_adds_nothing_is_told_by_how_it_asks(desk: Desk):
+    """nginx as it comes: HTTP/1.0 from this machine, under the name of the address it was given."""
+
+    async def through_a_proxy(scope: Any, receive: Any, send: Any) -> None:
+        await desk.front(scope | {"http_version": "1.0"}, receive, send)
+
+    async def from_outside(scope: Any, receive: Any, send: Any) -> None:
+        await desk.front(scope | {"server": ("203.0.113.9", 8080)}, receive, send)
+
+    for app in (through_a_proxy, from_outside):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app, client=("127.0.0.1", 4711)), base_url=HERE) as http:
+            for path in PAGES:
+                assert (await http.get(path)).status_code == 403
+
+
+@pytest.mark.parametrize("changes", [{"host": "0.0.0.0"}, {"host": "::"}, {"host": "192.168.1.5"}, {"public_url": "https://billing.example.com"}])
+def test_a_server_that_others_reach_shows_no_demo(desk_settings: Settings, changes: dict[str, Any]):
+    assert shows_demo(desk_settings)
+    assert all(shows_demo(replace(desk_settings, host=host)) for host in ("::1", "localhost", "127.0.0.2"))
+    assert not shows_demo(replace(desk_settings, **changes))
+    assert not shows_demo(replace(desk_settings, is_demo=False))
 
 
 async def test_a_form_of_another_site_is_refused(desk: Desk):

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import msgspec
 from litestar import Response, get
 from litestar.params import FromPath, FromQuery
 
 from perennial import catalog, customers
 from perennial.api.auth import HttpRequest, app_of, caller_of
-from perennial.api.v1.answers import to_json
+from perennial.api.v1.answers import json_bytes, to_json
+from perennial.api.v1.kept import Kept, Rendered
 from perennial.api.v1.purchases import store_app
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
@@ -38,19 +40,34 @@ async def _offerings(request: HttpRequest, app_user_id: str | None = None) -> Re
     caller = await caller_of(request)
     async with app_of(request).database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
-        has_plans = await _has_plans(tx, caller, app_id)
-        products = {product.product_id: product for product in await catalog.get_products(tx, app_id=app_id) if product.archived_at is None}
-        offerings = [offering for offering in await catalog.get_offerings(tx) if offering.archived_at is None]
+        version = await catalog.version(tx)  # before all else: what is read after it is at least as new
+        rendered = await _kept_by(request).get(("offerings", app_id), version, lambda: _render_offerings(tx, caller, app_id))
         placements = await catalog.get_placements(tx)
         chosen = await customers.offering_override(tx, app_user_id) if app_user_id is not None else None
-    current = next((offering.lookup_key for offering in offerings if offering.is_current), None)
-    override = next((offering.lookup_key for offering in offerings if offering.offering_id == chosen), None)
+    current, override = rendered.current, rendered.lookup_keys.get(chosen) if chosen is not None else None
     if override is not None:
         current, placements = override, _overridden(placements, current, override)
-    body: dict[str, Any] = {"current_offering_id": current, "offerings": [_offering(one, products, has_plans=has_plans) for one in offerings]}
+    body = [b'{"current_offering_id":', msgspec.json.encode(current), b',"offerings":', rendered.offerings]
     if placements.offerings or placements.fallback_offering:
-        body["placements"] = _placements(placements)
-    return to_json(body)
+        body += [b',"placements":', msgspec.json.encode(_placements(placements))]
+    return json_bytes(b"".join([*body, b"}"]))
+
+
+async def _render_offerings(tx: Tx, caller: Caller, app_id: AppId) -> Rendered:
+    has_plans = await _has_plans(tx, caller, app_id)
+    found = await catalog.get_products(tx, app_id=app_id, limit=catalog.MOST_PRODUCTS)
+    products = {product.product_id: product for product in found if product.archived_at is None}
+    offerings = [offering for offering in await catalog.get_offerings(tx, limit=catalog.MOST_OFFERINGS) if offering.archived_at is None]
+    return Rendered(
+        offerings=msgspec.json.encode([_offering(one, products, has_plans=has_plans) for one in offerings]),
+        current=next((offering.lookup_key for offering in offerings if offering.is_current), None),
+        lookup_keys={offering.offering_id: offering.lookup_key for offering in offerings},
+    )
+
+
+def _kept_by(request: HttpRequest) -> Kept:
+    kept: Kept = request.app.state.kept
+    return kept
 
 
 async def _has_plans(tx: Tx, caller: Caller, app_id: AppId) -> bool:
@@ -149,9 +166,16 @@ async def get_product_entitlement_mapping(request: HttpRequest) -> Response[byte
     caller = await caller_of(request)
     async with app_of(request).database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
-        has_plans = await _has_plans(tx, caller, app_id)
-        products = await catalog.get_products(tx, app_id=app_id)
-    return to_json({"product_entitlement_mapping": {product.store_identifier: _mapped(product, has_plans=has_plans) for product in products}})
+        version = await catalog.version(tx)
+        rendered = await _kept_by(request).get(("mapping", app_id), version, lambda: _render_mapping(tx, caller, app_id))
+    return json_bytes(rendered.offerings)
+
+
+async def _render_mapping(tx: Tx, caller: Caller, app_id: AppId) -> Rendered:
+    has_plans = await _has_plans(tx, caller, app_id)
+    products = await catalog.get_products(tx, app_id=app_id, limit=catalog.MOST_PRODUCTS)
+    mapping = {product.store_identifier: _mapped(product, has_plans=has_plans) for product in products}
+    return Rendered(offerings=msgspec.json.encode({"product_entitlement_mapping": mapping}))
 
 
 def _mapped(product: Product, *, has_plans: bool) -> dict[str, Any]:

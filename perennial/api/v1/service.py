@@ -36,7 +36,7 @@ async def health_report(request: HttpRequest, app_user_id: FromPath[str]) -> Res
     async with app_of(request).database.transaction(caller.project_id) as tx:
         app_id = await store_app(tx, caller, request.headers.get("x-platform"))
         [app] = await catalog.get_apps(tx, app_ids=[app_id])
-        products = {product.product_id: product for product in await catalog.get_products(tx, app_id=app_id)}
+        products = {product.product_id: product for product in await catalog.get_products(tx, app_id=app_id, limit=catalog.MOST_PRODUCTS)}
         offerings = await catalog.get_offerings(tx)
     return to_json(report(caller.project_id, app, products, offerings, request.headers.get("x-client-bundle-id")))
 

@@ -11,13 +11,27 @@ from perennial.base.value import replace
 from perennial.catalog import db
 from perennial.catalog.actions.checks import named, one_of
 from perennial.catalog.actions.products import require_products
-from perennial.catalog.model import Archived, Exists, InUse, Missing, Offering, Package, PackageProduct, PlacementIds
+from perennial.catalog.model import (
+    MOST_OFFERINGS,
+    MOST_PACKAGES,
+    Archived,
+    Exists,
+    InUse,
+    Missing,
+    Offering,
+    Package,
+    PackageProduct,
+    PlacementIds,
+    TooManyOfThem,
+)
 
 
 async def create_offering(
     tx: Tx, *, lookup_key: str, display_name: str, metadata: dict[str, Any] | None = None, is_current: bool = False
 ) -> Offering:
     await db.touch(tx)  # first: it holds the project, so two who make an offering current take turns
+    if await db.is_full_of_offerings(tx, MOST_OFFERINGS):
+        raise TooManyOfThem(f"a project has at most {MOST_OFFERINGS} offerings; delete one first, archived ones count too", param="lookup_key")
     if is_current:
         await db.clear_current_offering(tx)
     offering = Offering(
@@ -98,6 +112,8 @@ async def create_package(tx: Tx, *, offering_id: str, lookup_key: str, display_n
     offering = await require_offering(tx, offering_id)
     if position is not None and position < 1:
         raise Invalid("position counts from 1", param="position")
+    if len(offering.packages) >= MOST_PACKAGES:
+        raise TooManyOfThem(f"an offering has at most {MOST_PACKAGES} packages; delete one first", param="lookup_key")
     package = Package(
         package_id=tx.new_id("pkge"),
         offering_id=offering_id,

@@ -13,7 +13,7 @@ from perennial.base.value import replace
 from perennial.catalog import db
 from perennial.catalog.actions.apps import require_app
 from perennial.catalog.actions.checks import named, one_of
-from perennial.catalog.model import Exists, InUse, Missing, Product, ProductType
+from perennial.catalog.model import MOST_PRODUCTS, Exists, InUse, Missing, Product, ProductType, TooManyOfThem
 
 
 async def create_product(
@@ -32,6 +32,8 @@ async def create_product(
         if text is not None:
             check_duration(text, param)
     _check_prices(prices)
+    if await db.is_full_of_products(tx, app_id, MOST_PRODUCTS):
+        raise TooManyOfThem(f"an app has at most {MOST_PRODUCTS} products; delete one first, archived ones count too", param="store_identifier")
     product = Product(
         product_id=tx.new_id("prod"),
         app_id=AppId(app_id),

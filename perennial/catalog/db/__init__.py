@@ -23,6 +23,7 @@ from perennial.catalog.db.offerings import (
     get_placements,
     insert_offering,
     insert_package,
+    is_full_of_offerings,
     set_fallback,
     set_placement,
     update_offering,
@@ -40,6 +41,7 @@ from perennial.catalog.db.products import (
     insert_entitlement,
     insert_prices,
     insert_product,
+    is_full_of_products,
     products_of_entitlement,
     products_of_entitlements,
     update_entitlement,
@@ -76,6 +78,7 @@ from perennial.catalog.db.projects import (
     touch,
     update_app,
     update_project,
+    version,
 )
 
 __all__ = [
@@ -124,6 +127,8 @@ __all__ = [
     "insert_prices",
     "insert_product",
     "insert_project",
+    "is_full_of_offerings",
+    "is_full_of_products",
     "keep_clock",
     "lock_app_secrets",
     "note_deletion",
@@ -148,4 +153,5 @@ __all__ = [
     "update_package",
     "update_product",
     "update_project",
+    "version",
 ]

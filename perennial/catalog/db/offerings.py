@@ -28,6 +28,12 @@ async def insert_offering(tx: Tx, offering: Offering) -> None:
     )
 
 
+async def is_full_of_offerings(tx: Tx, most: int) -> bool:
+    return bool(
+        await tx.fetch("SELECT 1 FROM offering WHERE project_id = %(project_id)s OFFSET %(most)s - 1 LIMIT 1", project_id=tx.project_id, most=most)
+    )
+
+
 async def update_offering(tx: Tx, offering: Offering) -> None:
     await tx.execute(
         """

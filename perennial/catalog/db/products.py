@@ -12,6 +12,17 @@ from perennial.catalog.model import (
 )
 
 
+async def is_full_of_products(tx: Tx, app_id: str, most: int) -> bool:
+    return bool(
+        await tx.fetch(
+            "SELECT 1 FROM product WHERE project_id = %(project_id)s AND app_id = %(app_id)s OFFSET %(most)s - 1 LIMIT 1",
+            project_id=tx.project_id,
+            app_id=app_id,
+            most=most,
+        )
+    )
+
+
 async def insert_product(tx: Tx, product: Product) -> None:
     await tx.execute(
         """

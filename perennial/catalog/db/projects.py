@@ -287,6 +287,12 @@ async def insert_audit(tx: Tx, audit_id: str, *, actor: str, action: str, target
     )
 
 
+async def version(tx: Tx) -> int:
+    """Of the catalog: every write to it raises it. What is read in this transaction after it is at least as new."""
+    found: int = await tx.fetch_value("SELECT catalog_version FROM project")
+    return found
+
+
 async def touch(tx: Tx) -> None:
     """Every rendered document of the project is out of date from this commit on."""
     await tx.execute("UPDATE project SET catalog_version = catalog_version + 1")
