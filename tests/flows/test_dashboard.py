@@ -20,7 +20,6 @@ from perennial.customers.model import Attribute
 from perennial.dashboard import rules
 from perennial.dashboard.guard import shows_demo
 from perennial.demo import ensure_demo
-from perennial.settings import Settings
 from tests.flows.test_names import NAMES
 from tests.world import House, World
 
@@ -111,11 +110,6 @@ async def desk(empty_house: House) -> AsyncIterator[Desk]:
     made = Desk(app=empty_house.app, front=empty_house.front, http=httpx.AsyncClient(), demo=await ensure_demo(empty_house.app))
     async with made.client() as made.http:
         yield made
-
-
-@pytest.fixture
-def desk_settings(empty_house: House) -> Settings:
-    return empty_house.app.settings
 
 
 def text_of(answer: httpx.Response) -> str:
@@ -397,11 +391,12 @@ async def test_a_proxy_that_adds_nothing_is_told_by_how_it_asks(desk: Desk):
 
 
 @pytest.mark.parametrize("changes", [{"host": "0.0.0.0"}, {"host": "::"}, {"host": "192.168.1.5"}, {"public_url": "https://billing.example.com"}])
-def test_a_server_that_others_reach_shows_no_demo(desk_settings: Settings, changes: dict[str, Any]):
-    assert shows_demo(desk_settings)
-    assert all(shows_demo(replace(desk_settings, host=host)) for host in ("::1", "localhost", "127.0.0.2"))
-    assert not shows_demo(replace(desk_settings, **changes))
-    assert not shows_demo(replace(desk_settings, is_demo=False))
+async def test_a_server_that_others_reach_shows_no_demo(desk: Desk, changes: dict[str, Any]):
+    settings = desk.app.settings
+    assert shows_demo(settings)
+    assert all(shows_demo(replace(settings, host=host)) for host in ("::1", "localhost", "127.0.0.2"))
+    assert not shows_demo(replace(settings, **changes))
+    assert not shows_demo(replace(settings, is_demo=False))
 
 
 async def test_a_form_of_another_site_is_refused(desk: Desk):
