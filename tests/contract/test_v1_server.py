@@ -75,7 +75,7 @@ async def test_a_grant_is_shown_as_the_vendor_shows_it(world: World):
         "original_purchase_date": "2026-01-31T12:00:00Z",
         "ownership_type": "PURCHASED",
         "period_type": "normal",
-        "price": None,
+        "price": {"amount": 0.0, "currency": "USD"},
         "product_plan_identifier": None,
         "purchase_date": "2026-01-31T12:00:00Z",
         "refunded_at": None,
