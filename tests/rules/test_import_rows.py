@@ -10,7 +10,7 @@ from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, CustomerId, LineId
 from perennial.base.money import Money
 from perennial.catalog.model import App, Product
-from perennial.customers.model import Attribute
+from perennial.customers.model import Attribute, is_anonymous
 from perennial.imports import files, rules, tables
 from perennial.imports.comparing import compare
 from perennial.imports.model import Place, Refused, Row, Shelf, Told
@@ -108,7 +108,6 @@ def test_older_exports_say_t_and_f_and_have_fewer_columns():
         ({"purchase_price_in_purchased_currency": "NaN"}, "is not an amount"),
         ({"purchase_price_in_purchased_currency": "1e30"}, "is not an amount"),
         ({"purchased_currency": "EURO"}, "is not a currency"),
-        ({"rc_original_app_user_id": "a/b"}, "cannot be an app user id"),
         ({"store_transaction_id": "x" * 501}, "longer than 500"),
         ({"custom_subscriber_attributes": "{"}, "is not a JSON object"),
     ],
@@ -116,6 +115,15 @@ def test_older_exports_say_t_and_f_and_have_fewer_columns():
 def test_what_a_row_may_not_say(cells: dict[str, str], said: str):
     with pytest.raises(Invalid, match=said):
         row(**cells)
+
+
+@pytest.mark.parametrize("name", ["a/b", "undefined", "x" * 101, ""])
+def test_a_row_under_a_name_nobody_can_have_is_an_anonymous_customer_s(name: str):
+    read = row(rc_original_app_user_id=name)
+    assert read.refused_name == name and is_anonymous(read.app_user_id) and read.aliases == ()
+    again, other = row(rc_original_app_user_id=name), row(rc_original_app_user_id=name, original_store_transaction_id="2000")
+    assert again.app_user_id == read.app_user_id
+    assert (other.app_user_id == read.app_user_id) == bool(name)  # without a name each line is somebody of its own
 
 
 # Statements -------------------------------------------------------------------------------------------------------------------
