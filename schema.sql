@@ -458,6 +458,36 @@ BEGIN
 END $$;
 
 --
+-- Name: troubles(timestamp with time zone); Type: FUNCTION; Schema: public; Owner: -
+--
+
+CREATE FUNCTION public.troubles(since timestamp with time zone) RETURNS TABLE(project_id text, kind text, count bigint, sample text, reason text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+  SELECT n.project_id, 'notifications_parked', count(*), min(n.app_id || ' ' || n.message_id), min(n.last_error)
+  FROM notification n WHERE n.digested_at IS NULL AND n.wake_at IS NULL GROUP BY n.project_id
+  UNION ALL
+  SELECT n.project_id, 'notifications_unreadable', count(*), min(n.app_id || ' ' || n.message_id), min(n.outcome)
+  FROM notification n WHERE n.outcome LIKE 'unreadable:%' AND n.digested_at >= since GROUP BY n.project_id
+  UNION ALL
+  SELECT i.project_id, 'questions_parked', count(*), min(i.app_id || ' ' || i.subject), min(i.last_error)
+  FROM inquiry i WHERE i.wake_at IS NULL GROUP BY i.project_id
+  UNION ALL
+  SELECT a.project_id, 'acts_parked', count(*), min(a.app_id || ' ' || a.kind || ' ' || a.subject), min(a.last_error)
+  FROM store_act a WHERE a.wake_at IS NULL AND a.done_at IS NULL GROUP BY a.project_id
+  UNION ALL
+  SELECT d.project_id, 'deliveries_parked', count(*), min(d.endpoint_id || ' ' || d.event_id), min(d.last_error)
+  FROM delivery d WHERE d.parked_at IS NOT NULL AND d.customer_id <> 'test' GROUP BY d.project_id
+  UNION ALL
+  SELECT i.project_id, 'imports_unfinished', count(*), min(i.source || ' ' || i.name), NULL
+  FROM import i WHERE i.finished_at IS NULL AND i.started_at >= since GROUP BY i.project_id
+  UNION ALL
+  SELECT m.project_id, 'pushes_misdelivered', sum(m.times)::bigint, min(m.app_id), min(m.wrapping)
+  FROM misdelivery m WHERE m.last_at >= since GROUP BY m.project_id, m.app_id, m.wrapping
+$$;
+
+--
 -- Name: ad_reward; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1210,6 +1240,20 @@ CREATE TABLE public.line_directory (
 );
 
 --
+-- Name: misdelivery; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.misdelivery (
+    project_id text NOT NULL,
+    app_id text NOT NULL,
+    wrapping text NOT NULL,
+    times bigint NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    CONSTRAINT misdelivery_wrapping_check CHECK ((wrapping = ANY (ARRAY['google_unwrapped'::text, 'sns_raw'::text, 'app_store_v1'::text, 'stripe_thin'::text, 'paddle_classic'::text])))
+);
+
+--
 -- Name: oauth_client; Type: TABLE; Schema: public; Owner: -
 --
 
@@ -1855,6 +1899,13 @@ ALTER TABLE ONLY public.line
     ADD CONSTRAINT line_pkey PRIMARY KEY (project_id, customer_id, line_id);
 
 --
+-- Name: misdelivery misdelivery_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.misdelivery
+    ADD CONSTRAINT misdelivery_pkey PRIMARY KEY (project_id, app_id, wrapping);
+
+--
 -- Name: notification notification_pkey; Type: CONSTRAINT; Schema: public; Owner: -
 --
 
@@ -2202,6 +2253,12 @@ CREATE INDEX delivery_of_endpoint ON public.delivery USING btree (project_id, en
 CREATE INDEX delivery_open ON public.delivery USING btree (project_id, endpoint_id, customer_id, sequence) WHERE (wake_at IS NOT NULL);
 
 --
+-- Name: delivery_parked; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX delivery_parked ON public.delivery USING btree (project_id, endpoint_id) WHERE (parked_at IS NOT NULL);
+
+--
 -- Name: delivery_wake; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -2256,6 +2313,12 @@ CREATE INDEX idempotent_request_wake ON public.idempotent_request USING btree (p
 CREATE INDEX import_by_fingerprint ON public.import USING btree (project_id, fingerprint) WHERE (finished_at IS NULL);
 
 --
+-- Name: inquiry_parked; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX inquiry_parked ON public.inquiry USING btree (project_id, app_id) WHERE (wake_at IS NULL);
+
+--
 -- Name: inquiry_wake; Type: INDEX; Schema: public; Owner: -
 --
 
@@ -2290,6 +2353,18 @@ CREATE INDEX line_unclaimed ON public.line USING btree (project_id, unclaimed_si
 --
 
 CREATE INDEX line_wake ON public.line USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
+
+--
+-- Name: notification_parked; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX notification_parked ON public.notification USING btree (project_id, app_id) WHERE ((digested_at IS NULL) AND (wake_at IS NULL));
+
+--
+-- Name: notification_unreadable; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX notification_unreadable ON public.notification USING btree (project_id, digested_at) WHERE (outcome ~~ 'unreadable:%'::text);
 
 --
 -- Name: notification_wake; Type: INDEX; Schema: public; Owner: -
@@ -2380,6 +2455,12 @@ CREATE INDEX simulated_stripe_wake ON public.simulated_stripe USING btree (proje
 --
 
 CREATE INDEX simulated_subscription_wake ON public.simulated_subscription USING btree (project_id, wake_at) WHERE (wake_at IS NOT NULL);
+
+--
+-- Name: store_act_parked; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX store_act_parked ON public.store_act USING btree (project_id, app_id) WHERE ((wake_at IS NULL) AND (done_at IS NULL));
 
 --
 -- Name: store_act_wake; Type: INDEX; Schema: public; Owner: -
@@ -2669,6 +2750,13 @@ ALTER TABLE ONLY public.line
 
 ALTER TABLE ONLY public.line
     ADD CONSTRAINT line_project_id_customer_id_fkey FOREIGN KEY (project_id, customer_id) REFERENCES public.customer(project_id, customer_id);
+
+--
+-- Name: misdelivery misdelivery_project_id_app_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.misdelivery
+    ADD CONSTRAINT misdelivery_project_id_app_id_fkey FOREIGN KEY (project_id, app_id) REFERENCES public.app(project_id, app_id) ON DELETE CASCADE;
 
 --
 -- Name: notification notification_project_id_app_id_fkey; Type: FK CONSTRAINT; Schema: public; Owner: -
@@ -3094,6 +3182,12 @@ ALTER TABLE public.line ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.line_directory ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: misdelivery; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.misdelivery ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: notification; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -3466,6 +3560,12 @@ CREATE POLICY wall ON public.line USING ((project_id = ANY (( SELECT string_to_a
 CREATE POLICY wall ON public.line_directory USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
 
 --
+-- Name: misdelivery wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY wall ON public.misdelivery USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
+
+--
 -- Name: notification wall; Type: POLICY; Schema: public; Owner: -
 --
 
@@ -3798,6 +3898,13 @@ REVOKE ALL ON FUNCTION public.save_sightings(projects text[], customers text[], 
 GRANT ALL ON FUNCTION public.save_sightings(projects text[], customers text[], seen_at timestamp with time zone[], platforms text[], platform_versions text[], app_versions text[], countries text[], lately interval) TO perennial_app;
 
 --
+-- Name: FUNCTION troubles(since timestamp with time zone); Type: ACL; Schema: public; Owner: -
+--
+
+REVOKE ALL ON FUNCTION public.troubles(since timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.troubles(since timestamp with time zone) TO perennial_app;
+
+--
 -- Name: TABLE ad_reward; Type: ACL; Schema: public; Owner: -
 --
 
@@ -4030,6 +4137,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import TO perennial_app;
 --
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.line_directory TO perennial_app;
+
+--
+-- Name: TABLE misdelivery; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.misdelivery TO perennial_app;
 
 --
 -- Name: TABLE oauth_client; Type: ACL; Schema: public; Owner: -

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import structlog
 
+from perennial import troubles
 from perennial.agenda import LANES, bring_back, dispatcher, pull_everywhere, run_due_everywhere
 from perennial.api.observe import OBSERVED
 from perennial.app import App, open_app
@@ -24,6 +25,7 @@ log = structlog.get_logger("perennial.worker")
 IDLE_FOR = 0.25  # seconds between looks while nothing is due
 AFTER_TROUBLE = 2.0
 PULL_EVERY = 5.0
+WATCH_EVERY = 30.0
 BRING_BACK_EVERY = 300.0
 
 
@@ -39,8 +41,24 @@ async def _run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with open_app(settings, application="perennial worker") as app, metrics_served(settings, "worker"):
         log.info("worker started", lanes=LANES)
-        await asyncio.gather(_pull(app, stop), _send(app, stop), _bring_back(app, stop), *(_work(app, lane, stop) for lane in LANES))
+        await asyncio.gather(
+            _pull(app, stop), _watch(app, stop), _send(app, stop), _bring_back(app, stop), *(_work(app, lane, stop) for lane in LANES)
+        )
     log.info("worker stopped")
+
+
+async def _watch(app: App, stop: asyncio.Event) -> None:
+    """Counts what waits for a person. Every worker counts the whole installation: take the largest of them."""
+    while not stop.is_set():
+        try:
+            for kind, count in troubles.counted(await troubles.find(app.database)).items():
+                OBSERVED.troubles.labels(kind).set(count)
+        except Unavailable as error:
+            log.warning("troubles could not be counted", error=error.message)
+        except Exception:
+            log.exception("troubles could not be counted")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), WATCH_EVERY)
 
 
 async def _pull(app: App, stop: asyncio.Event) -> None:

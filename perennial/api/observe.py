@@ -29,6 +29,7 @@ class Observed:
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         self.requests.labels(method if method in METHODS else OTHER, route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
+        self.troubles = Gauge("perennial_waiting_for_a_person", "What was given up or cannot be read (perennial doctor)", ["kind"], registry=REGISTRY)
 
 
 OBSERVED = Observed()

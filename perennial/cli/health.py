@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from perennial import catalog, events, invariants, subscriptions
+from perennial import catalog, events, invariants, subscriptions, troubles
 from perennial.app import App, open_app
 from perennial.base.db import Database, might_of
 from perennial.base.errors import PerennialError
@@ -21,7 +21,8 @@ from perennial.base.migrate import find_folder, pending, read_migrations
 from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.catalog.model import Project
-from perennial.cli.desk import RUN_FILE, choose_project, counted, done, read_settings, run, say
+from perennial.cli.desk import RUN_FILE, answer, choose_project, counted, done, read_settings, run, say
+from perennial.intake import ADVICE, WRAPPINGS, Wrapping
 from perennial.invariants import Violation
 from perennial.preflight import advice_for
 from perennial.settings import Settings
@@ -79,6 +80,7 @@ class Finding:
 def doctor() -> None:
     """Look at this machine and the database: is everything there that Perennial needs? Ends with 1 where something is wrong."""
     findings = asyncio.run(_examine())
+    answer(findings=[{"level": finding.level, "text": finding.text} for finding in findings])
     for finding in findings:
         say(f"{_MARKS[finding.level]} {escape(finding.text)}")
     if any(finding.level == "error" for finding in findings):
@@ -151,6 +153,8 @@ async def _examine_database(app: App) -> AsyncIterator[Finding]:
     might = await might_of(app.database)
     yield Finding(level="warning" if might.could_bypass else "ok", text=advice_for(might) or f"the login {might.login} owns nothing, as is right")
     yield await _webhooks(app)
+    async for finding in _troubles(app):
+        yield finding
     async for finding in _buyers(app):
         yield finding
 
@@ -194,6 +198,37 @@ async def _buyers(app: App) -> AsyncIterator[Finding]:
         yield Finding(level="warning", text=f"{text}; see perennial customer unclaimed")
     if waiting:
         yield Finding(level="ok", text=f"{counted(waiting, 'purchase')} no app has posted yet, kept until one does; see perennial customer unclaimed")
+
+
+_TROUBLES: dict[troubles.Kind, tuple[str, str]] = {
+    "notifications_parked": ("store notification", "given up after the last try; mend what the reason says, then: perennial catch-up"),
+    "notifications_unreadable": ("store notification", "that could not be read in the last week; it is kept as it came"),
+    "questions_parked": ("question to a store", "given up; it is asked again when the store next speaks of it: see perennial check"),
+    "acts_parked": ("act at a store", "given up, such as a refund or an acknowledgement: see perennial check"),
+    "deliveries_parked": ("webhook delivery", "given up; mend the receiver, then: perennial webhooks replay"),
+    "imports_unfinished": ("import", "not finished; run it again, it goes on: see perennial import list"),
+}
+
+
+async def _troubles(app: App) -> AsyncIterator[Finding]:
+    """What was given up or could not be read, by project; pushes in the wrong wrapping with what to change."""
+    names = {project.project_id: project.name for project in await catalog.all_projects(app.database)}
+    found = await troubles.find(app.database)
+    for one in found:
+        project = names.get(one.project_id, one.project_id)
+        if one.kind == "pushes_misdelivered":
+            times = counted(one.count, "push") if one.count == 1 else f"{one.count} pushes"
+            yield Finding(level="warning", text=f"{project}, app {one.sample}: {times} in the wrong wrapping. {ADVICE[_wrapping(one.reason)]}")
+            continue
+        noun, advice = _TROUBLES[one.kind]
+        reason = f"; {one.sample}: {' '.join(one.reason.split())[:200]}" if one.reason else f"; {one.sample}"
+        yield Finding(level="warning", text=f"{project}: {counted(one.count, noun)} {advice}{reason}")
+    if not found:
+        yield Finding(level="ok", text="nothing was given up, and nothing came that could not be read")
+
+
+def _wrapping(said: str) -> Wrapping:
+    return next(one for one in WRAPPINGS if one == said)
 
 
 async def _webhooks(app: App) -> Finding:

@@ -5,7 +5,7 @@ from perennial.intake.actions.asking import Providers, ask_about, ask_due, being
 from perennial.intake.actions.catching_up import catch_up, report
 from perennial.intake.actions.creating import create_in_store
 from perennial.intake.actions.external import ExternalPayment, record_external
-from perennial.intake.actions.inbox import digest, receive
+from perennial.intake.actions.inbox import digest, note_misdelivery, receive
 from perennial.intake.actions.managing import management_url
 from perennial.intake.actions.pulling import pull
 from perennial.intake.actions.receipt_data import receipt_data
@@ -14,10 +14,13 @@ from perennial.intake.actions.unread import UNREAD_FIELDS, UNREADABLE, unread
 from perennial.intake.db import inquire, store_apps, wake_act, wake_inquiry, wake_message
 from perennial.intake.external import AutoRenewal, ExternalPurchase, ExternalStatus, ExternalSubscription, OfferType
 from perennial.intake.model import CatchUp, Report
+from perennial.intake.wrappings import ADVICE, WRAPPINGS, Wrapping, wrapping_of
 
 __all__ = [
+    "ADVICE",
     "UNREADABLE",
     "UNREAD_FIELDS",
+    "WRAPPINGS",
     "AutoRenewal",
     "CatchUp",
     "ExternalPayment",
@@ -28,6 +31,7 @@ __all__ = [
     "Providers",
     "Receipt",
     "Report",
+    "Wrapping",
     "ask_about",
     "ask_due",
     "being_asked",
@@ -37,6 +41,7 @@ __all__ = [
     "follow",
     "inquire",
     "management_url",
+    "note_misdelivery",
     "nothing_more",
     "perform",
     "perform_due",
@@ -52,4 +57,5 @@ __all__ = [
     "wake_act",
     "wake_inquiry",
     "wake_message",
+    "wrapping_of",
 ]

@@ -6,7 +6,7 @@ the message is committed: from then on it is ours.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from litestar import Response, Router, post
 from litestar.params import FromPath
@@ -22,6 +22,7 @@ from perennial.base.coalesce import Coalescer
 from perennial.base.errors import Invalid, NotFound, Unauthorized
 from perennial.base.ids import ProjectId
 from perennial.base.value import value
+from perennial.intake import ADVICE, Wrapping, wrapping_of
 from perennial.intake.model import Envelope, Message, StoreApp, Untrusted
 
 
@@ -39,10 +40,25 @@ class Inbox:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._misdelivered: dict[tuple[str, Wrapping], tuple[datetime | None, int]] = {}  # when it was written, and how often it came since
         self._keep: Coalescer[Incoming, Envelope] = Coalescer(self._keep_batch, slots=2, largest=100)
 
     async def accept(self, incoming: Incoming) -> Envelope:
         return await self._keep.submit(incoming)
+
+    async def misdelivered(self, project_id: ProjectId, app_id: str, wrapping: Wrapping) -> None:
+        """Keeps the alarm, at most once a minute for each: whoever knows the address can post such things."""
+        wall = self._app.database.clock()
+        key = (app_id, wrapping)
+        last, times = self._misdelivered.get(key, (None, 0))
+        if last is not None and wall - last < _BETWEEN_ALARMS:
+            self._misdelivered[key] = (last, times + 1)
+            return
+        if len(self._misdelivered) >= _MOST_ALARMS:
+            self._misdelivered.clear()
+        self._misdelivered[key] = (wall, 0)
+        async with self._app.database.transaction(project_id) as tx:
+            await intake.note_misdelivery(tx, app_id, wrapping, times + 1, wall)
 
     async def _keep_batch(self, batch: Sequence[Incoming]) -> list[Envelope | Exception]:
         by_project: dict[ProjectId, list[int]] = defaultdict(list)
@@ -88,6 +104,8 @@ class Inbox:
             return provider.open(store_app, incoming.body, incoming.headers, now)
 
 
+_BETWEEN_ALARMS = timedelta(minutes=1)
+_MOST_ALARMS = 10_000
 _UNKNOWN = NotFound("filled by its message")
 
 
@@ -103,6 +121,10 @@ async def store_notification(request: HttpRequest, store: FromPath[str], app_id:
     if project_id is None or store not in app.providers:
         raise NotFound(f"no {store} app {app_id!r} here; copy the address from `perennial apps list`", param="app_id")
     body, headers = await request.body(), {name.lower(): text for name, text in request.headers.items()}
+    if (wrapping := wrapping_of(store, body, headers)) is not None:
+        await request.app.state.inbox.misdelivered(project_id, app_id, wrapping)
+        OBSERVED.refused.labels(store, "400").inc()
+        raise Invalid(ADVICE[wrapping])
     await app.providers[store].prepare(headers, body)
     inbox: Inbox = request.app.state.inbox
     envelope = await inbox.accept(Incoming(project_id=project_id, app_id=app_id, store=store, body=body, headers=headers))

@@ -128,7 +128,7 @@ async def _keep(database: Database, providers: Providers, project_id: ProjectId,
     except Unavailable:
         raise
     except Exception:
-        log.exception("a batch of answers could not be recorded; taking them one by one", project_id=project_id)
+        log.debug("a batch of answers could not be recorded; taking them one by one", project_id=project_id, exc_info=True)
         for answer in answers:
             await _keep_one(database, providers, project_id, answer)
 

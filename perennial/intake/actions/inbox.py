@@ -15,6 +15,7 @@ from perennial.intake.actions.asking import Providers, follow, later
 from perennial.intake.actions.unread import keep_unread, listening
 from perennial.intake.db import Due
 from perennial.intake.model import Message, Reading, StoreApp
+from perennial.intake.wrappings import Wrapping
 from perennial.subscriptions import Said
 
 log = structlog.get_logger("perennial.intake")
@@ -23,6 +24,11 @@ log = structlog.get_logger("perennial.intake")
 async def receive(tx: Tx, messages: Sequence[Message]) -> None:
     """Keeps opened notifications. Once this commits they are ours: the store need not send them again."""
     await db.keep(tx, [rules.kept(message) for message in messages])
+
+
+async def note_misdelivery(tx: Tx, app_id: str, wrapping: Wrapping, times: int, at: datetime) -> bool:
+    """Keeps that an app's pushes come in the wrong wrapping, `at` by the wall clock. False where the project has no such app."""
+    return await db.note_misdelivery(tx, app_id, wrapping, times, at)
 
 
 async def digest(database: Database, vault: Vault, providers: Providers, project_id: ProjectId, *, limit: int = 100) -> int:
@@ -38,7 +44,7 @@ async def digest(database: Database, vault: Vault, providers: Providers, project
     except Unavailable:
         raise
     except Exception:
-        log.exception("a batch of notifications failed; taking them one by one", project_id=project_id)
+        log.debug("a batch of notifications failed; taking them one by one", project_id=project_id, exc_info=True)
         return await _digest_one_by_one(database, vault, providers, project_id, limit)
 
 

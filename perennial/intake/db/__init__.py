@@ -17,7 +17,7 @@ from perennial.intake.db.inquiries import (
     reopen_inquiries,
     wake_inquiry,
 )
-from perennial.intake.db.messages import Due, due_messages, keep, mark_digested, step_aside, wake_message
+from perennial.intake.db.messages import Due, due_messages, keep, mark_digested, note_misdelivery, step_aside, wake_message
 from perennial.intake.db.payments import keep_payment, payments_of
 from perennial.intake.db.unread import keep_unread, unread_since
 
@@ -40,6 +40,7 @@ __all__ = [
     "keep_unread",
     "lines_of_span",
     "mark_digested",
+    "note_misdelivery",
     "payments_of",
     "postpone_act",
     "postpone_inquiry",

@@ -94,3 +94,19 @@ async def wake_message(tx: Tx, app_id: str, message_id: str) -> bool:
         message_id=message_id,
     )
     return woken == 1
+
+
+async def note_misdelivery(tx: Tx, app_id: str, wrapping: str, times: int, at: datetime) -> bool:
+    count = await tx.execute(
+        """
+        INSERT INTO misdelivery (project_id, app_id, wrapping, times, first_at, last_at)
+        SELECT project_id, app_id, %(wrapping)s, %(times)s, %(at)s, %(at)s FROM app WHERE project_id = %(project_id)s AND app_id = %(app_id)s
+        ON CONFLICT (project_id, app_id, wrapping) DO UPDATE SET times = misdelivery.times + excluded.times, last_at = excluded.last_at
+        """,
+        project_id=tx.project_id,
+        app_id=app_id,
+        wrapping=wrapping,
+        times=times,
+        at=at,
+    )
+    return count == 1
