@@ -348,7 +348,7 @@ def _fitted(said: Any, kind: inspect.Type, path: str, left: Left) -> Any:
     """`said` as this type, with what was left aside added to `left`. Raises `_Unfit`."""
     match kind:
         case inspect.AnyType():
-            return said
+            return _clean(said)
         case inspect.RawType():
             return msgspec.Raw(json.dumps(said).encode())
         case inspect.NoneType():
@@ -384,6 +384,18 @@ _NAMES: dict[type[inspect.Type], str] = {
     inspect.BoolType: "true or false",
     inspect.DateTimeType: "a moment",
 }
+
+
+def _clean(said: Any) -> Any:
+    """Anything at all, with a mark in the place of what no encoding keeps."""
+    match said:
+        case str():
+            return said if is_text(said) else "".join("\ufffd" if one == "\x00" or "\ud800" <= one <= "\udfff" else one for one in said)
+        case list():
+            return [_clean(one) for one in said]
+        case dict():
+            return {_clean(name): _clean(one) for name, one in said.items()}
+    return said
 
 
 def _one_of(said: Any, kind: inspect.UnionType, path: str, left: Left) -> Any:

@@ -5,11 +5,10 @@ v2 says how a subscription goes on as of now, and what its periods were, but not
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, get_args
 
-from perennial.base.money import Money, from_decimal
-from perennial.base.time import from_ms
+from perennial.base.money import Money
+from perennial.base.reading import milliseconds, money
 from perennial.base.value import replace
 from perennial.imports.model import Place, Row, Told
 from perennial.subscriptions.model import EndReason, Renewal, Store
@@ -45,7 +44,7 @@ def subscription_rows(item: Json, periods: Sequence[Json], products: Products, p
                 line=item["store_subscription_identifier"],
                 transaction=period["id"],
                 product=product,
-                purchased_at=from_ms(period["purchased_at"]),
+                purchased_at=milliseconds(period["purchased_at"], "purchased_at"),
                 expires_at=ends_at,
                 access_ends_at=access_ends_at,
                 is_renewable=item["store"] != "promotional",
@@ -64,7 +63,7 @@ def purchase_rows(item: Json, products: Products, place: Place) -> list[Row] | s
     product = products.get(str(item.get("product_id")))
     if product is None or item["store"] not in _STORES:
         return _problem(item)
-    bought_at = from_ms(item["purchased_at"])
+    bought_at = milliseconds(item["purchased_at"], "purchased_at")
     return [
         Row(
             place=place,
@@ -91,12 +90,12 @@ def _problem(item: Json) -> str:
 
 
 def _moment(ms: int | None) -> datetime | None:
-    return None if ms is None else from_ms(ms)
+    return None if ms is None else milliseconds(ms, "a moment")
 
 
 def _price(amount: Json | None) -> Money | None:
     """What was paid and not given back; nothing where there is none to tell."""
-    return from_decimal(Decimal(str(amount["gross"])), amount["currency"]) if amount and amount["gross"] else None
+    return money(amount["gross"], amount["currency"], "gross") if amount and amount["gross"] else None
 
 
 def with_present(told: Told, item: Json, asked_at: datetime) -> Told:

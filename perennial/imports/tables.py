@@ -5,17 +5,18 @@ Of the export, versions 1 to 5 are read, by the names of its columns; what an ol
 """
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, get_args
 
 import msgspec
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.money import Money, from_decimal
-from perennial.base.time import EPOCH, from_ms
+from perennial.base.time import EPOCH
 from perennial.customers.model import Attribute, is_app_user_id
 from perennial.imports.model import Place, Row, buyer_of
 from perennial.subscriptions.model import Offer, PeriodType, Store
@@ -26,7 +27,6 @@ _TRUTH = {**dict.fromkeys(("true", "t", "1", "yes"), True), **dict.fromkeys(("fa
 _REMEMBERED = 10_000  # texts whose meaning is kept: prices, and the moments of one period, come again and again
 _BLANKS = str.maketrans("\t\r\n", "   ")
 _LONGEST = 500  # characters of a store's key
-_MOST = Decimal(10) ** 12  # major units: more is a mistake
 
 EXPORT_NEEDS = (
     "rc_original_app_user_id",
@@ -146,7 +146,7 @@ def own_row(cells: Cells, place: Place) -> Row:
 
 def _text(cells: Cells, name: str) -> str:
     text = cells.get(name, "")
-    if not text or len(text) > _LONGEST or "\x00" in text:
+    if not text or len(text) > _LONGEST or not reading.is_text(text):
         raise Invalid(f"{name} is empty" if not text else f"{name} is longer than {_LONGEST} characters, or not text", param=name)
     return text
 
@@ -174,14 +174,13 @@ def moment(cells: Cells, name: str) -> datetime | None:
         return None
     try:
         return _moment(text)
-    except (ValueError, OverflowError) as error:
+    except Invalid as error:
         raise Invalid(f"{name} {text[:40]!r} is not a moment such as 2026-01-31 12:00:00", param=name) from error
 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _moment(text: str) -> datetime:
-    said = datetime.fromisoformat(text.removesuffix(" UTC"))
-    return said.replace(tzinfo=UTC) if said.tzinfo is None else said.astimezone(UTC)
+    return reading.instant(text.removesuffix(" UTC"), "a moment")
 
 
 def _needed(cells: Cells, name: str) -> datetime:
@@ -252,12 +251,9 @@ def _amount(text: str, currency: str, name: str) -> Money:
 
 def _decimal(text: str, name: str) -> Decimal:
     try:
-        amount = Decimal(text)
-    except InvalidOperation as error:
+        return reading.decimal(text, name)
+    except Invalid as error:
         raise Invalid(f"{name} {text[:20]!r} is not an amount such as 9.99", param=name) from error
-    if not amount.is_finite() or abs(amount) >= _MOST:
-        raise Invalid(f"{name} {text[:20]!r} is not an amount such as 9.99", param=name)
-    return amount
 
 
 def _part(cells: Cells, name: str, price: Money | None) -> Money | None:
@@ -295,7 +291,9 @@ def _attributes(cells: Cells, name: str) -> dict[str, Attribute]:
 def _attribute(told: Any) -> Attribute:
     if isinstance(told, dict):
         at = told.get("updated_at_ms")
-        return Attribute(value=_said(told.get("value")), updated_at=from_ms(at) if isinstance(at, int | float) else EPOCH)
+        return Attribute(
+            value=_said(told.get("value")), updated_at=reading.milliseconds(at, "updated_at_ms") if isinstance(at, int | float) else EPOCH
+        )
     return Attribute(value=_said(told), updated_at=EPOCH)
 
 

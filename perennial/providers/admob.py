@@ -13,7 +13,7 @@ Source: "Validate server-side verification (SSV) callbacks" (AdMob, 2026), and t
 import re
 from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
-from datetime import timedelta
+from datetime import datetime
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePub
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from perennial.base import reading
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.http import Http
-from perennial.base.time import EPOCH, perf_counter
+from perennial.base.time import perf_counter
 from perennial.intake.model import StoreApp, Untrusted
 from perennial.rewards.model import AD_UNITS, LONGEST_TRANSACTION, Watched
 
@@ -129,7 +130,7 @@ def _watched(app: StoreApp, said: bytes) -> Watched:
     names, fields = [name for name, _ in pairs], dict(pairs)
     if names != sorted(set(names)) or any(name not in fields for name in _REQUIRED):
         raise Invalid(f"a callback of AdMob's has {', '.join(_REQUIRED)}, each once and in the order of the alphabet")
-    if any("\x00" in text for text in fields.values()) or not 0 < len(fields["transaction_id"]) <= 255 or len(fields["reward_item"]) > 255:
+    if not all(map(reading.is_text, fields.values())) or not 0 < len(fields["transaction_id"]) <= 255 or len(fields["reward_item"]) > 255:
         raise Invalid("the callback's parameters are longer than AdMob's, or hold a NUL character")
     for name in ("ad_network", "ad_unit", "timestamp", "reward_amount"):
         if not _DIGITS.fullmatch(fields[name]):
@@ -141,7 +142,7 @@ def _watched(app: StoreApp, said: bytes) -> Watched:
         ad_unit=fields["ad_unit"],
         reward_item=fields["reward_item"],
         reward_amount=min(int(fields["reward_amount"]), 10**12),
-        watched_at=EPOCH + _since_1970(int(fields["timestamp"])),
+        watched_at=_moment(int(fields["timestamp"])),
         user_id=fields.get("user_id") or None,
         client_transaction=_client_transaction(fields.get("custom_data", "")),
     )
@@ -151,10 +152,9 @@ def ad_units(app: StoreApp) -> set[str]:
     return {unit.rpartition("/")[2] for unit in re.split(r"[\s,]+", app.settings.get(AD_UNITS, "")) if unit}
 
 
-def _since_1970(number: int) -> timedelta:
+def _moment(number: int) -> datetime:
     """Milliseconds, as documented; the documentation's own example has microseconds."""
-    since = timedelta(microseconds=min(number, 10**17)) if number >= 10**14 else timedelta(milliseconds=number)
-    return min(since, timedelta(days=365 * 1000))
+    return reading.milliseconds(number // 1000 if number >= 10**14 else number, "timestamp")
 
 
 def _client_transaction(custom_data: str) -> str | None:
@@ -164,6 +164,6 @@ def _client_transaction(custom_data: str) -> str | None:
     if not custom_data.startswith("{"):
         return custom_data
     try:
-        return msgspec.json.decode(custom_data, type=CustomData).client_transaction_id or None
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return reading.decode(custom_data, CustomData).client_transaction_id or None
+    except Invalid:
         return None

@@ -210,7 +210,7 @@ async def test_a_setup_fee_on_a_trial_is_told_booked_and_exported_and_so_is_its_
     assert ((await shop.last())["type"], (await shop.last())["price_in_purchased_currency"], await shop.revenue()) == ("REFUND", -20.0, 3000)
     async with shop.transaction() as tx:
         (ada,) = (await customers.load(tx, list((await customers.find(tx, ["ada"])).values()))).values()
-        (row,) = rows_of(ada, [await shop.line(bought)], {})
+        (row,) = rows_of(ada, [await shop.line(bought)], {}, {})
     cells = dict(zip(COLUMNS, row, strict=True))
     wanted = ("is_trial_period", "purchase_price_in_usd", "price_in_usd", "purchase_price_in_purchased_currency")
     assert [cells[name] for name in wanted] == ["true", "50.00", "30.00", "50.00"]

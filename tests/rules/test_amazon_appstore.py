@@ -12,6 +12,7 @@ import pytest
 
 from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.money import Money
+from perennial.base.reading import decode, noting
 from perennial.base.time import to_ms
 from perennial.base.value import replace
 from perennial.catalog.model import Product
@@ -26,6 +27,7 @@ from tests.other_stores import CERTIFICATE_PATH, CERTIFICATE_URL, TOPIC, YEAR, a
 NOW = datetime(2026, 1, 10, 12, tzinfo=UTC)
 BOUGHT, ENDS, NEXT = (datetime(2026, month, day, tzinfo=UTC) for month, day in ((1, 1), (2, 1), (3, 1)))
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)
 USER, RECEIPT = "amzn-user=", "rcpt-1:3:11"
 LINE = f"{RECEIPT}@{USER}"
 RVS = "/version/1.0/verifyReceiptId/developer/S3CRET/user/{user}/receiptId/{receipt}"
@@ -162,6 +164,55 @@ async def test_what_sns_did_not_sign_for_us_now_is_untrusted(store: AmazonAppsto
     await store.prepare({}, body)
     with pytest.raises(Untrusted, match=match):
         store.open(AMAZON_APP, body, {}, NOW)
+
+
+@pytest.mark.parametrize("field", ["MessageId", "Subject", "Timestamp", "TopicArn"])
+@pytest.mark.parametrize("line", ["x\nSubject\ny", "x\r\ny", "\n", "\x00"])
+async def test_a_field_with_a_line_break_could_move_the_signed_borders(store: AmazonAppstore, field: str, line: str) -> None:
+    body = sns_message(rtn("SUBSCRIPTION_RENEWED", NOW), NOW, **{field: line})
+    await store.prepare({}, body)
+    with pytest.raises(Invalid, match=r"line break|topic"):
+        store.open(AMAZON_APP, body, {}, NOW)
+
+
+async def test_two_messages_of_one_signed_text_are_not_both_believed(store: AmazonAppstore) -> None:
+    """The same signature fits both: what was said and its subject, and one text that holds both."""
+    genuine = json.loads(sns_message("{}", NOW, MessageId="id-1", Subject="about it"))
+    forged = {**genuine, "MessageId": "id-1\nSubject\nabout it"}
+    del forged["Subject"]
+    for body in (genuine, forged):
+        await store.prepare({}, json.dumps(body).encode())
+    assert store.open(AMAZON_APP, json.dumps(genuine).encode(), {}, NOW).message_id == "id-1"
+    with pytest.raises(Invalid, match="MessageId"):
+        store.open(AMAZON_APP, json.dumps(forged).encode(), {}, NOW)
+
+
+async def test_a_message_of_several_lines_is_one(store: AmazonAppstore) -> None:
+    body = sns_message(json.dumps(rtn("SUBSCRIPTION_RENEWED", NOW), indent=2), NOW)
+    await store.prepare({}, body)
+    assert store.open(AMAZON_APP, body, {}, NOW).kind == "SUBSCRIPTION_RENEWED"
+
+
+@pytest.mark.parametrize(
+    ("changes", "noted", "stated_"),
+    [
+        ({"productType": "RENTAL"}, ["productType"], {"kind": "subscription"}),
+        ({"productType": None}, ["productType"], {"kind": "subscription"}),
+        ({"renewalDate": 253_402_300_799_000}, [], {"expires_at": NEVER}),
+        ({"renewalDate": 10**30}, [], {"expires_at": NEVER}),
+        ({"purchaseDate": -62_135_596_800_000}, [], {"purchased_at": BOUGHT, "expires_at": ENDS}),
+        ({"quantity": 2**31}, [], {}),
+        ({"quantity": "lots"}, ["quantity"], {}),
+        ({"countryCode": {"a": 1}}, ["countryCode"], {"country": None}),
+        ({"cancelReason": 9}, [], {}),
+    ],
+)
+def test_what_is_unknown_or_out_of_range_costs_nobody_a_purchase(changes: dict[str, Any], noted: list[str], stated_: dict[str, Any]) -> None:
+    with noting() as unread:
+        found = decode(json.dumps(receipt(**changes)), Receipt)
+        [purchase] = read.statement(AMAZON_APP, found, USER, POSTED, NOW, is_sandbox=False).purchases
+    assert [one.field for one in unread] == noted
+    assert {name: getattr(purchase, name) for name in stated_} == stated_
 
 
 async def test_a_subject_is_signed_too(store: AmazonAppstore) -> None:

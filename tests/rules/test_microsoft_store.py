@@ -1,5 +1,6 @@
 """The Microsoft Store: signing in, asking with a user's key, and the life of a subscription read from recurrences."""
 
+import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ import pytest
 
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.money import Money
+from perennial.base.reading import decode, noting
 from perennial.base.value import replace
 from perennial.catalog.model import Product
 from perennial.intake.model import Act, CannotAct, Posted, Question, Reading, StoreApp
@@ -228,6 +230,28 @@ def test_a_trial_has_no_price_and_converts() -> None:
     assert (line.held[0].purchase.period_type, line.held[0].purchase.price) == ("trial", None)
     after = BOUGHT + 7 * DAY + MINUTE
     assert told([stated(after, line)], after, line) == ["RENEWAL"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "end"),
+    [
+        ({"expirationTime": "9999-12-31T23:59:59-14:00"}, datetime(9000, 1, 1, tzinfo=UTC)),
+        ({"expirationTime": "99999-12-31T23:59:59Z"}, datetime(9000, 1, 1, tzinfo=UTC)),
+        ({"expirationTime": "2026-09-01T00:00:00"}, datetime(2026, 9, 1, tzinfo=UTC)),
+        ({"startTime": "0001-01-01T00:00:00+14:00"}, ENDS),
+    ],
+)
+def test_a_moment_out_of_range_or_without_a_zone(changes: dict[str, Any], end: datetime) -> None:
+    found = decode(json.dumps(recurrence(**changes)), Recurrence)
+    assert [one.expires_at for one in read.statement(MS_APP, found, None, (PRO,), NOW).purchases] == [end]
+
+
+def test_a_state_we_do_not_know_changes_nothing_of_what_is_known() -> None:
+    with noting() as noted:
+        said = stated(recurrenceState="Hibernating", autoRenew=False)
+    assert said.renewals == ()
+    assert [one.field for one in noted] == ["recurrenceState"]
+    assert told([said], NOW, hear([stated()], NOW)) == []
 
 
 def test_a_perpetual_subscription_does_not_end() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.money import Money
+from perennial.base.reading import noting
 from perennial.base.value import replace
 from perennial.catalog.model import Product
 from perennial.intake.model import Act, CannotAct, Envelope, Posted, Question, Reading, StoreApp, Untrusted
@@ -372,9 +373,45 @@ def test_yen_has_no_smaller_unit() -> None:
 
 
 @pytest.mark.parametrize("total", ["12.00", "", "1e3", "9" * 40, "١٢"])
-def test_what_is_no_amount(total: str) -> None:
-    with pytest.raises(Invalid):
-        say("transaction.completed", transaction(total=total))
+def test_what_is_no_amount_leaves_the_price_open_and_the_period_recorded(total: str) -> None:
+    with noting() as noted:
+        (purchase,) = say("transaction.completed", transaction(total=total)).statements[0].purchases
+    assert (purchase.price, purchase.expires_at) == (None, ENDS)
+    assert [one.field for one in noted] == ["details"]
+
+
+@pytest.mark.parametrize("changes", [{"currency_code": "dollar"}, {"total": str(2**63)}, {"total": "1" + "0" * 30}, {"total": "-1" + "0" * 30}])
+def test_an_amount_out_of_range_costs_nobody_a_period(changes: dict[str, Any]) -> None:
+    with noting() as noted:
+        (purchase,) = say("transaction.completed", transaction(**changes)).statements[0].purchases
+    assert (purchase.price, purchase.expires_at) == (None, ENDS)
+    assert noted
+
+
+def test_a_fee_that_is_none_leaves_the_price() -> None:
+    (purchase,) = say("transaction.completed", transaction(fee="free")).statements[0].purchases
+    assert (purchase.price, purchase.commission) == (Money(amount=1200, currency="USD"), None)
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "end"),
+    [
+        ("9999-12-31T23:59:59-14:00", datetime(9000, 1, 1, tzinfo=UTC)),
+        ("10000-01-01T00:00:00Z", datetime(9000, 1, 1, tzinfo=UTC)),
+        ("2026-09-01T00:00:00", datetime(2026, 9, 1, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_out_of_range_or_without_a_zone(ends_at: str, end: datetime) -> None:
+    of_period = {"starts_at": BOUGHT.isoformat(), "ends_at": ends_at}
+    (purchase,) = say("transaction.completed", transaction(billing_period=of_period)).statements[0].purchases
+    assert purchase.expires_at == end
+
+
+@pytest.mark.parametrize("occurred_at", ["9999-12-31T23:59:59-14:00", "soon", None, 7])
+def test_an_event_of_no_moment_is_of_now(occurred_at: object) -> None:
+    body = json.dumps({"event_id": "evt_1", "event_type": "transaction.completed", "occurred_at": occurred_at, "data": transaction()}).encode()
+    assert STORE.open(PADDLE_APP, body, paddle_headers(body, NOW), NOW).sent_at == NOW
+    assert [one.as_of for one in STORE.read(PADDLE_APP, body, NOW).statements[0].purchases] == [NOW]
 
 
 def test_products_may_be_named_by_product() -> None:
@@ -460,9 +497,16 @@ def test_its_creation_says_that_it_began_where_the_payment_does_not() -> None:
     assert hear(say("transaction.completed", transaction(), NOW - MINUTE).statements, NOW, line).held[0].purchase.price == PERIOD.price
 
 
-def test_a_status_nobody_told_us_of_is_unreadable() -> None:
-    with pytest.raises(Invalid, match="frozen"):
-        say("subscription.updated", subscription(status="frozen"))
+@pytest.mark.parametrize("kind", ["subscription.updated", "subscription.frozen"])
+def test_a_status_we_do_not_know_changes_nothing_of_what_is_known_and_is_asked_about(kind: str) -> None:
+    with noting() as noted:
+        reading = say(kind, subscription(status="frozen"))
+    assert [(one.purchases, one.renewals) for one in reading.statements] == [((), ())]
+    assert [one.field for one in noted] == ["status"]
+    assert [one.subject for one in reading.questions] == ["sub_1"]
+    line = hear(say("transaction.completed", transaction()).statements, NOW)
+    assert is_entitled(hear(reading.statements, NOW, line), ENDS - timedelta(minutes=1))
+    assert told(reading.statements, NOW, line) == []
 
 
 @pytest.mark.parametrize("custom_data", [None, {}, {"app_user_id": ""}, {"app_user_id": 7}, {"user": "ada"}])

@@ -4,8 +4,7 @@ What it says is believed as it is, so it takes a secret key. The bodies are the 
 said) or epoch milliseconds.
 """
 
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,22 +14,21 @@ from litestar.params import FromQuery, JSONBody
 from perennial import catalog, customers, intake
 from perennial.api.auth import HttpRequest, app_of, secret_caller
 from perennial.api.v1.answers import to_json
+from perennial.base import reading
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId
-from perennial.base.money import Money, from_decimal
-from perennial.base.time import from_ms
+from perennial.base.money import Money
 from perennial.customers.model import check_app_user_id
 from perennial.intake import ExternalPayment, ExternalPurchase, ExternalStatus, ExternalSubscription
 from perennial.subscriptions.model import Kind
 
-_LARGEST = Decimal(10) ** 12  # of an amount, in major units
 _LARGEST_WHOLE = 2**53  # of metadata
 _KINDS: dict[str, Kind] = {"consumable": "consumable", "non_renewing_subscription": "non_renewing"}
 
 Instant = str | int
 Amount = int | float | str
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern="^[^\\x00]*$")]
 Environment = Literal["sandbox", "production"]
 Word = Annotated[str, msgspec.Meta(max_length=2000)]
 Metadata = Annotated[dict[Name, Word | int | float | bool | None], msgspec.Meta(max_length=100)]
@@ -217,22 +215,16 @@ def _metadata(posted: dict[str, str | int | float | bool | None] | None) -> dict
 
 def _money(amount: Amount, currency: str, param: str) -> Money:
     try:
-        major = Decimal(str(amount))
-    except InvalidOperation as error:
-        raise Invalid(f"{param} {str(amount)[:40]!r} is not a number", param=param, code=7226) from error
-    if not major.is_finite() or abs(major) > _LARGEST:
-        raise Invalid(f"{param} is not an amount of money in major units", param=param, code=7226)
-    return from_decimal(major, currency)
+        return reading.money(amount, currency, param)
+    except Invalid as error:
+        raise Invalid(f"{param} is not an amount of money in major units: {error.message}", param=param, code=7226) from error
 
 
 def _instant(said: Instant, param: str) -> datetime:
-    if isinstance(said, int):
-        return from_ms(said)
     try:
-        moment = datetime.fromisoformat(said)
-    except ValueError as error:
-        raise Invalid(f"{param} {said[:40]!r} is not an instant such as 2026-01-31T12:00:00Z", param=param, code=7226) from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return reading.milliseconds(said, param) if isinstance(said, int) else reading.instant(said, param)
+    except Invalid as error:
+        raise Invalid(error.message, param=param, code=7226) from error
 
 
 HANDLERS = [post_external]

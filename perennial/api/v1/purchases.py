@@ -3,8 +3,6 @@
 To an SDK a 4xx here is final (it finishes the store's transaction), so trouble on our side is always 5xx and is tried again.
 """
 
-from decimal import Decimal
-
 import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath, JSONBody
@@ -15,10 +13,11 @@ from perennial.api.v1 import documents
 from perennial.api.v1.answers import json_bytes, to_json
 from perennial.api.v1.identity import attribute_errors
 from perennial.api.v1.wire import PostReceipt, attributes_of
+from perennial.base import reading
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, CustomerId
-from perennial.base.money import Money, from_decimal
+from perennial.base.money import Money
 from perennial.base.time import to_ms
 from perennial.catalog.model import Caller
 from perennial.customers.model import check_app_user_id
@@ -90,12 +89,11 @@ def _receipt(data: JSONBody[PostReceipt]) -> Receipt:
 
 
 def _price(data: PostReceipt) -> Money | None:
-    """What the app says was paid: for stores that do not tell."""
+    """What the app says was paid, for stores that do not tell. What is no amount costs nobody the purchase: then nothing is known of it."""
     if data.price is None or data.currency is None:
         return None
-    if not (len(data.currency) == 3 and data.currency.isascii() and data.currency.isalpha() and 0 <= data.price < 1e9):
-        raise Invalid("price is a number in major units and currency its ISO 4217 code, such as 4.99 and USD", param="price", code=7226)
-    return from_decimal(Decimal(str(data.price)), data.currency.upper())
+    price, currency = max(data.price, 0.0), data.currency
+    return reading.aside("price", [price, currency], lambda: reading.money(price, currency, "price"))
 
 
 async def store_app(tx: Tx, caller: Caller, platform: str | None) -> AppId:

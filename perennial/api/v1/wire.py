@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from perennial.base.errors import Invalid
-from perennial.base.time import from_ms
+from perennial.base.reading import milliseconds
 from perennial.customers import AttributeProblem
 from perennial.customers.model import Attribute
 
@@ -175,4 +175,4 @@ def _attribute(name: str, one: object, now_ms: int, client_ip: str | None) -> At
     at = now_ms if one.updated_at_ms is None else one.updated_at_ms
     if isinstance(at, bool) or not isinstance(at, int | float):
         raise Invalid("updated_at_ms is a number of milliseconds, or null for now")
-    return Attribute(value=client_ip if name == "$ip" and one.value == "true" else one.value, updated_at=from_ms(at))
+    return Attribute(value=client_ip if name == "$ip" and one.value == "true" else one.value, updated_at=milliseconds(at, "updated_at_ms"))

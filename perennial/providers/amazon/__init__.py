@@ -15,13 +15,12 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from perennial.base.errors import Invalid, NotConfigured, Unavailable
 from perennial.base.http import Http
+from perennial.base.reading import answer_of, decode
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp, Untrusted
 from perennial.providers.amazon import read, rvs, sns
-from perennial.providers.amazon.payload import NOTIFICATION, Notification, SnsMessage
+from perennial.providers.amazon.payload import Notification, SnsMessage
 from perennial.subscriptions.model import Environment, Line, Statement
 
 __all__ = ["AmazonAppstore"]
@@ -86,17 +85,17 @@ class AmazonAppstore:
         said = await rvs.verify(self._http, app, posted.store_user_id, posted.token, None)
         if not isinstance(said, rvs.Verified):
             raise Invalid("Amazon knows no such receipt of this user", param="fetch_token")
-        return Reading(
-            statements=(read.statement(app, said.receipt, posted.store_user_id, posted, now, is_sandbox=said.is_sandbox),),
-            should_consume=read.should_consume(said.receipt),
-        )
+        with answer_of("Amazon"):
+            stated = read.statement(app, said.receipt, posted.store_user_id, posted, now, is_sandbox=said.is_sandbox)
+        return Reading(statements=(stated,), should_consume=read.should_consume(said.receipt))
 
     async def receipt_data(self, app: StoreApp, user_id: str, receipt_id: str) -> Mapping[str, Any]:
         """Amazon's JSON about a receipt: a device learns `termSku` here, which the store's own SDK does not tell it."""
         said = await rvs.verify(self._http, app, user_id, receipt_id, None)
         if not isinstance(said, rvs.Verified):
             raise Invalid("Amazon knows no such receipt of this user", param="receipt_id", code=7103)
-        known: Mapping[str, Any] = msgspec.json.decode(said.raw, type=dict[str, Any])
+        with answer_of("Amazon"):
+            known: Mapping[str, Any] = decode(said.raw, dict[str, Any])
         return known
 
     def can_ask(self, app: StoreApp) -> bool:
@@ -153,8 +152,8 @@ def _notification(message: SnsMessage) -> Notification | None:
     if message.type != "Notification":
         return None
     try:
-        return NOTIFICATION.decode(message.message)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return decode(message.message, Notification)
+    except Invalid:
         return None
 
 

@@ -6,6 +6,10 @@ skipped; `read` says what it cannot do without.
 
 import msgspec
 
+from perennial.base.reading import Key, Product, Word
+
+Number = int | float
+
 
 class SnsMessage(msgspec.Struct, frozen=True):
     """The outer envelope (Amazon SNS, HTTP/HTTPS delivery). `message` is a text of its own: JSON for notifications."""
@@ -24,48 +28,44 @@ class SnsMessage(msgspec.Struct, frozen=True):
 
 
 class RelatedReceipts(msgspec.Struct, frozen=True, rename="camel"):
-    cancelled_receipt_id: str | None = None
+    cancelled_receipt_id: Key | None = None
 
 
 class Notification(msgspec.Struct, frozen=True, rename="camel"):
     """A real-time notification: it names a receipt and why to look at it again."""
 
-    notification_type: str
-    receipt_id: str
-    app_user_id: str
-    app_package_name: str | None = None
+    receipt_id: Key
+    app_user_id: Key
+    notification_type: Word = "unknown"
+    app_package_name: Word | None = None
     beta_product_transaction: bool | None = None
     related_receipts: RelatedReceipts | None = None
 
 
 class Promotion(msgspec.Struct, frozen=True, rename="camel"):
-    promotion_type: str | None = None
-    promotion_status: str | None = None
+    promotion_type: Word | None = None
+    promotion_status: Word | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, rename="camel"):
     """What RVS answers: the present state of a receipt. One receipt lives through all renewals; it tells no price."""
 
-    receipt_id: str
-    product_id: str
-    product_type: str
-    purchase_date: int
-    term_sku: str | None = None
-    term: str | None = None
-    renewal_date: int | None = None
-    cancel_date: int | None = None
+    receipt_id: Key
+    product_id: Product
+    purchase_date: Number
+    product_type: Word | None = None
+    term_sku: Product | None = None
+    term: Word | None = None
+    renewal_date: Number | None = None
+    cancel_date: Number | None = None
     cancel_reason: int | None = None
     auto_renewing: bool | None = None
-    free_trial_end_date: int | None = None
-    grace_period_end_date: int | None = None
-    deferred_date: int | None = None
-    deferred_sku: str | None = None
+    free_trial_end_date: Number | None = None
+    grace_period_end_date: Number | None = None
+    deferred_date: Number | None = None
+    deferred_sku: Product | None = None
     promotions: list[Promotion] | None = None
-    country_code: str | None = None
+    country_code: Word | None = None
     quantity: int | None = None
     beta_product: bool | None = None
     test_transaction: bool | None = None
-
-
-SNS_MESSAGE = msgspec.json.Decoder(SnsMessage)
-NOTIFICATION = msgspec.json.Decoder(Notification)

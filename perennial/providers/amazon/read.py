@@ -21,12 +21,14 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.money import Money
-from perennial.base.time import Duration, add, from_ms, to_ms
+from perennial.base.reading import note
+from perennial.base.time import EPOCH, Duration, to_ms
 from perennial.base.value import replace
 from perennial.intake.model import Posted, StoreApp
-from perennial.providers.amazon.payload import Receipt
+from perennial.providers.amazon.payload import Number, Receipt
 from perennial.subscriptions.model import (
     EndReason,
     Environment,
@@ -44,6 +46,7 @@ from perennial.subscriptions.model import (
 CUSTOMER, SYSTEM, INTERNAL, REPLACED = 1, 2, 3, 4  # cancelReason
 
 _KINDS: dict[str, Kind] = {"SUBSCRIPTION": "subscription", "CONSUMABLE": "consumable", "ENTITLED": "non_consumable"}
+_CATALOG_KINDS: dict[str, Kind] = {"consumable": "consumable", "non_renewing_subscription": "non_renewing"}
 _ENDED: dict[int, EndReason] = {CUSTOMER: "unsubscribe", SYSTEM: "billing_error", INTERNAL: "developer"}
 _OFFERS: dict[str, tuple[str, PeriodType]] = {
     "Introductory Price - All Customers": ("introductory", "intro"),
@@ -87,9 +90,7 @@ def statement(
     is_test = is_sandbox or receipt.test_transaction is True or receipt.beta_product is True
     environment: Environment = "sandbox" if is_test else "production"
     renewals: tuple[Renewal, ...] = ()
-    kind = _KINDS.get(receipt.product_type)
-    if kind is None:
-        raise Invalid(f"a receipt of the product type {receipt.product_type!r}, which we do not know", param="productType")
+    kind = _kind(receipt, posted)
     if kind == "subscription":
         held = _held(posted.line, receipt.receipt_id)
         purchase = _period(receipt, held, posted, now)
@@ -105,6 +106,18 @@ def statement(
         also=tuple(line_key(one, user_id) for one in replaced),
         original_purchased_at=_moment(receipt.purchase_date, "purchaseDate"),
     )
+
+
+def _kind(receipt: Receipt, posted: Posted) -> Kind:
+    """By Amazon's word; where we do not know that, what renews or has a term is a subscription, and the catalog knows the rest."""
+    kind = _KINDS.get(receipt.product_type or "")
+    if kind is not None:
+        return kind
+    note("productType", receipt.product_type)
+    if any(said is not None for said in (receipt.renewal_date, receipt.term, receipt.term_sku, receipt.auto_renewing)):
+        return "subscription"
+    known = next((one for one in posted.products if one.store_identifier == receipt.product_id), None)
+    return _CATALOG_KINDS.get(known.type, "non_consumable") if known is not None else "non_consumable"
 
 
 def gone(app: StoreApp, line: Line, receipt_id: str, now: datetime) -> Statement | None:
@@ -141,8 +154,8 @@ def _one_time(receipt: Receipt, kind: Kind, posted: Posted, now: datetime) -> Pu
         is_first=True,
         is_renewal=False,
         price=posted.price or _price(posted, receipt.product_id),
-        quantity=receipt.quantity or 1,
-        country=_country(receipt),
+        quantity=reading.quantity(receipt.quantity),
+        country=reading.country(receipt.country_code),
         revocation=None if receipt.cancel_date is None else Revocation(at=_moment(receipt.cancel_date, "cancelDate"), refunded=True),
     )
 
@@ -168,7 +181,7 @@ def _period(receipt: Receipt, held: list[Held], posted: Posted, now: datetime) -
         period_type=kind,
         price=_period_price(posted, product, kind, is_first=is_first, is_offer=offer is not None),
         offer=offer,
-        country=_country(receipt),
+        country=reading.country(receipt.country_code),
         revocation=_revocation(receipt, end),
         is_superseded=receipt.cancel_date is not None and receipt.cancel_reason == REPLACED,
     )
@@ -189,7 +202,8 @@ def _natural_end(receipt: Receipt, held: list[Held], now: datetime) -> datetime:
 
 def _named_end(purchase: Purchase) -> datetime:
     """The end a period was named by: what was cut off it later is not in its name."""
-    return from_ms(int(purchase.transaction.rpartition("#")[2]) * 1000)
+    seconds = purchase.transaction.rpartition("#")[2]
+    return reading.seconds(seconds, "end") if seconds.isascii() and seconds.isdigit() else purchase.expires_at or EPOCH
 
 
 def _beginning(receipt: Receipt, held: list[Held], end: datetime) -> datetime:
@@ -209,8 +223,10 @@ def _counted(receipt: Receipt, moment: datetime) -> tuple[datetime, datetime]:
         if moment < trial_end:
             return bought_at, trial_end
         anchor = begins = trial_end
-    for count in range(1, _MOST_TERMS):
-        ends = add(anchor, term, count)
+    nearby = max(1, (moment - anchor).days // (term.months * 31 + term.days))  # no month is longer: it lies in this term, or in one soon after
+    begins = reading.later(anchor, term, nearby - 1)
+    for count in range(nearby, nearby + _MOST_TERMS):
+        ends = reading.later(anchor, term, count)
         if ends > moment:
             return begins, ends
         begins = ends
@@ -295,13 +311,5 @@ def _renewal(receipt: Receipt, purchase: Purchase, held: Sequence[Held], now: da
     )
 
 
-def _country(receipt: Receipt) -> str | None:
-    code = receipt.country_code or ""
-    return code if len(code) == 2 and code.isascii() and code.isalpha() and code.isupper() else None
-
-
-def _moment(milliseconds: int, field: str) -> datetime:
-    try:
-        return from_ms(milliseconds)
-    except Invalid as error:
-        raise Invalid(f"`{field}` is not a moment: {error.message}", param=field) from error
+def _moment(milliseconds: Number, field: str) -> datetime:
+    return reading.milliseconds(milliseconds, field)

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.http import Http
 from perennial.intake.model import Untrusted
-from perennial.providers.amazon.payload import SNS_MESSAGE, SnsMessage
+from perennial.providers.amazon.payload import SnsMessage
 
 LARGEST_BODY = 300 * 1024  # SNS carries 256 KiB at most
 # SNS tries a message for an hour at most, with the timestamp of the first attempt.
@@ -37,6 +38,9 @@ _SIGNED = {
     "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
     "UnsubscribeConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
 }
+
+_UNSIGNED = frozenset(("Signature", "SignatureVersion", "SigningCertURL"))
+_MESSAGE = msgspec.json.Decoder(SnsMessage)  # as it is written, to the letter: it is what was signed
 
 
 class Certificates:
@@ -104,12 +108,20 @@ def address(url: str, stand_in: str | None) -> str:
 def parse(body: bytes) -> SnsMessage:
     if len(body) > LARGEST_BODY:
         raise Invalid(f"a body of {len(body)} bytes is longer than the {LARGEST_BODY} SNS sends")
-    if rb"\u0000" in body:
-        raise Invalid("the message holds a NUL character, which no identifier has and no database keeps")
     try:
-        return SNS_MESSAGE.decode(body)
+        message = _MESSAGE.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Invalid(f"not a message of Amazon SNS: {error}") from error
+    _check_borders(message)
+    return message
+
+
+def _check_borders(message: SnsMessage) -> None:
+    """What is signed is names and fields, a line each. `Message` comes first and may have lines of its own; were another field to have them, two
+    different messages could be the same signed text."""
+    for name, text in msgspec.to_builtins(message).items():
+        if name not in _UNSIGNED and text is not None and ("\x00" in text or (name != "Message" and ("\n" in text or "\r" in text))):
+            raise Invalid(f"`{name}` holds a line break or a NUL character, which no message of Amazon SNS does", param=name)
 
 
 def verify(message: SnsMessage, certificate: x509.Certificate | None, now: datetime) -> datetime:
@@ -143,12 +155,7 @@ def _verify_signature(certificate: x509.Certificate, signature: str, covered: by
 
 
 def _moment(message: SnsMessage, now: datetime) -> datetime:
-    try:
-        made_at = datetime.fromisoformat(message.timestamp)
-    except ValueError as error:
-        raise Invalid(f"{message.timestamp!r} is not a moment", param="Timestamp") from error
-    if made_at.tzinfo is None:
-        raise Invalid(f"{message.timestamp!r} is not a moment: it has no zone", param="Timestamp")
+    made_at = reading.instant(message.timestamp, "Timestamp")
     if not now - OLDEST <= made_at <= now + CLOCK_SKEW:
         raise Untrusted("an old message played back, or a clock that is wrong: SNS delivers within the hour", param="Timestamp")
     return made_at

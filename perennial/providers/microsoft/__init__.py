@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 from perennial.base.errors import Invalid
 from perennial.base.http import Http
+from perennial.base.reading import answer_of
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
 from perennial.providers.microsoft import api, clawback, read
 from perennial.providers.microsoft.payload import Recurrence
@@ -62,7 +63,8 @@ class MicrosoftStore:
         found = await self._service.recurrences(app, posted.token.strip())
         if found is None:
             raise Invalid("Microsoft does not accept this Store ID key; it may have run out, so let the app get a new one", param="fetch_token")
-        statements = tuple(read.statement(app, one, posted.line, posted.products, now) for one in found)
+        with answer_of("the Microsoft Store"):
+            statements = tuple(read.statement(app, one, posted.line, posted.products, now) for one in found)
         return Reading(statements=statements, note=None if statements else "the user has no subscriptions")
 
     def can_ask(self, app: StoreApp) -> bool:

@@ -22,7 +22,7 @@ from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from xml.etree import ElementTree
 
@@ -31,12 +31,14 @@ import msgspec
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.http import Http
 from perennial.base.money import Money
+from perennial.base.reading import Name, Timed, Word, decode, note
 from perennial.base.time import EPOCH
 from perennial.base.value import replace
 from perennial.intake.model import Caught, Envelope, Question, Reading, StoreApp
 from perennial.providers.microsoft.api import PurchaseService
 from perennial.subscriptions.model import Environment, Held, Line, Purchase, Refund, Revocation, Statement
 
+Days = Annotated[int, msgspec.Meta(ge=0, le=100_000)]
 State = Literal["Revoked", "Returned", "Refunded", "ChargebackReversal"]
 
 MOST_MESSAGES = 32  # at once: Azure's limit
@@ -50,30 +52,30 @@ _SAME = timedelta(minutes=1)
 Keep = Callable[[Sequence[Caught]], Awaitable[None]]
 
 
-class RecurrenceData(msgspec.Struct, frozen=True, rename="camel"):
-    recurrence_id: str
+class RecurrenceData(Timed, frozen=True, rename="camel"):
+    recurrence_id: Name
     duration_interval_start: datetime
-    duration_in_days: int
-    consumed_duration_in_days: int = 0
-    refund_type: str = "Full"
+    duration_in_days: Days
+    consumed_duration_in_days: Days = 0
+    refund_type: Word = "Full"
 
 
-class EventData(msgspec.Struct, frozen=True, rename="camel"):
-    order_id: str
-    line_item_id: str
-    product_id: str
+class EventData(Timed, frozen=True, rename="camel"):
+    order_id: Name
+    line_item_id: Name
     event_date: datetime
-    event_state: str
-    sandbox_id: str = "RETAIL"
-    product_type: str = ""
+    event_state: Word
+    product_id: Word = ""
+    sandbox_id: Word = "RETAIL"
+    product_type: Word = ""
     recurrence_data: RecurrenceData | None = None
 
 
-class Event(msgspec.Struct, frozen=True):
-    id: str
-    time: datetime
+class Event(Timed, frozen=True):
+    id: Name
     data: EventData
-    source: str = ""
+    time: datetime = EPOCH
+    source: Word = ""
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -167,15 +169,12 @@ def envelope(body: bytes) -> Envelope:
 
 
 def event_of(body: bytes) -> Event:
-    if rb"\u0000" in body:
-        raise Invalid("the event holds a NUL character, which no identifier has and no database keeps")
     try:
-        event = msgspec.json.decode(body, type=Event)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Invalid(f"not a Clawback event of Microsoft's: {error}") from error
-    moments = [event.time, event.data.event_date, *([event.data.recurrence_data.duration_interval_start] if event.data.recurrence_data else [])]
-    if not event.id or any(moment.tzinfo is None for moment in moments):
-        raise Invalid("a Clawback event has an id, and moments with their zone")
+        event = decode(body, Event)
+    except Invalid as error:
+        raise Invalid(f"not a Clawback event of Microsoft's: {error.message}", param=error.param) from error
+    if not event.id:
+        raise Invalid("a Clawback event has an id", param="id")
     return event
 
 
@@ -187,6 +186,7 @@ def read(body: bytes, environment: Environment) -> Reading:
         return Reading(note=f"{data.event_state} of a {data.product_type or 'product'}: only subscriptions are asked about here")
     state = _STATES.get(data.event_state)
     if state is None:
+        note("data.eventState", data.event_state)
         return Reading(note=f"{data.event_state}: a state we do not know")
     if interval.duration_in_days <= 0 or not 0 <= interval.consumed_duration_in_days <= interval.duration_in_days:
         raise Invalid("a Clawback event is of an interval of days, some of which were used", param="recurrenceData")

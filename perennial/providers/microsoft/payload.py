@@ -1,8 +1,13 @@
-"""What the Microsoft Store answers: recurrences, its word for subscriptions. Moments are ISO 8601; year 1 means none."""
+"""What the Microsoft Store answers: recurrences, its word for subscriptions. Moments are ISO 8601.
+
+Year 1 means none, and is read as the earliest moment there is.
+"""
 
 from datetime import datetime
 
 import msgspec
+
+from perennial.base.reading import Name, Product, Timed, Word
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -15,18 +20,18 @@ class Token(msgspec.Struct, frozen=True):
         return "Token(***)"
 
 
-class Recurrence(msgspec.Struct, frozen=True, rename="camel"):
+class Recurrence(Timed, frozen=True, rename="camel"):
     """One subscription of one user. Its id lives as long as it does; bought again after its end, it has another."""
 
-    id: str
-    product_id: str
-    recurrence_state: str  # None, Active, Inactive, Canceled, InDunning, Failed
+    id: Name
+    product_id: Product
+    recurrence_state: Word  # None, Active, Inactive, Canceled, InDunning, Failed
     start_time: datetime
     expiration_time: datetime
     expiration_time_with_grace: datetime | None = None
     auto_renew: bool = False
     is_trial: bool = False
-    market: str | None = None
+    market: Word | None = None
     cancellation_date: datetime | None = None
 
 

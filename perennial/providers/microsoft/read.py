@@ -17,8 +17,10 @@ Where Microsoft leaves a choice, this is ours:
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from perennial.base import reading
 from perennial.base.money import Money
-from perennial.base.time import EPOCH, from_ms
+from perennial.base.reading import EARLIEST, note
+from perennial.base.time import EPOCH
 from perennial.base.value import replace
 from perennial.catalog.model import Product
 from perennial.intake.model import StoreApp
@@ -29,7 +31,7 @@ SHORTEST_PLAN = timedelta(days=7)
 
 _ENDED: dict[str, EndReason] = {"Inactive": "unsubscribe", "Canceled": "unsubscribe", "Failed": "billing_error"}
 _SAME = timedelta(minutes=1)
-_NO_YEAR = 1
+_STATES = frozenset(("None", "Active", "InDunning", *_ENDED))
 
 
 def environment(app: StoreApp) -> Environment:
@@ -47,9 +49,16 @@ def statement(
         environment=environment(app),
         line=recurrence.id,
         purchases=(purchase,),
-        renewals=(_renewal(recurrence, purchase, held, now),),
+        renewals=(_renewal(recurrence, purchase, held, now),) if _is_known(recurrence) else (),
         original_purchased_at=recurrence.start_time,
     )
+
+
+def _is_known(recurrence: Recurrence) -> bool:
+    """Of a state that we do not know, nothing is concluded: what was paid for goes on to its end."""
+    if recurrence.recurrence_state not in _STATES:
+        note("recurrenceState", recurrence.recurrence_state)
+    return recurrence.recurrence_state in _STATES
 
 
 def _period(recurrence: Recurrence, held: Sequence[Purchase], products: Sequence[Product], now: datetime, *, is_extended: bool) -> Purchase:
@@ -73,14 +82,14 @@ def _period(recurrence: Recurrence, held: Sequence[Purchase], products: Sequence
         is_renewal=not is_first,
         period_type="trial" if recurrence.is_trial else "normal",
         price=None if recurrence.is_trial else _price(products, recurrence.product_id),
-        country=_country(recurrence.market),
+        country=reading.country(recurrence.market),
         revocation=known.revocation if known is not None else None,  # the Clawback queue alone tells of it, and takes it back
     )
 
 
 def _end(recurrence: Recurrence) -> datetime:
     cancelled_at = recurrence.cancellation_date
-    if recurrence.recurrence_state != "Canceled" or cancelled_at is None or cancelled_at.year == _NO_YEAR:
+    if recurrence.recurrence_state != "Canceled" or cancelled_at is None or cancelled_at <= EARLIEST:
         return recurrence.expiration_time
     return min(recurrence.expiration_time, cancelled_at)
 
@@ -102,7 +111,7 @@ def _known(recurrence: Recurrence, held: Sequence[Purchase], *, is_extended: boo
 def _named_end(purchase: Purchase) -> datetime:
     """The end a period was named by: what was cut off it or added later is not in its name."""
     seconds = purchase.transaction.rpartition("#")[2]
-    return from_ms(int(seconds) * 1000) if seconds.isdigit() else EPOCH
+    return reading.seconds(seconds, "end") if seconds.isascii() and seconds.isdigit() else EARLIEST
 
 
 def _renewal(recurrence: Recurrence, purchase: Purchase, held: Sequence[Purchase], now: datetime) -> Renewal:
@@ -111,7 +120,7 @@ def _renewal(recurrence: Recurrence, purchase: Purchase, held: Sequence[Purchase
     match recurrence.recurrence_state:
         case "InDunning":
             grace = recurrence.expiration_time_with_grace
-            return replace(stated, auto_renew=True, in_billing_retry=True, grace_until=grace if grace and grace.year > _NO_YEAR else None)
+            return replace(stated, auto_renew=True, in_billing_retry=True, grace_until=grace if grace and grace > EARLIEST else None)
         case "Inactive" | "Canceled" | "Failed" as state:
             end = _end(recurrence)
             runs_on = any(one.expires_at is not None and one.expires_at > end and one.transaction != purchase.transaction for one in held)
@@ -122,7 +131,3 @@ def _renewal(recurrence: Recurrence, purchase: Purchase, held: Sequence[Purchase
 def _price(products: Sequence[Product], identifier: str) -> Money | None:
     prices = [price for product in products if product.store_identifier == identifier for price in product.prices]
     return prices[0] if len(prices) == 1 else None
-
-
-def _country(market: str | None) -> str | None:
-    return market if market is not None and len(market) == 2 and market.isascii() and market.isalpha() and market.isupper() else None

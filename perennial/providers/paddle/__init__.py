@@ -22,9 +22,10 @@ import msgspec
 from perennial.base.errors import Invalid, NotConfigured
 from perennial.base.http import Http
 from perennial.base.money import Money
+from perennial.base.reading import answer_of, decode
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
 from perennial.providers.paddle import api, read, signature
-from perennial.providers.paddle.payload import EVENT, Adjustment, Event, Subscription, Transaction
+from perennial.providers.paddle.payload import Adjustment, Event, Subscription, Transaction
 from perennial.subscriptions.model import Environment
 
 __all__ = ["PaddleBilling"]
@@ -63,16 +64,16 @@ class PaddleBilling:
             event = _event(body)
         except Invalid:  # Paddle's all the same: kept, and called unreadable when it is read
             return Envelope(message_id=sha256(body).hexdigest(), kind="unknown", sent_at=signed_at)
-        return Envelope(message_id=event.event_id, kind=event.event_type, sent_at=event.occurred_at)
+        return Envelope(message_id=event.event_id, kind=event.event_type, sent_at=event.at(now))
 
     def read(self, app: StoreApp, body: bytes, now: datetime) -> Reading:
         """What the entity within states, as of when the event occurred; and what to ask beyond it. The signature was verified by `open`."""
         event = _event(body)
         match event.event_type.partition(".")[0]:
             case "subscription":
-                return _of_subscription(app, event, _entity(event, Subscription))
+                return _of_subscription(app, event, _entity(event, Subscription), event.at(now))
             case "transaction":
-                return _of_transaction(app, event, _entity(event, Transaction))
+                return _of_transaction(app, event, _entity(event, Transaction), event.at(now))
             case "adjustment":
                 return _of_adjustment(app, event, _entity(event, Adjustment))
         return Reading(note=f"{event.event_type}: about no purchase")
@@ -100,12 +101,12 @@ class PaddleBilling:
             return
         found: list[Event] = []
         async for event in self._api.events(app):
-            if event.occurred_at < since:
+            if event.at(now) < since:
                 break
-            if event.occurred_at <= until and event.event_type.startswith(_READ):
+            if event.at(now) <= until and event.event_type.startswith(_READ):
                 found.append(event)
         for event in reversed(found):
-            envelope = Envelope(message_id=event.event_id, kind=event.event_type, sent_at=event.occurred_at)
+            envelope = Envelope(message_id=event.event_id, kind=event.event_type, sent_at=event.at(now))
             yield Caught(envelope=envelope, body=msgspec.json.encode(event))
 
     async def act(self, app: StoreApp, act: Act, posted: Posted, now: datetime) -> Reading:
@@ -135,7 +136,8 @@ class PaddleBilling:
         if transaction.subscription_id is not None:
             return await self._subscription(app, transaction.subscription_id, posted, now)
         adjustments = await self._api.adjustments(app, {"transaction_id": identifier})
-        return Reading(statements=read.told_by_transaction(app, transaction, now, adjustments, posted.products))
+        with answer_of("Paddle"):
+            return Reading(statements=read.told_by_transaction(app, transaction, now, adjustments, posted.products))
 
     async def _subscription(self, app: StoreApp, subscription_id: str, posted: Posted, now: datetime) -> Reading | None:
         subscription = await self._api.subscription(app, subscription_id)
@@ -144,7 +146,8 @@ class PaddleBilling:
         transactions = await self._api.transactions(app, subscription_id)
         adjustments = await self._api.adjustments(app, {"subscription_id": subscription_id})
         found = read.Found(subscription=subscription, transactions=tuple(transactions), adjustments=tuple(adjustments))
-        return Reading(statements=read.statements(app, found, posted.line, now, posted.products))
+        with answer_of("Paddle"):
+            return Reading(statements=read.statements(app, found, posted.line, now, posted.products))
 
     async def _cancel(self, app: StoreApp, subscription_id: str) -> None:
         subscription = await self._api.subscription(app, subscription_id)
@@ -170,22 +173,20 @@ class PaddleBilling:
 
 
 def _event(body: bytes) -> Event:
-    if rb"\u0000" in body:
-        raise Invalid("the event holds a NUL character, which no identifier has and no database keeps")
     try:
-        event = EVENT.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Invalid(f"not an event of Paddle Billing: {error}") from error
-    if event.occurred_at.tzinfo is None or not event.event_id:
-        raise Invalid("an event of Paddle Billing has an id, and a moment with its zone")
+        event = decode(body, Event)
+    except Invalid as error:
+        raise Invalid(f"not an event of Paddle Billing: {error.message}", param=error.param) from error
+    if not event.event_id:
+        raise Invalid("an event of Paddle Billing has an id", param="event_id")
     return event
 
 
 def _entity(event: Event, kind: type[W]) -> W:
     try:
-        return msgspec.json.decode(event.data, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Invalid(f"{event.event_type} carries another entity than it should: {error}", param="data") from error
+        return decode(bytes(event.data), kind)
+    except Invalid as error:
+        raise Invalid(f"{event.event_type} carries another entity than it should: {error.message}", param="data") from error
 
 
 def _tolerance(app: StoreApp) -> timedelta:
@@ -197,16 +198,16 @@ def _tolerance(app: StoreApp) -> timedelta:
     return timedelta(seconds=int(said))
 
 
-def _of_subscription(app: StoreApp, event: Event, subscription: Subscription) -> Reading:
-    """A subscription that was stopped says not what it had paid for: Paddle is asked."""
-    is_stopped = subscription.status in _STOPPED
+def _of_subscription(app: StoreApp, event: Event, subscription: Subscription, as_of: datetime) -> Reading:
+    """A subscription that was stopped says not what it had paid for: Paddle is asked, as it is where its status is none that we know."""
+    is_stopped = subscription.status in _STOPPED or subscription.status not in read.STATUSES
     asked = (_question(app, subscription.id, event),) if is_stopped or event.event_type == "subscription.updated" else ()
-    return Reading(statements=read.told_by_subscription(app, subscription, event.occurred_at), questions=asked)
+    return Reading(statements=read.told_by_subscription(app, subscription, as_of), questions=asked)
 
 
-def _of_transaction(app: StoreApp, event: Event, transaction: Transaction) -> Reading:
+def _of_transaction(app: StoreApp, event: Event, transaction: Transaction, as_of: datetime) -> Reading:
     if transaction.status in read.PAID:
-        told = read.told_by_transaction(app, transaction, event.occurred_at)
+        told = read.told_by_transaction(app, transaction, as_of)
         return Reading(statements=told, note=None if told else f"{event.event_type}: its subscription is not made yet, or nothing was charged")
     has_failed = event.event_type in ("transaction.payment_failed", "transaction.past_due") and transaction.subscription_id is not None
     asked = (_question(app, transaction.subscription_id or "", event),) if has_failed else ()

@@ -8,54 +8,60 @@ from typing import Any
 
 import msgspec
 
+from perennial.base.reading import Name, Product, Timed, Word, said_at
 
-class Event(msgspec.Struct, frozen=True):
+
+class Event(Timed, frozen=True):
     """A notification's body, and an item of the list of events. `data` is the whole entity."""
 
-    event_id: str
-    event_type: str
-    occurred_at: datetime
+    event_id: Name
+    event_type: Word
     data: msgspec.Raw
+    occurred_at: datetime | None = None
+
+    def at(self, now: datetime) -> datetime:
+        """When it occurred; `now` where it does not say, or says what cannot be."""
+        return said_at(self.occurred_at, now, "occurred_at") if self.occurred_at is not None else now
 
 
-class Period(msgspec.Struct, frozen=True):
+class Period(Timed, frozen=True):
     starts_at: datetime
     ends_at: datetime
 
 
 class UnitPrice(msgspec.Struct, frozen=True):
     amount: str
-    currency_code: str
+    currency_code: Word
 
 
 class Price(msgspec.Struct, frozen=True):
     """`billing_cycle` is None for what is bought once. `tax_mode`: internal where taxes are within the unit price."""
 
-    id: str
+    id: Name
     unit_price: UnitPrice | None = None
-    tax_mode: str | None = None
-    product_id: str | None = None
-    billing_cycle: dict[str, Any] | None = None
-    trial_period: dict[str, Any] | None = None
+    tax_mode: Word | None = None
+    product_id: Product | None = None
+    billing_cycle: Any = None
+    trial_period: Any = None
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(Timed, frozen=True):
     price: Price
     quantity: int = 1
     created_at: datetime | None = None  # when it was added to a subscription
 
 
-class ScheduledChange(msgspec.Struct, frozen=True):
-    action: str  # cancel, pause, resume
+class ScheduledChange(Timed, frozen=True):
+    action: Word  # cancel, pause, resume
     effective_at: datetime
     resume_at: datetime | None = None
 
 
-class Subscription(msgspec.Struct, frozen=True):
+class Subscription(Timed, frozen=True):
     """`current_billing_period` is None once it is paused or canceled. `transaction_id` is told by `subscription.created` alone."""
 
-    id: str
-    status: str  # trialing, active, past_due, paused, canceled
+    id: Name
+    status: Word  # trialing, active, past_due, paused, canceled
     items: list[Item]
     custom_data: dict[str, Any] | None = None
     current_billing_period: Period | None = None
@@ -64,8 +70,8 @@ class Subscription(msgspec.Struct, frozen=True):
     paused_at: datetime | None = None
     started_at: datetime | None = None
     first_billed_at: datetime | None = None  # after a trial
-    transaction_id: str | None = None
-    customer_id: str | None = None
+    transaction_id: Name | None = None
+    customer_id: Name | None = None
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -76,8 +82,8 @@ class Totals(msgspec.Struct, frozen=True):
 
 
 class LineItem(msgspec.Struct, frozen=True):
-    id: str
-    price_id: str
+    id: Name
+    price_id: Name
     totals: Totals
 
 
@@ -86,37 +92,37 @@ class Details(msgspec.Struct, frozen=True):
     line_items: list[LineItem]
 
 
-class Transaction(msgspec.Struct, frozen=True):
+class Transaction(Timed, frozen=True):
     """`origin`: web and api begin something, subscription_recurring renews, subscription_update prorates, subscription_charge is beside."""
 
-    id: str
-    status: str
-    origin: str
+    id: Name
+    status: Word
+    origin: Word
     items: list[Item]
     details: Details
-    currency_code: str
+    currency_code: Word
     created_at: datetime
     billed_at: datetime | None = None
-    subscription_id: str | None = None
+    subscription_id: Name | None = None
     billing_period: Period | None = None
     custom_data: dict[str, Any] | None = None
 
 
 class AdjustmentItem(msgspec.Struct, frozen=True):
-    item_id: str
+    item_id: Name
     totals: Totals
 
 
-class Adjustment(msgspec.Struct, frozen=True):
+class Adjustment(Timed, frozen=True):
     """Money changed after the fact. It counts when `status` is approved; refunds wait for that."""
 
-    id: str
-    action: str
-    status: str
-    transaction_id: str
+    id: Name
+    action: Word
+    status: Word
+    transaction_id: Name
     items: list[AdjustmentItem]
     created_at: datetime
-    subscription_id: str | None = None
+    subscription_id: Name | None = None
     updated_at: datetime | None = None
     reason: str | None = None
 
@@ -138,9 +144,6 @@ class ErrorAnswer(msgspec.Struct, frozen=True):
     error: ApiError = ApiError()
 
 
-EVENT = msgspec.json.Decoder(Event)
-
-
 class GeneralLinks(msgspec.Struct, frozen=True):
     overview: str
 
@@ -152,5 +155,5 @@ class PortalLinks(msgspec.Struct, frozen=True):
 class PortalSession(msgspec.Struct, frozen=True):
     """Of the customer portal. Its addresses sign the customer in, for a while: they are not kept."""
 
-    id: str
+    id: Name
     urls: PortalLinks

@@ -27,9 +27,12 @@ Where Paddle leaves a choice, this is ours:
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
+from functools import partial
 
+from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.money import Money
+from perennial.base.reading import note
 from perennial.base.value import replace, value
 from perennial.catalog.model import Product
 from perennial.intake.model import StoreApp
@@ -42,8 +45,8 @@ PAST_DUE = ("grace", "end", "keep")
 GRACE_DAYS = 7
 COLLECTION = timedelta(hours=1)
 PAID = frozenset(("completed", "paid"))
+STATUSES = frozenset(("trialing", "active", "past_due", "paused", "canceled"))  # of a subscription
 
-_LONGEST_AMOUNT = 15
 _BEGINS = frozenset(("web", "api"))
 _WITHIN = frozenset(("subscription_update", "subscription_charge"))  # a period that runs
 _NO_CHARGE = frozenset(("subscription_payment_method_change",))
@@ -94,7 +97,7 @@ def told_by_subscription(app: StoreApp, subscription: Subscription, as_of: datet
             environment=environment(app),
             line=_line(subscription.id, recurring, item),
             purchases=_beginning(subscription, item, policy, as_of),
-            renewals=(_renewal(subscription, item, recurring, policy, as_of, paid="", was_failing=False),),
+            renewals=_said(_renewal(subscription, item, recurring, policy, as_of, paid="", was_failing=False)),
             app_user_id=_app_user_id(subscription.custom_data),
             original_purchased_at=_original(subscription, _line(subscription.id, recurring, item), item),
         )
@@ -173,7 +176,7 @@ def _renewals(
 ) -> tuple[Renewal, ...]:
     if item is not None:
         paid = max(purchases, key=lambda one: (one.purchased_at, one.transaction)).transaction if purchases else ""
-        return (_renewal(subscription, item, recurring, policy, now, paid=paid, was_failing=was_failing),)
+        return _said(_renewal(subscription, item, recurring, policy, now, paid=paid, was_failing=was_failing))
     if not key.startswith(subscription.id):  # bought once, beside
         return ()
     is_over = all(one.expires_at is not None and one.expires_at <= now for one in purchases)
@@ -201,7 +204,7 @@ def _as_they_are(subscription: Subscription, item: Item | None, purchases: Seque
 
 def _renewal(
     subscription: Subscription, item: Item, recurring: Sequence[Item], policy: Policy, as_of: datetime, *, paid: str, was_failing: bool
-) -> Renewal:
+) -> Renewal | None:
     """`paid` is the transaction of the last paid period. A notification names none: it speaks of the period running at `as_of`."""
     change = subscription.scheduled_change
     is_cancelling = change is not None and change.action == "cancel"
@@ -227,7 +230,12 @@ def _renewal(
         case "canceled":
             reason: EndReason = "billing_error" if was_failing else "unsubscribe"
             return replace(stated, auto_renew=False, off_reason=reason, ended=reason)
-    raise Invalid(f"a subscription of the status {subscription.status!r}, which we do not know", param="status")
+    note("status", subscription.status)  # nothing is concluded from it: what was paid for goes on to its end
+    return None
+
+
+def _said(renewal: Renewal | None) -> tuple[Renewal, ...]:
+    return (renewal,) if renewal is not None else ()
 
 
 def _past_due(stated: Renewal, subscription: Subscription, policy: Policy) -> Renewal:
@@ -270,7 +278,7 @@ def _purchases(
     if transaction.status not in PAID or transaction.origin in _NO_CHARGE:
         return {}
     policy, recurring = Policy.of(app), _recurring(transaction.items)
-    shares = _shares(transaction)
+    shares = reading.aside("details", transaction.details, lambda: _shares(transaction)) or {}
     stated: dict[str, Purchase] = {}
     for item in transaction.items:
         charge = _Charge(transaction=transaction, item=item, share=shares.get(item.price.id, _Share()), as_of=as_of)
@@ -332,7 +340,7 @@ def _charged_ppm(item: Item, share: _Share) -> int | None:
     unit = item.price.unit_price
     if share.price is None or share.price.amount <= 0:
         return 0
-    if unit is None or unit.currency_code != share.price.currency or (full := amount(unit.amount) * _quantity(item)) <= 0:
+    if unit is None or unit.currency_code != share.price.currency or (full := _amount_or_nothing(unit.amount) * _quantity(item)) <= 0:
         return None
     taxes = share.tax.amount if share.tax is not None and item.price.tax_mode != "internal" else 0
     return min(1_000_000, max(0, round(Fraction((share.price.amount - taxes) * 1_000_000, full))))
@@ -366,9 +374,10 @@ def _shares(transaction: Transaction) -> Mapping[str, _Share]:
     totals, currency = transaction.details.totals, transaction.currency_code
     lines = transaction.details.line_items
     weights = [max(0, amount(line.totals.total)) for line in lines]
-    whole = [_money(one, currency) for one in (totals.grand_total or totals.total, totals.tax, totals.fee)]
+    price = _money(totals.grand_total or totals.total, currency)
+    whole = [price, *(reading.aside("details.totals", one, partial(_money, one, currency)) for one in (totals.tax, totals.fee))]
     if sum(weights) == 0:
-        return {line.price_id: _Share(price=Money(amount=0, currency=currency)) for line in lines}
+        return {line.price_id: _Share(price=reading.minor(0, currency, "amount")) for line in lines}
     paid, tax, fee = ([None] * len(lines) if one is None else one.split(weights) for one in whole)
     shares: dict[str, _Share] = {}
     for place, line in enumerate(lines):
@@ -392,13 +401,14 @@ def _refunds(transaction: Transaction, item: Item, adjustments: Sequence[Adjustm
     reversals = sum(one.action == "chargeback_reverse" for one in ours)
     refunds: list[Refund] = []
     for one in ours:
-        given = sum(amount(part.totals.total) for part in one.items if part.item_id in names)
+        given = sum(_amount_or_nothing(part.totals.total) for part in one.items if part.item_id in names)
         if one.action not in _GIVEN_BACK or given <= 0:
             continue
         is_reversed = one.status == "reversed" or (one.action == "chargeback" and reversals > 0)
         reversals -= one.action == "chargeback"
-        money = Money(amount=given, currency=transaction.currency_code)
-        refunds.append(Refund(identifier=one.id, at=one.updated_at or one.created_at, amount=money, is_reversed=is_reversed))
+        money = reading.aside("currency_code", transaction.currency_code, partial(reading.minor, given, transaction.currency_code, "total"))
+        if money is not None:
+            refunds.append(Refund(identifier=one.id, at=one.updated_at or one.created_at, amount=money, is_reversed=is_reversed))
     return tuple(refunds)
 
 
@@ -420,24 +430,22 @@ def _product(item: Item, policy: Policy) -> str:
 
 
 def _quantity(item: Item) -> int:
-    return item.quantity if item.quantity > 0 else 1
+    return reading.quantity(item.quantity or None)
 
 
 def _app_user_id(custom_data: Mapping[str, object] | None) -> str | None:
     said = (custom_data or {}).get(APP_USER_ID)
-    return said if isinstance(said, str) and said else None
+    return said if isinstance(said, str) and said and reading.is_text(said) else None
 
 
 def _money(text: str | None, currency: str) -> Money | None:
-    if text is None:
-        return None
-    if len(currency) != 3 or not currency.isascii() or not currency.isalpha() or not currency.isupper():
-        raise Invalid(f"{currency!r} is not an ISO 4217 currency code", param="currency_code")
-    return Money(amount=amount(text), currency=currency)
+    return None if text is None else reading.minor(text, currency, "amount")
 
 
 def amount(text: str) -> int:
     """Minor units, as Paddle writes them."""
-    if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > _LONGEST_AMOUNT:
-        raise Invalid(f"{text[:40]!r} is not an amount in minor units", param="amount")
-    return int(text)
+    return reading.minor(text, "XXX", "amount").amount
+
+
+def _amount_or_nothing(text: str) -> int:
+    return reading.aside("totals.total", text, lambda: amount(text)) or 0

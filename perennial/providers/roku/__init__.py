@@ -19,6 +19,7 @@ from fractions import Fraction
 from perennial.base.errors import Invalid
 from perennial.base.http import Http
 from perennial.base.money import Money
+from perennial.base.reading import answer_of
 from perennial.base.time import to_ms
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, Reply, StoreApp, Untrusted
 from perennial.providers.roku import push, read
@@ -63,7 +64,7 @@ class RokuPay:
         if message.transaction_type in read.NO_SUBJECT:
             return Reading(note=f"{message.transaction_type}: about the customer's account, not a purchase")
         subject = normal(message.original_transaction_id or message.transaction_id)
-        return Reading(questions=(Question(environment=read.environment(app), subject=subject, hint=str(Hint.of(message))),))
+        return Reading(questions=(Question(environment=read.environment(app), subject=subject, hint=str(Hint.of(message, now))),))
 
     async def read_receipt(self, app: StoreApp, posted: Posted, now: datetime) -> Reading:
         """A transaction id, as the channel store's order answers it."""
@@ -123,7 +124,8 @@ class RokuPay:
             replaced=tuple(one for one in replaced if one.is_success),
             refund=refund if refund is not None and refund.is_success else None,
         )
-        return Reading(statements=read.statements(app, transaction, known, now))
+        with answer_of("Roku"):
+            return Reading(statements=read.statements(app, transaction, known, now))
 
     async def _cancel(self, app: StoreApp, act: Act, now: datetime) -> Reading:
         present = await self._present(app, act.subject)

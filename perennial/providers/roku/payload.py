@@ -5,19 +5,20 @@ are ISO 8601 in pushes and `/Date(1581033062000+0000)/` in answers. Unknown fiel
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
-from perennial.base.errors import Invalid
-from perennial.base.money import Money, from_decimal
-from perennial.base.time import from_ms
+from perennial.base import reading
+from perennial.base.money import Money
+from perennial.base.reading import Key as StoreKey
+from perennial.base.reading import Name, Product, Word
 
-LARGEST_AMOUNT = Decimal(10**9)
+_DATE = re.compile(r"/Date\((-?\d{1,40})(?:[+-]\d{4})?\)/", re.ASCII)
 
-_DATE = re.compile(r"/Date\((-?\d{1,16})(?:[+-]\d{4})?\)/", re.ASCII)
-_FRACTION = re.compile(r"(\.\d{6})\d+")
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -29,8 +30,8 @@ class Header(msgspec.Struct, frozen=True):
 
 class Claims(msgspec.Struct, frozen=True):
     iss: str
-    exp: int
-    nbf: int
+    exp: Seconds
+    nbf: Seconds
     message: str = msgspec.field(name="x-Roku-message")
     encoding: str = msgspec.field(name="x-Roku-message-encoding")
     key: str = msgspec.field(name="x-Roku-message-key")
@@ -52,13 +53,13 @@ class KeySet(msgspec.Struct, frozen=True):
 class Push(msgspec.Struct, frozen=True, rename="camel"):
     """A push notification: which transaction to look at, and why."""
 
-    transaction_type: str
-    transaction_id: str
-    channel_id: str | int
-    event_date: str
-    original_transaction_id: str | None = None
+    transaction_id: StoreKey
+    transaction_type: Word = "unknown"
+    channel_id: Word | int = ""
+    event_date: Word = ""
+    original_transaction_id: StoreKey | None = None
     is_free_trial: bool | None = None
-    response_key: str | None = None
+    response_key: Word | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, rename="camel"):
@@ -80,10 +81,10 @@ class Transaction(Answer, frozen=True, rename="camel"):
     The state of a subscription (`isEntitled`, `cancelled`, `expirationDate`) is the present one, whichever of its transactions was asked for.
     """
 
-    transaction_id: str | None = None
-    original_transaction_id: str | None = msgspec.field(name="OriginalTransactionId", default=None)
-    channel_id: str | int | None = None
-    product_id: str | None = None
+    transaction_id: Name | None = None
+    original_transaction_id: Name | None = msgspec.field(name="OriginalTransactionId", default=None)
+    channel_id: Word | int | None = None
+    product_id: Product | None = None
     purchase_date: str | None = None
     original_purchase_date: str | None = None
     expiration_date: str | None = None
@@ -91,8 +92,8 @@ class Transaction(Answer, frozen=True, rename="camel"):
     cancelled: bool = False
     purchase_status: str | None = None
     purchase_type: str | None = None
-    cancelled_transaction_ids: list[str] | None = None
-    partner_reference_id: str | None = None
+    cancelled_transaction_ids: list[Name] | None = None
+    partner_reference_id: Name | None = None
     amount: Decimal | None = None
     tax: Decimal | None = None
     total: Decimal | None = None
@@ -108,20 +109,15 @@ def normal(identifier: str) -> str:
 def moment(text: str, field: str) -> datetime:
     """An instant in either of Roku's spellings."""
     match = _DATE.fullmatch(text)
-    if match is not None:
-        return from_ms(int(match[1]))
-    try:
-        instant = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
-    except ValueError as error:
-        raise Invalid(f"`{field}` {text!r} is not a moment", param=field) from error
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return reading.milliseconds(match[1], field) if match is not None else reading.instant(text, field)
+
+
+def moment_or_none(text: str | None, field: str) -> datetime | None:
+    return None if text is None else reading.aside(field, text, lambda: moment(text, field))
 
 
 def money(amount: Decimal | None, currency: str | None) -> Money | None:
-    """None where the amount or its currency is not told."""
-    code = (currency or "").upper()
-    if amount is None or len(code) != 3 or not code.isascii() or not code.isalpha():
+    """None where the amount or its currency is not told, or is none."""
+    if amount is None or not currency:
         return None
-    if not amount.is_finite() or abs(amount) > LARGEST_AMOUNT:
-        raise Invalid(f"{amount} is not an amount Roku charges", param="amount")
-    return from_decimal(amount, code)
+    return reading.aside("amount", [amount, currency], lambda: reading.money(amount, currency, "amount"))

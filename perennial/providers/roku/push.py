@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from perennial.base.errors import Invalid, Unavailable
 from perennial.base.http import Http
+from perennial.base.reading import decode
 from perennial.base.time import EPOCH, perf_counter
 from perennial.base.value import value
 from perennial.intake.model import StoreApp, Untrusted
-from perennial.providers.roku.payload import Claims, Header, KeySet, Push, moment
+from perennial.providers.roku.payload import Claims, Header, KeySet, Push, moment_or_none
 
 KEYS = "https://assets.cs.roku.com/keys/partner-jwks.json"
 TEST_KEYS = "https://assets.cs.roku.com/keys/partner-jwks-test.json"
@@ -94,7 +95,7 @@ def opened(app: StoreApp, body: bytes, keys: Keys, now: datetime) -> Opened:
     """Verify a push. Raises `Untrusted` or `Invalid`."""
     if len(body) > LARGEST_BODY:
         raise Invalid(f"a body of {len(body)} bytes is longer than the {LARGEST_BODY} we read")
-    message = _verified(app, body, keys, now) if _is_signed(body) else _unsigned(app, body)
+    message = _verified(app, body, keys, now) if _is_signed(body) else _unsigned(app, body, now)
     if app.bundle_id is not None and message.push is not None and str(message.push.channel_id) != app.bundle_id:
         raise Untrusted(f"about the channel {message.push.channel_id}, not {app.bundle_id}", param="channelId")
     return message
@@ -125,7 +126,7 @@ def _verified(app: StoreApp, body: bytes, keys: Keys, now: datetime) -> Opened:
     _verify_claims(claims, now)
     try:
         push = _message(claims)
-        return Opened(push=push, message_key=claims.key, sent_at=moment(push.event_date, "eventDate"))
+        return Opened(push=push, message_key=claims.key, sent_at=moment_or_none(push.event_date, "eventDate") or now)
     except Invalid:  # Roku's all the same: kept, and called unreadable when it is read
         return Opened(push=None, message_key=claims.key, sent_at=now)
 
@@ -140,16 +141,17 @@ def _verify_claims(claims: Claims, now: datetime) -> None:
         raise Invalid("the push has no `x-Roku-message-key`", param="x-Roku-message-key")
 
 
-def _unsigned(app: StoreApp, body: bytes) -> Opened:
+def _unsigned(app: StoreApp, body: bytes, now: datetime) -> Opened:
     if app.settings.get("legacy_push") != "yes":
         raise Untrusted("not signed. Turn on JWT authentication for this endpoint in Roku's developer dashboard")
-    return _legacy(body)
+    return _legacy(body, now)
 
 
-def _legacy(body: bytes) -> Opened:
+def _legacy(body: bytes, now: datetime) -> Opened:
+    """It carries no key, so what tells it from others is one: as a list, whose members cannot be taken for each other's."""
     push = _push(body)
-    named = f"{push.transaction_type}|{push.transaction_id}|{push.event_date}"
-    return Opened(push=push, message_key=sha256(named.encode()).hexdigest(), sent_at=moment(push.event_date, "eventDate"))
+    named = msgspec.json.encode([push.transaction_type, push.transaction_id, push.event_date])
+    return Opened(push=push, message_key=sha256(named).hexdigest(), sent_at=moment_or_none(push.event_date, "eventDate") or now)
 
 
 def _message(claims: Claims) -> Push:
@@ -163,9 +165,10 @@ def _message(claims: Claims) -> Push:
 
 
 def _push(content: bytes) -> Push:
-    if rb"\u0000" in content:
-        raise Invalid("the message holds a NUL character, which no identifier has and no database keeps")
-    return _json(content, Push)
+    try:
+        return decode(content, Push)
+    except Invalid as error:
+        raise Invalid(f"not a push notification of Roku Pay: {error.message}", param=error.param) from error
 
 
 def _decoded(segment: bytes, kind: type[W]) -> W:

@@ -28,11 +28,11 @@ from datetime import datetime, timedelta
 from perennial.base import reading
 from perennial.base.errors import Invalid
 from perennial.base.money import Money
-from perennial.base.time import from_ms, to_ms
+from perennial.base.time import to_ms
 from perennial.base.value import replace, value
 from perennial.catalog.model import Product
 from perennial.intake.model import StoreApp
-from perennial.providers.roku.payload import Push, Transaction, moment, money, normal
+from perennial.providers.roku.payload import Push, Transaction, moment, moment_or_none, money, normal
 from perennial.subscriptions.model import EndReason, Environment, Kind, Line, Purchase, Refund, Renewal, Revocation, Statement
 
 GRACE = timedelta(days=3)
@@ -54,16 +54,16 @@ class Hint:
     is_trial: bool = False
 
     @classmethod
-    def of(cls, push: Push) -> "Hint":
-        at = moment(push.event_date, "eventDate")
+    def of(cls, push: Push, now: datetime) -> "Hint":
+        at = moment_or_none(push.event_date, "eventDate") or now
         return cls(type=push.transaction_type, transaction=normal(push.transaction_id), at=at, is_trial=push.is_free_trial is True)
 
     @classmethod
     def parse(cls, text: str) -> "Hint":
         words = text.split()
-        if len(words) < 3 or not words[2].isdigit():
+        if len(words) < 3 or not words[2].isascii() or not words[2].isdigit():
             return cls()
-        return cls(type=words[0], transaction=words[1], at=from_ms(int(words[2])), is_trial=words[3:] == ["trial"])
+        return cls(type=words[0], transaction=words[1], at=reading.milliseconds(words[2], "hint"), is_trial=words[3:] == ["trial"])
 
     def __str__(self) -> str:
         assert self.at is not None, "only a push's hint is spelled"
@@ -169,7 +169,7 @@ def _purchase(transaction: Transaction, known: Known, now: datetime) -> Purchase
         period_type="trial" if is_trial else "normal",
         price=total,
         tax=tax if total is not None else None,
-        quantity=transaction.quantity if transaction.quantity and transaction.quantity > 0 else 1,
+        quantity=reading.quantity(transaction.quantity or None),
         revocation=_revocation(transaction, expires_at, held, known.hint, now) if kind == "subscription" else None,
         is_superseded=known.hint.type == "UpgradeCancellation",
     )
@@ -275,9 +275,9 @@ def _refunded(present: Purchase, known: Known) -> Purchase | None:
     charges = [one.purchase for one in known.line.held if one.purchase.transaction != present.transaction] if known.line is not None else []
     charges = sorted([*charges, present], key=lambda one: one.purchased_at)
     if known.refund is not None and known.refund.purchase_date:
-        bought_at = moment(known.refund.purchase_date, "purchaseDate")
+        bought_at = moment_or_none(known.refund.purchase_date, "purchaseDate")
         for one in charges:
-            if abs(one.purchased_at - bought_at) <= _SAME:
+            if bought_at is not None and abs(one.purchased_at - bought_at) <= _SAME:
                 return one
     before = [
         one for one in charges if one.price is not None and one.price.amount > 0 and (known.hint.at is None or one.purchased_at <= known.hint.at)
