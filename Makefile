@@ -1,7 +1,7 @@
 # Everything starts here. It needs make and Python 3.11 or later, nothing else: `make run`.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench schema lock format
+.PHONY: help run test deep check bench schema lock format
 SHELL := /bin/sh
 
 # One stamp per lock file, beside the packages it stands for.
@@ -18,6 +18,9 @@ run: $(RUN) ## start Perennial with a database of its own; Ctrl-C stops it
 # Compiled code is kept even where the shell says otherwise: each of the many processes the tests start would compile everything anew.
 test: $(DEV) ## run all tests (ARGS='-k words' for some)
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n auto -q -rs $(ARGS)
+
+deep: $(DEV) ## the fuzz at length: a hundred thousand documents, as many seeds as asked for (PERENNIAL_FUZZ_SEED=1)
+	@PYTHONDONTWRITEBYTECODE= PERENNIAL_FUZZ_ROUNDS=$${PERENNIAL_FUZZ_ROUNDS:-35} .venv/bin/python -m pytest -n auto -q tests/fuzz $(ARGS)
 
 check: $(DEV) ## format, lint, types, layers, schema, docs
 	.venv/bin/ruff format --check .

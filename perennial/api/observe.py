@@ -1,6 +1,12 @@
 """What an operator watches: Prometheus metrics of this process. The hot read counts in batches."""
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from perennial import intake
 
 # Every label has a closed set of values: what is not among them is counted as OTHER, or an outsider could fill memory with names.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -32,7 +38,22 @@ class Observed:
         self.troubles = Gauge("perennial_waiting_for_a_person", "What was given up or cannot be read (perennial doctor)", ["kind"], registry=REGISTRY)
 
 
+class Unread(Collector):
+    """What `intake` counts of what stores say: labels are its own names of stores, and what was being read."""
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        fields = CounterMetricFamily("perennial_store_fields_unread", "Fields of a store's word that could not be read", labels=["store", "source"])
+        for (store, source), count in sorted(intake.UNREAD_FIELDS.items()):
+            fields.add_metric([store, source], count)
+        yield fields
+        whole = CounterMetricFamily("perennial_notifications_unreadable", "Store notifications that could not be read at all", labels=["store"])
+        for store, count in sorted(intake.UNREADABLE.items()):
+            whole.add_metric([store], count)
+        yield whole
+
+
 OBSERVED = Observed()
+REGISTRY.register(Unread())
 
 
 def exposition() -> bytes:

@@ -97,7 +97,8 @@ def noting() -> Iterator[list[Unread]]:
 
 def note(field: str, said: object) -> None:
     """A value that is not understood: of what it leaves open, nothing is concluded."""
-    if _noted.get() is not None:
+    noted = _noted.get()
+    if noted is not None and all(one.field != field[:200] for one in noted):
         _keep(Unread(field=field[:200], said=_shown(said)))
 
 
@@ -117,10 +118,15 @@ def aside(field: str, said: object, read: Callable[[], T]) -> T | None:
 
 
 def _shown(said: object) -> str:
+    """Escaped, so that neither NUL nor surrogates are in it, and no more of it written than is kept."""
+    text = ""
     try:
-        text = json.dumps(said, default=str)  # escaped: neither NUL nor surrogates are in it
+        for part in json.JSONEncoder(default=repr).iterencode(said):
+            text += part[:LONGEST_NOTE]
+            if len(text) > LONGEST_NOTE:
+                break
     except (ValueError, RecursionError):
-        text = '"(too large to be shown)"'
+        text += '"(too large to be shown)"'
     return text.replace("\\u0000", "\\\\u0000")[:LONGEST_NOTE]
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import typer
 from rich.markup import escape
 
-from perennial import catalog, events, invariants, subscriptions, troubles
+from perennial import catalog, events, intake, invariants, subscriptions, troubles
 from perennial.app import App, open_app
 from perennial.base.db import Database, might_of
 from perennial.base.errors import PerennialError
@@ -31,6 +31,7 @@ LEAST_POSTGRES = 15
 LEAST_DISK = 1024**3  # bytes
 MOST_COUNTED = 1000  # purchases of a project
 MOST_SKEW = timedelta(seconds=5)
+UNREAD_LATELY = timedelta(days=7)
 
 _MARKS = {"error": "[red]✗[/red]", "warning": "[yellow]![/yellow]", "ok": "[green]✓[/green]"}
 
@@ -155,6 +156,7 @@ async def _examine_database(app: App) -> AsyncIterator[Finding]:
     yield await _webhooks(app)
     async for finding in _troubles(app):
         yield finding
+    yield await _unread(app)
     async for finding in _buyers(app):
         yield finding
 
@@ -240,3 +242,15 @@ async def _webhooks(app: App) -> Finding:
     if failing:
         return Finding(level="warning", text=f"told in vain: {', '.join(failing[:10])}; see perennial webhooks list, perennial integrations list")
     return Finding(level="ok", text="no webhook integration fails, nor any other")
+
+
+async def _unread(app: App) -> Finding:
+    """What of stores' words was left aside lately: the purchases are recorded, and a field or a word is new, or broken."""
+    found = []
+    for project in await catalog.all_projects(app.database):
+        async with app.database.transaction(project.project_id) as tx:
+            found += [(project.name, one) for one in await intake.unread(tx, tx.now - UNREAD_LATELY)]
+    if not found:
+        return Finding(level="ok", text=f"everything stores said in {UNREAD_LATELY.days} days could be read")
+    shown = [f"{one.field} of {one.app_id} in {name} ({counted(one.times, 'time')}, last {one.said[:60]})" for name, one in found[:10]]
+    return Finding(level="warning", text=f"stores said what could not be read, and the rest was recorded: {'; '.join(shown)}")

@@ -122,5 +122,4 @@ def _renewal(said: Renewal) -> Renewal:
         grace_until=bounded(said.grace_until) if said.grace_until is not None else None,
         ended_at=bounded(said.ended_at) if said.ended_at is not None else None,
         resumes_at=bounded(said.resumes_at) if said.resumes_at is not None else None,
-        ended_at=bounded(said.ended_at) if said.ended_at is not None else None,
     )

@@ -114,3 +114,10 @@ KNOWN = {"monthly", "yearly"}
 )
 def test_an_introductory_offer_is_once_in_a_subscription_group(histories, expected):
     assert intro_eligibility(ASKED, KNOWN, histories) == expected
+
+
+@pytest.mark.parametrize("field", ["product", "offer", "buyer"])
+def test_a_field_with_the_separator_in_it_is_not_signed(field: str) -> None:
+    said = {"product": "pro", "offer": "save", "buyer": "ada", field: f"a{SEPARATOR}b"}
+    with pytest.raises(Invalid, match="separates"):
+        signed_text("com.example.app", "KEY", nonce="n", timestamp_ms=1, **said)

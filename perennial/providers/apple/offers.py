@@ -50,7 +50,10 @@ def sign_offer(app: StoreApp, *, product: str, offer: str, buyer: str, nonce: st
 
 
 def signed_text(bundle_id: str, key_id: str, *, product: str, offer: str, buyer: str, nonce: str, timestamp_ms: int) -> bytes:
-    """Buyer and nonce in lower case, as Apple's own library does."""
+    """Buyer and nonce in lower case, as Apple's own library does. A field with the separator in it could be taken for two: `Invalid`."""
+    for name, field in (("product_id", product), ("offer_id", offer), ("app_user_id", buyer)):
+        if SEPARATOR in field:
+            raise Invalid(f"`{name}` holds the character that separates the signed fields", param=name)
     return SEPARATOR.join((bundle_id, key_id, product, offer, buyer.lower(), nonce.lower(), str(timestamp_ms))).encode()
 
 
