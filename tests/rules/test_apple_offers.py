@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from perennial.api.v1.eligibility import buyer_told_to_storekit, intro_eligibility
+from perennial.base.errors import Invalid
 from perennial.base.ids import AppId, ProjectId
 from perennial.base.value import replace
 from perennial.intake.model import StoreApp
-from perennial.providers.apple.offers import OfferKeyMissing, sign_offer, signed_text
+from perennial.providers.apple.offers import SEPARATOR, OfferKeyMissing, sign_offer, signed_text
 from perennial.subscriptions.model import Offer, Purchase
 from tests.rules.lives import Life
 
