@@ -159,3 +159,61 @@ def _explain(error: asyncpg.PostgresError, sql: str) -> str:
     line = f" (line {sql.count(chr(10), 0, int(position)) + 1})" if position else ""
     detail = f" {error.detail}" if getattr(error, "detail", None) else ""
     return f"{error}{line}{detail}"
+
+
+# For backups ----------------------------------------------------------------------------------------------------------------------
+
+
+@value
+class Server:
+    """What a backup or a restore must know of the other end."""
+
+    major: int
+    applied: tuple[str, ...]  # migrations; none where it is not Perennial's
+    tables: int  # of whoever they are
+    has_server_login: bool
+
+
+async def examine(url: str) -> Server:
+    connection = await _connect(url)
+    try:
+        row = await connection.fetchrow(
+            """
+            SELECT current_setting('server_version_num')::integer / 10000 AS major,
+              to_regclass('public.schema_migration') IS NOT NULL AS is_ours,
+              (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE c.relkind IN ('r', 'p', 'v', 'm') AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg!_%' ESCAPE '!') AS tables,
+              EXISTS (SELECT FROM pg_roles WHERE rolname = 'perennial_server') AS has_server_login
+            """
+        )
+        assert row is not None
+        names = await connection.fetch("SELECT name FROM public.schema_migration ORDER BY name") if row["is_ours"] else []
+        return Server(major=row["major"], applied=tuple(one["name"] for one in names), tables=row["tables"], has_server_login=row["has_server_login"])
+    finally:
+        await connection.close()
+
+
+async def prepare_roles(url: str) -> None:
+    """Makes the application's role, and lets this login act as it: grants to it are in every backup."""
+    connection = await _connect(url)
+    try:
+        for line in await lines_for_administrator(connection):
+            await connection.execute(line)
+        await connection.execute(_ACT_AS_IT)
+    except asyncpg.InsufficientPrivilegeError as error:
+        what = await _what_to_grant(connection) or str(error)
+        raise MigrationFailed(f"nothing was restored: {what}") from error
+    finally:
+        await connection.close()
+
+
+# Since PostgreSQL 16 a role that creates another one is its member without the right to act as it.
+_ACT_AS_IT = """
+    DO $$ BEGIN
+      IF current_setting('server_version_num')::integer >= 160000 THEN
+        IF NOT pg_has_role(current_user, 'perennial_app', 'SET') THEN
+          EXECUTE 'GRANT perennial_app TO CURRENT_USER WITH INHERIT TRUE, SET TRUE';
+        END IF;
+      END IF;
+    END $$
+"""

@@ -7,6 +7,7 @@ import typer
 from perennial.cli import (
     access,
     apps,
+    backups,
     catalog_commands,
     catching_up,
     clock,
@@ -59,6 +60,8 @@ app.command(rich_help_panel="Run")(processes.serve)
 app.command(rich_help_panel="Run")(processes.worker)
 app.command(rich_help_panel="Set up")(processes.init)
 app.command(rich_help_panel="Set up")(processes.migrate)
+app.command(rich_help_panel="Set up")(backups.backup)
+app.command(rich_help_panel="Set up")(backups.restore)
 app.command("forget-secrets", rich_help_panel="Set up")(processes.forget_secrets)
 app.add_typer(projects.projects, name="projects", rich_help_panel="Set up")
 app.add_typer(projects.keys, name="keys", rich_help_panel="Set up")
