@@ -55,7 +55,7 @@ def charged_ppm(line: Line, held: Held) -> int:
         return purchase.charged_ppm
     if not purchase.is_proration:
         return WHOLE
-    if price is None or price.amount <= 0:
+    if price is None or price.amount <= 0 or purchase.gives_no_time:  # a bill for usage is no deposit
         return 0
     full = _full_price(line, held)
     return WHOLE if full is None or full.currency != price.currency else min(WHOLE, round(Fraction(price.amount * WHOLE, full.amount)))

@@ -149,6 +149,7 @@ def test_a_proration_heard_of_before_its_period_waits_for_nothing() -> None:
         (proration("in_2", 5, 500, product="max"), 250_000),  # what all of it costs is not known: of what the period cost
         (proration("in_2", 5, 500, product="max", charged_ppm=125_000), 125_000),  # by the store's word
         (proration("in_2", 5, price=None), 0),
+        (proration("in_2", 5, 800, expires_at=START + 5 * DAY), 0),  # usage, billed after the fact
     ],
 )
 def test_a_proration_gives_what_its_charge_covers(charged: Purchase, share: int) -> None:
