@@ -1,7 +1,10 @@
 """v2, what is done to customers and at stores: shapes, statuses, refusals."""
 
+from datetime import timedelta
+
 import pytest
 
+from perennial import catalog, checkout, customers
 from perennial.base.time import to_ms
 from tests.contract.v2_caller import Caller
 from tests.contract.v2_schemas import check
@@ -155,3 +158,43 @@ async def test_a_play_subscription_is_called_by_its_two_names(world: World):
     assert (shown["entitlements"]["pro"]["product_identifier"], shown["entitlements"]["pro"]["product_plan_identifier"]) == ("pro", "monthly")
     assert shown["subscriptions"]["pro"]["product_plan_identifier"] == "monthly"
     assert shown["management_url"] == "https://play.google.com/store/account/subscriptions"
+
+
+async def test_a_token_server_vouches_for_a_customer_of_an_app(world: World) -> None:
+    """As the vendor's own demo of one asks: the answer's `access_token` is what the web SDK sends."""
+    v2 = Caller.of(world)
+    path = f"/apps/{world.app_ids['test_store']}/authenticate"
+    given = await v2.post(path, {"app_user_id": "newcomer"}, status=200)
+    assert given == {
+        "object": "customer_authentication",
+        "access_token": given["token"],
+        "token": given["token"],
+        "expires_at": to_ms(await world.now() + timedelta(hours=1)),
+    }
+    assert (await v2.get("/customers/newcomer"))["id"] == "newcomer"
+    async with world.app.database.transaction(world.project_id) as tx:
+        found = await customers.find(tx, ["newcomer"])
+        assert checkout.open_token(world.app.vault, given["access_token"], world.project_id, tx.now) == found["newcomer"]
+    ours = await v2.post("/customers/newcomer/actions/authenticate", status=200)
+    assert ours.keys() == given.keys() and ours["access_token"] == ours["token"]
+    await v2.refused("POST", "/apps/app_nobody/authenticate", {"app_user_id": "ada"}, status=404, type="resource_missing", param="app_id")
+    await v2.refused("POST", path, {"app_user_id": "a/b"}, status=400, type="parameter_error", param="app_user_id")
+    await v2.refused("POST", path, {}, status=400, type="parameter_error", param="app_user_id")
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("roku_channel_id", "12345"), ("roku_channel_id", "1234567"), ("roku_channel_name", "x" * 31), ("roku_channel_name", "")]
+)
+async def test_a_roku_channel_has_the_vendor_s_limits(world: World, field: str, text: str) -> None:
+    v2 = Caller.of(world)
+    roku = {"roku_channel_id": "251682", "roku_channel_name": "x" * 30}
+    made = await v2.post("/apps", {"name": "Roku", "type": "roku", "roku": roku}, status=201)
+    assert made["roku"] == roku
+    await v2.refused(
+        "POST", "/apps", {"name": "Roku", "type": "roku", "roku": roku | {field: text}}, status=400, type="parameter_error", param=f"roku.{field}"
+    )
+    await v2.refused("POST", f"/apps/{made['id']}", {"roku": {field: text}}, status=400, type="parameter_error", param=f"roku.{field}")
+    async with world.app.database.transaction(world.project_id) as tx:
+        await catalog.change_app(tx, world.app.vault, made["id"], bundle_id="12", settings={"channel_name": "y" * 31})
+    shown = (await v2.get(f"/apps/{made['id']}"))["roku"]
+    assert shown == {"roku_channel_id": None, "roku_channel_name": None}, "what its clients would refuse is not shown to them"

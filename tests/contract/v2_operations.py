@@ -30,6 +30,7 @@ BODIES: dict[str, Any] = {
     "detach-products-from-package": {"product_ids": ["{product_id}"]},
     "put-placements": {"fallback_offering_id": "{offering_id}"},
     "create-customer": {"id": "eve"},
+    "authenticate-app-customer": {"app_user_id": "eve"},
     "set-customer-attributes": {"attributes": [{"name": "team", "value": "taken"}]},
     "create-webhook-integration": {"name": "Hook", "url": "https://example.com/stolen"},
     "update-webhook-integration": {"url": "https://example.com/stolen"},

@@ -198,6 +198,11 @@ def show_app(app: App, project_id: str) -> wire.App:
     return shown
 
 
+def _of_length(text: str | None, shortest: int, longest: int) -> str | None:
+    """What the command line set beyond the vendor's limits is not shown where its clients look: they would refuse the whole app."""
+    return text if text is not None and shortest <= len(text) <= longest else None
+
+
 def _show_store(app: App, shown: wire.App) -> None:
     told = app.settings.get
     match app.store:
@@ -216,7 +221,7 @@ def _show_store(app: App, shown: wire.App) -> None:
         case "stripe":
             shown.stripe = wire.StripeFields(stripe_account_id=told("account_id") or UNSET)
         case "roku":
-            shown.roku = wire.RokuFields(roku_channel_id=app.bundle_id, roku_channel_name=told("channel_name"))
+            shown.roku = wire.RokuFields(roku_channel_id=_of_length(app.bundle_id, 6, 6), roku_channel_name=_of_length(told("channel_name"), 1, 30))
         case "paddle":
             shown.paddle = wire.PaddleFields(paddle_is_sandbox=told("environment") == "sandbox")
         case "rc_billing":

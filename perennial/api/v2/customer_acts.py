@@ -7,10 +7,10 @@ from perennial.api.auth import HttpRequest
 from perennial.api.deletion import block_customer, delete_customer
 from perennial.api.v2 import wire
 from perennial.api.v2.customers import CUSTOMER, CUSTOMERS, TAGS, customer_shown
-from perennial.api.v2.entry import entered
+from perennial.api.v2.entry import Entry, entered
 from perennial.api.v2.routes import PathId, delete, get, post
 from perennial.base.errors import Invalid
-from perennial.base.ids import AppId
+from perennial.base.ids import AppId, CustomerId
 from perennial.base.time import from_ms, to_ms
 
 _WRITE = "customer_information:customers:read_write"
@@ -107,9 +107,31 @@ async def authenticate(request: HttpRequest, project_id: PathId, customer_id: Pa
     where only the customer themselves may act: to change their plan."""
     async with entered(request, project_id) as entry:
         customer = await customers.get(entry.tx, customer_id)
-        token, expires_at = checkout.mint(entry.app.vault, entry.project_id, customer.customer_id, entry.tx.now)
-        await entry.audit("customer.authenticate", customer_id)
-    return wire.CustomerAuthentication(token=token, expires_at=to_ms(expires_at))
+        return await _vouched(entry, customer.customer_id, customer_id)
+
+
+@post(
+    "/projects/{project_id:str}/apps/{app_id:str}/authenticate",
+    permission=_WRITE,
+    operation_id="authenticate-app-customer",
+    summary="Vouch for a customer of an app",
+    tags=TAGS,
+    status_code=200,
+)
+async def authenticate_in_app(
+    request: HttpRequest, project_id: PathId, app_id: PathId, data: JSONBody[wire.Authenticate]
+) -> wire.CustomerAuthentication:
+    """Where the vendor's token server asks for the same token. A customer who was never seen is made."""
+    async with entered(request, project_id) as entry:
+        await catalog.require_app(entry.tx, app_id)
+        found, _ = await customers.ensure(entry.tx, [data.app_user_id])
+        return await _vouched(entry, found[data.app_user_id], data.app_user_id)
+
+
+async def _vouched(entry: Entry, customer_id: CustomerId, app_user_id: str) -> wire.CustomerAuthentication:
+    token, expires_at = checkout.mint(entry.app.vault, entry.project_id, customer_id, entry.tx.now)
+    await entry.audit("customer.authenticate", app_user_id)
+    return wire.CustomerAuthentication(access_token=token, token=token, expires_at=to_ms(expires_at))
 
 
 @post(
@@ -164,6 +186,7 @@ async def unblock(request: HttpRequest, project_id: PathId, customer_id: PathId)
 
 HANDLERS = [
     authenticate,
+    authenticate_in_app,
     list_blocked,
     block,
     unblock,

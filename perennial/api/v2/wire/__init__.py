@@ -6,6 +6,7 @@ shape is named in the struct's docstring. Bodies may carry fields we do not know
 
 from perennial.api.v2.wire.access import ApiKey, ApiKeyCreate, Collaborator, CollaboratorCreate
 from perennial.api.v2.wire.acts import (
+    Authenticate,
     AuthenticatedManagementUrl,
     BlockedSince,
     CustomerAuthentication,
@@ -165,6 +166,7 @@ __all__ = [
     "AttributeSet",
     "AttributesSet",
     "AuditLog",
+    "Authenticate",
     "AuthenticatedManagementUrl",
     "BalancesAdjust",
     "BillingCurrency",

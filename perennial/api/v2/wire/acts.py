@@ -20,7 +20,14 @@ class Transfer(Struct):
     target_customer: Customer
 
 
+class Authenticate(Struct):
+    app_user_id: Annotated[str, Meta(min_length=1, max_length=1500)]
+
+
 class CustomerAuthentication(Struct):
+    """`token` is the vendor's `access_token` by our older name."""
+
+    access_token: str
     token: str
     expires_at: Milliseconds
     object: Literal["customer_authentication"] = "customer_authentication"

@@ -10,6 +10,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from perennial.api.v2.wire.common import LARGEST_LONG, BundleId, Environment, Name, StoreType
 
+RokuChannelId = Annotated[str, Meta(min_length=6, max_length=6)]
+RokuChannelName = Annotated[str, Meta(min_length=1, max_length=30)]
 StoreText = Annotated[str, Meta(min_length=1, max_length=256)]
 Secret = Annotated[str, Meta(min_length=1, max_length=20_000)]
 AppleSharedSecret = Annotated[str, Meta(min_length=32, max_length=32)]
@@ -133,11 +135,12 @@ class BillingSettings(Struct):
 
 
 class RokuSettings(Struct):
-    """The vendor asks for exactly 33 and 6 characters; Roku itself is not so strict, and neither are we."""
+    """A channel's id and name have the vendor's limits: its clients refuse an app that is shown with others. A key is never shown, and Roku's are not
+    all of 33 characters."""
 
     roku_api_key: Secret | UnsetType | None = UNSET
-    roku_channel_id: StoreText | UnsetType | None = UNSET
-    roku_channel_name: StoreText | UnsetType | None = UNSET
+    roku_channel_id: RokuChannelId | UnsetType | None = UNSET
+    roku_channel_name: RokuChannelName | UnsetType | None = UNSET
 
 
 class PaddleSettings(Struct):
