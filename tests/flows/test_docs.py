@@ -87,6 +87,12 @@ async def test_start_in_two_minutes_is_true(running: tuple[Path, dict[str, str]]
     assert "INITIAL_PURCHASE" in at_stripe and "CANCELLATION" in at_stripe and "May use nothing" not in at_stripe
 
 
+async def test_webhooks_are_made_changed_and_deleted_as_the_document_says(running: tuple[Path, dict[str, str]]):
+    (said,) = await run_commands("webhooks.md", running)
+    assert "https://example.com/hooks" in said and "is told of production" in said
+    assert "is paused" in said and "is sent what waited" in said and "whsec_" in said and "deleted Webhook" in said
+
+
 async def test_integrations_are_made_tried_and_told_again_as_the_document_says(running: tuple[Path, dict[str, str]]):
     kinds, made, lake, buckets, again = await run_commands("integrations.md", running)
     assert "firebase_app_id, [base_url=https://www.google-analytics.com]" in kinds
