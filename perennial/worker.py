@@ -5,7 +5,6 @@ one that hangs holds up nobody.
 """
 
 import asyncio
-import resource
 import signal
 from contextlib import suppress
 
@@ -13,6 +12,7 @@ import structlog
 
 from perennial import troubles
 from perennial.agenda import LANES, bring_back, dispatcher, pull_everywhere, run_due_everywhere
+from perennial.api.connections import raise_file_limit
 from perennial.api.observe import OBSERVED
 from perennial.app import App, open_app
 from perennial.base.errors import Unavailable
@@ -28,21 +28,13 @@ AFTER_TROUBLE = 2.0
 PULL_EVERY = 5.0
 WATCH_EVERY = 30.0
 BRING_BACK_EVERY = 300.0
-MOST_FILES = 4096  # open at a time: each receiver that is called is one, and so is each that keeps its connection
 
 
 def run(settings: Settings) -> None:
     """Blocks until the process is told to stop; what is in hand is finished first."""
     configure(settings)
-    _allow_many_files()
+    raise_file_limit()  # each receiver that is called, or keeps its connection, is one
     asyncio.run(_run(settings))
-
-
-def _allow_many_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(settings: Settings) -> None:
