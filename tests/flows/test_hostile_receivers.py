@@ -22,6 +22,7 @@ import pytest
 from perennial import events
 from perennial.base import resolving
 from perennial.base.db import Database
+from perennial.base.errors import Unavailable
 from perennial.base.time import perf_counter
 from perennial.events import rules
 from perennial.events.actions.dispatching import Dispatcher, Limits
@@ -476,7 +477,7 @@ async def test_outcomes_are_written_down_when_the_database_comes_back(story: Sto
         nonlocal troubles
         if "delivered_at" in statement and "INSERT INTO delivery" in statement and troubles < 2:
             troubles += 1
-            raise ConnectionAbortedError("the database is away")
+            raise Unavailable("the database is away")
 
     await story.tell(("cus_ada", 1))
     story.database.before_statement = trouble
@@ -502,3 +503,57 @@ async def test_ten_projects_with_much_to_tell_do_not_hold_up_one_with_little(sto
             await until(lambda: story.receiver.keys == [("cus_ada", 1), ("cus_ada", 2)])
             assert len(busy.heard) < 2000
             await until(lambda: len(busy.heard) == 2000, within=60)
+
+
+async def test_what_an_integration_at_its_limit_left_over_waits(story: Story, tmp_path: Path) -> None:
+    """One request, and not one for each event that is due."""
+    carrier = Integrations(allow_internal=True, files_folder=tmp_path)
+    async with Receiver().open() as slack:
+        slack.reply = busy
+        async with story.database.transaction(story.project_id) as tx:
+            address = {"url": f"http://127.0.0.1:{slack.port}/services/T/B/x"}
+            await events.create_integration(tx, VAULT, carrier, kind="slack", name="Slack", settings={}, secrets=address)
+        await tell_tools(story, *((f"cus_{number}", 1) for number in range(10)))
+        async with dispatching(story, carrier=carrier):
+            await until(lambda: len(slack.heard) == 1 and len(story.receiver.heard) == 10)
+            await asyncio.sleep(1)
+            assert len(slack.heard) == 1
+        rows = [row for row in await story.rows() if row["endpoint_id"].startswith("intgr")]
+        assert sorted((row["attempts"], row["wake_at"]) for row in rows) == [
+            *[(0, NOON + timedelta(minutes=1))] * 9,
+            (1, NOON + timedelta(minutes=5)),
+        ]
+    await carrier.close()
+
+
+async def busy(_: Heard) -> bytes:
+    return status(429, "Retry-After: 30\r\n")
+
+
+async def test_whoever_locks_an_endpoint_for_long_holds_up_no_other_project(story: Story) -> None:
+    """As a replay of a long history does: what was sent to it is written down when it is done."""
+    async with Receiver().open() as replaying:
+        others = [await another_project(story, replaying.url) for _ in range(5)]
+        release = asyncio.Event()
+
+        async def hold(other: Story) -> None:
+            async with other.database.transaction(other.project_id) as tx:
+                await tx.fetch("SELECT FROM endpoint FOR NO KEY UPDATE")
+                await release.wait()
+
+        holding = [asyncio.create_task(hold(other)) for other in others[:5]]
+        for other in others:
+            await other.tell(("cus_bob", 1))
+        async with dispatching(story):
+            await until(lambda: len(replaying.heard) == 5)
+            for number in (1, 2, 3):
+                await story.tell(("cus_ada", number))
+            await until(lambda: story.receiver.keys == [("cus_ada", 1), ("cus_ada", 2), ("cus_ada", 3)])
+            release.set()
+            await asyncio.gather(*holding)
+
+            async def are_delivered() -> bool:
+                return [await other.states() for other in others] == [["delivered"]] * 5
+
+            await until(are_delivered)
+        assert len(replaying.heard) == 5

@@ -25,7 +25,7 @@ from perennial.base.time import perf_counter
 from perennial.base.value import value
 from perennial.events import db, rules
 from perennial.events.actions.attempts import SENDING_WINDOW, Outside, carry, log_failures, record, send, take
-from perennial.events.model import LEASE, Answer, Carrier, Pace, Parcel, Route, Sender, WebhookRoute
+from perennial.events.model import LEASE, REST, Answer, Carrier, Pace, Parcel, Route, Sender, WebhookRoute
 
 AHEAD = 20  # deliveries claimed for each attempt that a quick endpoint may have under way
 MOST_AHEAD = 5000  # claimed and not begun, in all
@@ -36,7 +36,9 @@ IDLE_FOR = 0.25  # seconds between looks while nothing happens
 SHORTEST_PAUSE = 0.01  # seconds between looks while much does
 AFTER_TROUBLE = 2.0
 LAST_ANSWERS = 6.0  # seconds that are waited for when it stops
-MOST_TRANSACTIONS = 4  # of the pool's connections: others work too
+MOST_CLAIMS = 3  # transactions at a time, of the pool's connections: others work too
+MOST_RECORDS = 3
+PATIENCE = "250ms"  # of a record for the locks of others, such as a long replay: it is tried again, and lets other projects' pass meanwhile
 MOST_PACES = 10_000  # remembered of endpoints with nothing in hand
 SLOW_FOR = 600.0  # seconds after which one that was slow is no longer kept among those in hand
 
@@ -120,7 +122,7 @@ class Dispatcher:
         self._outcomes: defaultdict[ProjectId, list[_Outcome]] = defaultdict(list)
         self._recording: set[ProjectId] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._transactions = asyncio.Semaphore(MOST_TRANSACTIONS)
+        self._claims, self._records = asyncio.Semaphore(MOST_CLAIMS), asyncio.Semaphore(MOST_RECORDS)
         self._news = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -211,7 +213,7 @@ class Dispatcher:
 
     async def _claim(self, project_id: ProjectId, wanted: Mapping[EndpointId, int]) -> bool:
         """Returns whether there was anything, if only such as waits behind others."""
-        async with self._transactions, self._database.transaction(project_id) as tx:
+        async with self._claims, self._database.transaction(project_id) as tx:
             due = await db.lock_due_to(tx, wanted)
             routes = await db.routes(tx, [one.endpoint_id for one in due]) if due else {}
             parcels = await take(tx, due, routes) if due else []
@@ -269,7 +271,7 @@ class Dispatcher:
         if tried:
             way.pace = rules.pace_after(way.pace, tried[-1], took if way.is_webhook else took / len(tried))
         rest = rules.rest(way.pace)
-        self._note(way.project_id, load, answers, rest)
+        self._note(way.project_id, load, answers, rest if way.is_webhook else REST)  # what a shipment left over waits, as after a round
         way.rests_until = perf_counter() + rest.total_seconds()
         if rest:
             self._give_back(way, rest)
@@ -335,7 +337,8 @@ class Dispatcher:
         began = perf_counter()
         while perf_counter() - began < LEASE.total_seconds():
             try:
-                async with self._transactions, self._database.transaction(project_id) as tx:
+                async with self._records, self._database.transaction(project_id) as tx:
+                    await tx.execute("SELECT set_config('lock_timeout', %(patience)s, TRUE)", patience=PATIENCE)
                     settled = [rules.settle(one.parcel, one.answer, tx.now, rest=one.rest) for one in outcomes]
                     await record(tx, settled, {one.parcel.endpoint_id: one.route for one in outcomes})
             except Unavailable as error:
@@ -361,11 +364,13 @@ class Dispatcher:
         """An attempt that has no answer by then stays under its lease, and is made again after it."""
         for way in list(self._ways.values()):
             self._give_back(way, timedelta(0))
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=LAST_ANSWERS)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        began = perf_counter()
+        while self._tasks and (left := LAST_ANSWERS - (perf_counter() - began)) > 0:  # an answer begins a task that writes it down
+            await asyncio.wait(self._tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        late = list(self._tasks)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 def _loads(parcels: Sequence[Parcel], routes: Mapping[EndpointId, Route]) -> list[_Load]:
