@@ -33,7 +33,8 @@ MOST_IN_SHIPMENT = 500  # to an integration at once
 MOST_RECORDED = 500  # in one transaction
 RECORD_AFTER = 0.1  # seconds, in which outcomes of one project gather while others of its attempts are under way
 IDLE_FOR = 0.25  # seconds between looks while nothing happens
-SHORTEST_PAUSE = 0.01  # seconds between looks while much does
+SHORTEST_PAUSE = 0.01  # seconds between looks while much does: three times as long as a look takes, where there are many endpoints to look through
+LONGEST_PAUSE = 0.5
 AFTER_TROUBLE = 2.0
 LAST_ANSWERS = 6.0  # seconds that are waited for when it stops
 MOST_CLAIMS = 3  # transactions at a time, of the pool's connections: others work too
@@ -143,7 +144,7 @@ class Dispatcher:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), pause)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), min(max(SHORTEST_PAUSE, looking), IDLE_FOR))
+                await asyncio.wait_for(stop.wait(), min(max(SHORTEST_PAUSE, 3 * looking), LONGEST_PAUSE))
         await self._stop()
 
     async def look(self) -> bool:
