@@ -4,6 +4,7 @@ Thousands of documents in the suite, a hundred thousand by `make deep`. A failur
 """
 
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +37,9 @@ from perennial.providers.paddle import read as paddle_read
 from perennial.providers.roku import RokuPay
 from perennial.providers.roku import payload as roku_payload
 from perennial.providers.roku import read as roku_read
+from perennial.providers.simulated.app_store import server as simulated
+from perennial.providers.simulated.app_store.model import Credentials
+from perennial.providers.simulated.play_store import server as simulated_play
 from perennial.providers.stripe import events as stripe_events
 from perennial.providers.stripe import one_time as stripe_one_time
 from perennial.providers.stripe import payload as stripe_payload
@@ -471,3 +475,15 @@ def test_an_external_word_of_any_moment_is_read() -> None:
         said = ExternalSubscription(line="a", product="p", environment="production", as_of=NOW, starts_at=moment, ends_at=moment, gives_access=True)
         for line in held([subscription_statement(None, said)]):
             shown(line)
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b'{"a":' * 50_000, b'{"alg":"\\ud800","kid":1e999}', b"[]", b"1", b"null", b""])
+def test_a_simulated_stores_door_refuses_what_it_cannot_read(content: bytes) -> None:
+    segment = urlsafe_b64encode(content).rstrip(b"=").decode()
+    credentials = Credentials(key_id="key", issuer="issuer", private_key="")
+    assert not simulated.is_authorized(f"Bearer {segment}.{segment}.{segment}", credentials, APPLE, NOW)
+    request = simulated_play.Request(method="POST", call="/x", query={}, body=content, authorization="")
+    with pytest.raises(simulated_play.Refused):
+        simulated_play._member(request, "deferralContext")
+    with pytest.raises(simulated_play.Refused):
+        simulated_play._asserted(google.APP, f"{segment}.{segment}.{segment}")

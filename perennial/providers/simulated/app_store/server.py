@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from perennial import catalog, intake
 from perennial.base.db import Database, Tx
 from perennial.base.errors import Conflict, Invalid, NotFound, Unavailable
+from perennial.base.reading import decode
 from perennial.base.secrets import Vault
 from perennial.base.time import EPOCH, to_ms
 from perennial.base.value import value
@@ -139,10 +140,11 @@ def is_authorized(authorization: str, credentials: Credentials, app: StoreApp, n
     scheme, _, token = authorization.partition(" ")
     try:
         header, claims, signature = token.split(".")
-        said, claimed, raw = msgspec.json.decode(_unbase64(header)), msgspec.json.decode(_unbase64(claims)), _unbase64(signature)
-    except (ValueError, msgspec.MsgspecError):
+        said, claimed = (decode(_unbase64(part), dict[str, Any]) for part in (header, claims))
+        raw = _unbase64(signature)
+    except (ValueError, Invalid):
         return False
-    if scheme != "Bearer" or not isinstance(said, dict) or not isinstance(claimed, dict) or len(raw) != 64:
+    if scheme != "Bearer" or len(raw) != 64:
         return False
     if said.get("alg") != "ES256" or said.get("kid") != credentials.key_id:
         return False
@@ -295,9 +297,9 @@ def _signed(counter: Counter, payload: Payload) -> str:
 
 def _decode(body: bytes) -> Payload:
     try:
-        return msgspec.json.decode(body or b"{}", type=dict[str, Any])
-    except msgspec.MsgspecError as error:
-        raise Invalid(f"the body is not a JSON object: {error}") from error
+        return decode(body or b"{}", dict[str, Any])
+    except Invalid as error:
+        raise Invalid(f"the body is not a JSON object: {error.message}") from error
 
 
 def _whole(text: str) -> int:

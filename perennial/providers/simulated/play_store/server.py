@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from perennial import catalog, intake
 from perennial.base.db import Database, Tx
 from perennial.base.errors import Conflict, Invalid, NotFound
+from perennial.base.reading import decode
 from perennial.base.secrets import Vault
 from perennial.base.time import to_ms
 from perennial.base.value import value
@@ -152,10 +153,10 @@ def _asserted(app: StoreApp, assertion: str) -> Mapping[str, Any]:
         header, claims, signature = (urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in assertion.split("."))
         key = service_account(app).private_key.public_key()
         key.verify(signature, assertion.rpartition(".")[0].encode(), PKCS1v15(), SHA256())
-        if msgspec.json.decode(header, type=dict[str, str]).get("alg") != "RS256":
+        if decode(header, dict[str, Any]).get("alg") != "RS256":
             raise ValueError("another algorithm")
-        return msgspec.json.decode(claims, type=dict[str, Any])
-    except (ValueError, InvalidSignature, msgspec.MsgspecError) as error:
+        return decode(claims, dict[str, Any])
+    except (ValueError, InvalidSignature, Invalid) as error:
         raise Refused(400, "invalid_grant", "Invalid JWT Signature.") from error
 
 
@@ -294,8 +295,8 @@ def _whole(request: Request, name: str, default: int) -> int:
 
 def _member(request: Request, name: str) -> Mapping[str, Any]:
     try:
-        found = msgspec.json.decode(request.body or b"{}", type=dict[str, Any]).get(name)
-    except msgspec.MsgspecError as error:
+        found = decode(request.body or b"{}", dict[str, Any]).get(name)
+    except Invalid as error:
         raise Refused(400, "badRequest", "the body is not a JSON object") from error
     if not isinstance(found, dict):
         raise Refused(400, "required", f"{name} is required")
