@@ -97,7 +97,7 @@ fi
 # A uv that the lock does not name, of an earlier version of this script, is replaced, or left out.
 if [ ! -x "$tools/bin/uv" ] || ! cmp -s tools/uv.lock "$tools/uv.lock"; then
   rm -f "$tools/bin/uv"
-  if "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r tools/uv.lock; then
+  if "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --force-reinstall --only-binary :all: --require-hashes -r tools/uv.lock; then
     cp tools/uv.lock "$tools/uv.lock"
   else
     rm -f "$tools/bin/uv"
