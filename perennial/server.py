@@ -201,5 +201,7 @@ def run(settings: Settings) -> None:
         backpressure=most_connections,  # connections of one process, silent ones too
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(header_read_timeout=HEAD_WITHIN, max_buffer_size=LARGEST_HEAD),
+        respawn_failed_workers=True,  # one that was killed is started anew, beside those that go on
+        respawn_interval=0.5,
         workers_kill_timeout=15,
     ).serve()
