@@ -1,7 +1,8 @@
 #!/bin/sh
-# Run once by the PostgreSQL image, as the owner: the role that server and workers log in as. It owns nothing.
+# Makes the role that server and workers log in as, and that owns nothing. The PostgreSQL image runs this once, as POSTGRES_USER;
+# elsewhere run it as who is to own the tables: a login that may create roles.
 set -eu
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" --set password="$DATABASE_PASSWORD" <<'SQL'
-CREATE ROLE perennial_app NOLOGIN;
+SELECT 'CREATE ROLE perennial_app NOLOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'perennial_app') \gexec
 CREATE ROLE perennial_login LOGIN PASSWORD :'password' IN ROLE perennial_app;
 SQL

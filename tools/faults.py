@@ -86,7 +86,7 @@ class Machine:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.port = _free_port()
-        self.url = ""
+        self.url = self.owner_url = ""  # of server and worker; of who owns the tables
         self.postgres: EmbeddedPostgres | None = None
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.is_ending = False
@@ -95,13 +95,13 @@ class Machine:
 
     async def start(self) -> None:
         await self.start_postgres()
-        await migrate(self.url)
+        await migrate(self.owner_url)
         for name in ("serve", "worker"):
             self.start_process(name)
 
     async def start_postgres(self) -> None:
         self.postgres = await EmbeddedPostgres.start(self.home, port=self._postgres_port, settings={"max_connections": "60"})
-        self.url = self.postgres.url
+        self.url, self.owner_url = self.postgres.server_url, self.postgres.url
 
     def start_process(self, name: str) -> None:
         environment = {**os.environ, **_ENVIRONMENT, "DATABASE_URL": self.url, "PERENNIAL_HOME": str(self.home), "PORT": str(self.port)}
@@ -160,7 +160,7 @@ class Receiver:
         self.taken: Counter[str] = Counter()
         self.bodies: dict[str, str] = {}
         self.changed = 0  # an id that came with another body
-        self.url = ""
+        self.url = self.owner_url = ""  # of server and worker; of who owns the tables
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, ValueError):
@@ -319,7 +319,7 @@ async def exhaust_connections(machine: Machine, load: Load, seconds: float) -> N
     taken = []
     with contextlib.suppress(asyncpg.PostgresError, OSError):
         while len(taken) < 100:
-            taken.append(await asyncpg.connect(machine.url, timeout=5))
+            taken.append(await asyncpg.connect(machine.owner_url, timeout=5))
     await asyncio.sleep(seconds / 2)
     for connection in taken:
         connection.terminate()

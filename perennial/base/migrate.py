@@ -51,15 +51,23 @@ async def migrate(url: str, *, folder: Path | None = None, clock: Callable[[], d
     migrations = read_migrations(folder or find_folder())
     connection = await _connect(url)
     try:
+        if not pending(migrations, await _applied(connection)):
+            return []  # which a login that may only look can find out, too
         await _wait_for_turn(connection)
         await connection.execute(_CREATE_TABLE)
-        applied = {row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM public.schema_migration")}
-        missing = pending(migrations, applied)
+        missing = pending(migrations, await _applied(connection))
         for migration in missing:
             await _apply(connection, migration, clock())
         return [migration.name for migration in missing]
     finally:
         await connection.close()  # which also lets go of the lock
+
+
+async def _applied(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[str, str]:
+    """The hashes of what was applied, by name."""
+    if not await connection.fetchval("SELECT to_regclass('public.schema_migration') IS NOT NULL"):
+        return {}
+    return {row["name"]: row["sha256"] for row in await connection.fetch("SELECT name, sha256 FROM public.schema_migration")}
 
 
 def pending(migrations: Sequence[Migration], applied: Mapping[str, str]) -> list[Migration]:

@@ -105,7 +105,11 @@ async def installation(installed: Path, clean_environment: dict[str, str], tmp_p
 def set_up(installed: Path, clean_environment: dict[str, str], home: Path, superuser_url: str) -> Installation:
     port = urlsplit(superuser_url).port
     psql = find_binaries().path("psql")
-    for statement in (f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD 'of the owner'", f"CREATE DATABASE shop OWNER {OWNER}"):
+    for statement in (
+        f"CREATE ROLE {OWNER} LOGIN CREATEROLE PASSWORD 'of the owner'",
+        f"GRANT perennial_app TO {OWNER} WITH ADMIN OPTION",  # this server has the role already
+        f"CREATE DATABASE shop OWNER {OWNER}",
+    ):
         subprocess.run([str(psql), "--quiet", superuser_url, "--command", statement], env=clean_environment, check=True)
     as_owner = {
         **clean_environment,

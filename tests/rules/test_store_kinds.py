@@ -11,6 +11,7 @@ from perennial.catalog.model import STORE_KINDS
 PROVIDERS = {"play_store": "google", "amazon": "amazon", "stripe": "stripe", "roku": "roku", "paddle": "paddle", "microsoft": "microsoft"}
 TELLS = {"account_id", "channel_name"}  # shown to people, and read by no provider
 TELLS |= {"admob_ad_units"}  # read by the ad network's, whatever store the app is of
+TELLS |= {"commission_percentage"}  # read where proceeds are estimated
 READ = re.compile(r"\bapp\.(settings|secrets)(?:\.get\(|\[)\s*['\"](\w+)['\"]")
 
 
