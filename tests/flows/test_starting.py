@@ -268,6 +268,17 @@ def test_what_kubernetes_says_of_a_service_with_our_name_is_no_setting(monkeypat
     Settings.read()
 
 
+def test_every_variable_that_is_read_anywhere_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = find_folder().parent
+    sources = [path for folder in ("perennial", "tests", "bench", "tools") for path in (root / folder).rglob("*.py") if path != Path(__file__)]
+    names = {name for path in sources for name in re.findall(r"\bPERENNIAL_[A-Z][A-Z_]*[A-Z]\b", path.read_text())}
+    for name in names - {"PERENNIAL_PORT_8080_TCP"}:
+        if os.environ.get(name) is None and "SERVICE" not in name:
+            monkeypatch.setenv(name, "")
+    assert len(names) > 15
+    Settings.read()
+
+
 # What is right starts ---------------------------------------------------------------------------------------------------------------
 
 
