@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -409,7 +409,8 @@ async def test_everything_starts_again_after_it_was_killed(folder: Path, port: i
         await told(first, "Perennial is ready")
         children = psutil.Process(first.process.pid).children(recursive=True)
         for process in (psutil.Process(first.process.pid), *(children if who == "all at once" else ())):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # it ended with its parent already
+                process.kill()
         first.process.wait()
     with running(folder, "up", **given) as second:
         await told(second, "Perennial is ready")
