@@ -20,7 +20,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 
 from perennial import __version__, dashboard
-from perennial.api import hooks, oauth, operating, v1, v2
+from perennial.api import explained, hooks, oauth, operating, v1, v2
 from perennial.api.asgi import Front
 from perennial.api.connections import keep_room, raise_file_limit
 from perennial.api.errors import HANDLERS
@@ -85,6 +85,7 @@ def make_framework(app: App) -> Litestar:
             simulated_stripe(app),
             simulated_play_store(app),
             operating.router,
+            explained.errors_page,
             v1.router,
             v2.router,
             oauth.router,

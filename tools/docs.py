@@ -12,12 +12,13 @@ from typing import Any
 from litestar import Litestar
 from typer.main import get_command
 
-from perennial.api import hooks, oauth, operating, v1, v2
+from perennial.api import explained, hooks, oauth, operating, v1, v2
 from perennial.cli import app as cli
 from perennial.server import OPENAPI
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"
+ERRORS = ROOT / "docs" / "errors.md"
 
 Schema = dict[str, Any]
 
@@ -26,10 +27,13 @@ def main() -> int:
     reference = make_reference()
     if "--check" not in sys.argv:
         PAGE.write_text(reference)
+        ERRORS.write_text(explained.markdown())
         return 0
     problems = [*broken_links(), *unknown_commands()]
     if not PAGE.exists() or PAGE.read_text() != reference:
         problems.append("docs/api.md is out of date; write it with: python -m tools.docs")
+    if not ERRORS.exists() or ERRORS.read_text() != explained.markdown():
+        problems.append("docs/errors.md is out of date; write it with: python -m tools.docs")
     print("\n".join(problems) or "the documents are true")
     return 1 if problems else 0
 
@@ -46,7 +50,7 @@ def make_reference() -> str:
         "",
     ]
     lines += [
-        "Errors: v1 answers `{code, message}` v2 the error object `{object, type, message, param, retryable, doc_url}`.",
+        "Errors: v1 answers `{code, message}` v2 the error object `{object, type, message, param, retryable, doc_url}`: [what they mean](errors.md).",
         "",
     ]
     for area, paths in _by_area(document["paths"]).items():

@@ -12,6 +12,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
 
+from perennial.api.explained import PATH
 from perennial.api.incoming import NotReadable, TooLarge
 from perennial.base.errors import (
     AlreadyExists,
@@ -152,7 +153,7 @@ def v2_error(
         "type": type,
         "message": message,
         "retryable": status in (423, 429, 503),
-        "doc_url": f"/docs/errors#{type}",
+        "doc_url": f"{PATH}#{type}",
     }
     if param is not None:
         body["param"] = param

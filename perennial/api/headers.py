@@ -1,5 +1,6 @@
 """What SDKs say of themselves in headers, and what every answer carries."""
 
+import os
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
@@ -26,13 +27,22 @@ EXPOSED = (
 )
 
 _LONGEST = 64  # characters kept of what a client says of itself
-_PREFIX = new_token(6).encode()
 _NUMBERS = count(1)
+_prefix = b""
+
+
+def _begin_anew() -> None:
+    global _prefix
+    _prefix = new_token(12).encode()
+
+
+_begin_anew()
+os.register_at_fork(after_in_child=_begin_anew)  # a child that goes on counting must not give its parent's ids again
 
 
 def new_request_id() -> bytes:
-    """Unique among processes and restarts, and cheap."""
-    return b"req_%b%x" % (_PREFIX, next(_NUMBERS))
+    """Unique among processes, machines and restarts, and cheap: 96 bits of chance for each process, and a number."""
+    return b"req_%b.%x" % (_prefix, next(_NUMBERS))
 
 
 @value
