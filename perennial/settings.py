@@ -10,7 +10,15 @@ from perennial.base.secrets import Secret
 from perennial.base.value import field, force_setattr, value
 
 # Requests a minute of one key, as the vendor documents them.
-RATE_LIMITS: dict[str, int] = {"customer_information": 480, "project_configuration": 60, "charts_metrics": 5, "virtual_currencies": 480}
+RATE_LIMITS: dict[str, int] = {
+    "customer_information": 480,
+    "project_configuration": 60,
+    "charts_metrics": 5,
+    "virtual_currencies": 480,
+    # Ours, of v1: a public key is in every copy of an app, so its limit is beyond what a process can do until it is set.
+    "v1_key": 3_000_000,
+    "v1_address": 12_000,
+}
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -155,7 +163,7 @@ def _rate_limits(text: str) -> dict[str, int]:
         domain, _, number = part.partition("=")
         if domain not in RATE_LIMITS:
             raise Invalid(f"PERENNIAL_RATE_LIMITS: {domain!r} is not one of {', '.join(RATE_LIMITS)}, or off", param="PERENNIAL_RATE_LIMITS")
-        limits[domain] = None if number == "off" else _whole(number, f"PERENNIAL_RATE_LIMITS {domain}", 1, 1_000_000)
+        limits[domain] = None if number == "off" else _whole(number, f"PERENNIAL_RATE_LIMITS {domain}", 1, 10_000_000)
     return {domain: limit for domain, limit in limits.items() if limit is not None}
 
 

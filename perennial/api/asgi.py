@@ -9,6 +9,7 @@ import structlog
 from perennial import catalog
 from perennial.api.auth import find_caller_by
 from perennial.api.errors import refusal
+from perennial.api.floods import Floods
 from perennial.api.headers import CORS, EXPOSED, JSON, PREFLIGHT, etag_of, new_request_id
 from perennial.api.incoming import MOST_UNKNOWN, Body, ClientGone, Incoming, TooLarge
 from perennial.api.observe import OBSERVED, OTHER
@@ -23,6 +24,7 @@ from perennial.base.time import perf_counter, to_ms
 log = structlog.get_logger("perennial.api")
 
 GONE = 499  # in logs and metrics: the client went before its request was whole
+_COUNTED = ("/v1/", "/rcbilling/")
 _OF_THE_RAW_BODY = (b"content-length", b"content-encoding", b"transfer-encoding")
 _SIGNED = (
     "/v1/receipts",
@@ -39,7 +41,8 @@ class Front:
     def __init__(self, app: App, framework: Any, sightings: Sightings, signer: Signer) -> None:
         self._app = app
         self._framework = framework
-        self._read = CustomerRead(app, sightings, signer)
+        self._floods = Floods(app.settings.rate_limits)
+        self._read = CustomerRead(app, sightings, signer, self._floods)
         self._signer = signer
         self._incoming = Incoming()
 
@@ -86,6 +89,8 @@ class Front:
                 raise NotFound(f"there is nothing at {path[:200]}: a part of the path is empty")
             if scope["method"] == "GET" and CustomerRead.path_of(path.encode()) is not None:
                 raise NotFound("there is nothing here: write /v1/subscribers/ without escapes")
+            if path.startswith(_COUNTED):
+                self._floods.count(scope, dict(scope["headers"]))
             scope["path"], scope["query_string"] = path, query_of(scope["query_string"])
             whole = await self._incoming.read(body, scope, receive, lambda: self._require_known(scope))
         except PerennialError as error:

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from perennial import customers
 from perennial.api.auth import key_of
 from perennial.api.errors import log, v1_answer
+from perennial.api.floods import Floods
 from perennial.api.headers import CORS, JSON, etag_of, new_request_id
 from perennial.api.observe import OBSERVED
 from perennial.api.sightings import Sightings
@@ -71,7 +72,8 @@ class Missed:
 
 
 class CustomerRead:
-    def __init__(self, app: App, sightings: Sightings, signer: Signer) -> None:
+    def __init__(self, app: App, sightings: Sightings, signer: Signer, floods: Floods) -> None:
+        self._floods = floods
         self._app = app
         self._sightings = sightings
         self._signer = signer
@@ -89,6 +91,7 @@ class CustomerRead:
     async def __call__(self, scope: Any, send: Any, escaped_id: bytes) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         try:
+            self._floods.count(scope, headers)
             found = await self._read.submit((_hash_of(headers.get(b"authorization", b"")[:_LONGEST_AUTHORIZATION]), _app_user_id(escaped_id)))
             if isinstance(found, Missed):
                 found = await self._render.submit(found)
