@@ -31,11 +31,11 @@ class Observed:
         self.sdk_diagnostics = Counter("perennial_sdk_diagnostics_total", "Diagnostics SDKs sent", ["name", "outcome"], registry=REGISTRY)
         self.handled = Counter("perennial_agenda_handled_total", "Agenda items handled by this process", ["lane"], registry=REGISTRY)
         self.round_seconds = Histogram("perennial_agenda_round_seconds", "Duration of a worker's round", ["lane"], registry=REGISTRY)
+        self.troubles = Gauge("perennial_waiting_for_a_person", "What was given up or cannot be read (perennial doctor)", ["kind"], registry=REGISTRY)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         self.requests.labels(method if method in METHODS else OTHER, route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
-        self.troubles = Gauge("perennial_waiting_for_a_person", "What was given up or cannot be read (perennial doctor)", ["kind"], registry=REGISTRY)
 
 
 class Unread(Collector):
