@@ -1,11 +1,15 @@
 """Puts everything together, once. Whoever needs the outside is handed this."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import structlog
 
+from perennial import subscriptions
 from perennial.base.db import LIMIT, Database
+from perennial.base.ids import ProjectId
 from perennial.base.secrets import Vault
 from perennial.base.value import value
 from perennial.events.model import Carrier, Sender
@@ -44,7 +48,9 @@ async def open_app(settings: Settings, *, application: str = "perennial", connec
     url = settings.require_database_url()
     database = await Database.open(url, application=application, connections=connections, limit=limit)
     sender = WebhookSender(allow_internal=settings.allow_internal_webhooks)
-    carrier = Integrations(allow_internal=settings.allow_internal_webhooks, files_folder=settings.files_folder)
+    carrier = Integrations(
+        allow_internal=settings.allow_internal_webhooks, files_folder=settings.files_folder, customer_infos=partial(_customer_infos, database)
+    )
     app_store = AppStore()
     amazon, roku, paddle, microsoft = AmazonAppstore(), RokuPay(), PaddleBilling(), MicrosoftStore()
     stripe, play_store = StripeBilling(), PlayStore()
@@ -77,3 +83,8 @@ async def open_app(settings: Settings, *, application: str = "perennial", connec
         await sender.close()
         await carrier.close()
         await database.close()
+
+
+async def _customer_infos(database: Database, project_id: ProjectId, app_user_ids: Collection[str]) -> Mapping[str, Any]:
+    async with database.transaction(project_id) as tx:
+        return await subscriptions.customer_infos(tx, app_user_ids)

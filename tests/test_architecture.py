@@ -25,7 +25,7 @@ FIVE_FILES = {"__init__", "model", "rules", "db", "actions"}
 # Rooms a context may have beside the five: pure halves of its rules, named by what they decide.
 PURE = {
     "currencies": {"wire"},
-    "subscriptions": {"telling", "ownership", "wire", "grants", "booking", "earning", "proceeds"},
+    "subscriptions": {"telling", "ownership", "wire", "grants", "booking", "earning", "proceeds", "customer_info"},
     "intake": {"external", "wrappings"},
 }
 

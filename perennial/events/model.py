@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, TypeAlias
 
 from perennial.base.errors import NotFound
-from perennial.base.ids import AppId, CustomerId, EndpointId, EventId
+from perennial.base.ids import AppId, CustomerId, EndpointId, EventId, ProjectId
 from perennial.base.secrets import Secret, covered
 from perennial.base.value import force_setattr, value
 
@@ -256,6 +256,7 @@ class Shipment:
     batch: str | None
     sent_at: datetime  # by the wall clock, as a message's
     within: timedelta  # nothing is begun later
+    project_id: ProjectId | None = None  # for kinds that are told of customers beside events
 
     def __post_init__(self) -> None:
         force_setattr(self, "secrets", covered(self.secrets))

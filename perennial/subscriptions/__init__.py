@@ -3,6 +3,7 @@
 from perennial.subscriptions.actions import (
     ReceiptInUse,
     Said,
+    customer_infos,
     due,
     find,
     find_by_keys,
@@ -19,6 +20,7 @@ from perennial.subscriptions.actions import (
     unclaimed,
     wake,
 )
+from perennial.subscriptions.customer_info import MANAGEMENT_URLS, Document, opening, render
 from perennial.subscriptions.db import Key, hold, load_by_ids, load_of_customers, sold_within, was_sold
 from perennial.subscriptions.ownership import UNCLAIMED_WAITS
 from perennial.subscriptions.proceeds import shares
@@ -45,7 +47,9 @@ from perennial.subscriptions.rules import (
 )
 
 __all__ = [
+    "MANAGEMENT_URLS",
     "UNCLAIMED_WAITS",
+    "Document",
     "Key",
     "ReceiptInUse",
     "Said",
@@ -53,6 +57,7 @@ __all__ = [
     "access_until",
     "auto_renew_off_at",
     "billing_issue_at",
+    "customer_infos",
     "due",
     "find",
     "find_by_keys",
@@ -70,6 +75,7 @@ __all__ = [
     "load_of_customers",
     "misnamed",
     "newer",
+    "opening",
     "original_purchased_at",
     "original_transaction",
     "period_before",
@@ -79,6 +85,7 @@ __all__ = [
     "record",
     "refunded_at",
     "refunded_share",
+    "render",
     "revoke_grants",
     "sellers",
     "shares",

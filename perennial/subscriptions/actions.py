@@ -4,6 +4,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from operator import itemgetter
+from typing import Any
+
+import msgspec
 
 from perennial import catalog, currencies, customers, events, ledger
 from perennial.base.db import Tx
@@ -17,6 +20,7 @@ from perennial.customers.model import MAX_ALIASES, Arrivals, Customer, Placehold
 from perennial.events.model import NewEvent
 from perennial.subscriptions import db, grants, ownership, proceeds, rules, wire
 from perennial.subscriptions.booking import book
+from perennial.subscriptions.customer_info import opening, render
 from perennial.subscriptions.db import Key, Place, Untold
 from perennial.subscriptions.earning import earnings
 from perennial.subscriptions.model import Held, Line, Statement, Telling, Unclaimed
@@ -141,6 +145,20 @@ async def find_by_keys(tx: Tx, keys: Sequence[Key]) -> dict[Key, Line]:
     places = await db.find_places(tx, keys)
     lines = await db.load(tx, places.values())
     return {key: lines[place.line_id] for key, place in places.items()}
+
+
+async def customer_infos(tx: Tx, app_user_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The customer objects of those who are there, as SDKs are answered, by the ids asked for."""
+    found = await customers.find(tx, sorted(set(app_user_ids)))
+    people = await customers.load(tx, list(found.values()))
+    lines = await db.load_of_customers(tx, people)
+    products = await catalog.find_products(tx, {(line.app_id, held.purchase.product) for line in lines for held in line.held})
+    infos: dict[CustomerId, dict[str, Any]] = {}
+    for customer_id, customer in people.items():
+        document = render(customer, [line for line in lines if line.customer_id == customer_id], products, tx.now)
+        whole = opening(tx.now, customer.last_seen_at or customer.first_seen_at) + document.body
+        infos[customer_id] = msgspec.json.decode(whole, type=dict[str, Any])["subscriber"]
+    return {app_user_id: infos[customer_id] for app_user_id, customer_id in found.items()}
 
 
 async def identify(tx: Tx, current_id: str, new_id: str) -> tuple[CustomerId, bool]:

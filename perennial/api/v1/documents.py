@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from perennial import catalog, customers, subscriptions
-from perennial.api.v1.customer_info import Document, opening, render
 from perennial.base.db import Tx
 from perennial.base.ids import CustomerId
 from perennial.customers.model import Customer
+from perennial.subscriptions import Document, opening, render
 from perennial.subscriptions.model import Line
 
 

@@ -22,7 +22,6 @@ from perennial.api.observe import OBSERVED
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signed, Signer, decode_nonce
 from perennial.api.v1 import documents
-from perennial.api.v1.customer_info import opening
 from perennial.app import App
 from perennial.base.coalesce import Coalescer
 from perennial.base.errors import Forbidden, Invalid, PerennialError, Unauthorized
@@ -31,6 +30,7 @@ from perennial.base.secrets import hash_key
 from perennial.base.time import to_ms
 from perennial.base.value import replace, value
 from perennial.customers.model import CustomerBlocked, check_app_user_id
+from perennial.subscriptions import opening
 
 PREFIX = b"/v1/subscribers/"
 LIMIT = 2.0  # seconds: an app that waits longer for its entitlements does better with what it knows

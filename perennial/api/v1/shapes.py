@@ -1,4 +1,4 @@
-"""The shapes of v1's answers, for the documentation. What is sent is rendered by `customer_info.py` and its neighbours."""
+"""The shapes of v1's answers, for the documentation. What is sent is rendered by `subscriptions/customer_info.py` and its neighbours."""
 
 from typing import Any, Literal
 

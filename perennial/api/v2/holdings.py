@@ -10,7 +10,6 @@ from typing import Literal
 
 from msgspec import UNSET, UnsetType
 
-from perennial.api.management import MANAGEMENT_URLS
 from perennial.api.v2 import wire
 from perennial.api.v2.entitlements import show_entitlement
 from perennial.api.v2.entry import ms
@@ -22,6 +21,7 @@ from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import value
 from perennial.catalog.model import App, Entitlement, Product
 from perennial.subscriptions import (
+    MANAGEMENT_URLS,
     access_end,
     is_entitled,
     is_grant,

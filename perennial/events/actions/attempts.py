@@ -64,7 +64,9 @@ def _message(parcel: Parcel, route: WebhookRoute, vault: Vault, at: datetime) ->
     )
 
 
-async def carry(parcels: Sequence[Parcel], route: IntegrationRoute, outside: Outside, within: timedelta) -> Sequence[Answer | None]:
+async def carry(
+    project_id: ProjectId, parcels: Sequence[Parcel], route: IntegrationRoute, outside: Outside, within: timedelta
+) -> Sequence[Answer | None]:
     """Never raises, as `send`. The parcels are of one endpoint."""
     assert outside.carrier is not None, "there are integrations, and nobody to carry to them"
     try:
@@ -74,6 +76,7 @@ async def carry(parcels: Sequence[Parcel], route: IntegrationRoute, outside: Out
             settings=route.settings,
             secrets=unseal_secrets(outside.vault, parcels[0].endpoint_id, route.secrets),
             events=tuple(parcel.body for parcel in parcels),
+            project_id=project_id,
             batch=parcels[0].batch,
             sent_at=outside.clock(),
             within=within,

@@ -38,7 +38,7 @@ async def deliver_due(
     parcels, routes = await _claim(database, project_id, limit)
     if not parcels:
         return 0
-    answers = await _submit(parcels, routes, Outside(vault=vault, sender=sender, carrier=carrier, clock=database.clock))
+    answers = await _submit(project_id, parcels, routes, Outside(vault=vault, sender=sender, carrier=carrier, clock=database.clock))
     async with database.transaction(project_id) as tx:
         settled = [rules.settle(parcel, answer, tx.now) for parcel, answer in zip(parcels, answers, strict=True)]
         await record(tx, settled, routes)
@@ -59,7 +59,7 @@ async def _claim(database: Database, project_id: ProjectId, limit: int) -> tuple
     return [], {}
 
 
-async def _submit(parcels: Sequence[Parcel], routes: Mapping[EndpointId, Route], outside: Outside) -> list[Answer | None]:
+async def _submit(project_id: ProjectId, parcels: Sequence[Parcel], routes: Mapping[EndpointId, Route], outside: Outside) -> list[Answer | None]:
     """Sends side by side. None where it was not tried: its endpoint is silent, or the lease would not last."""
     everyone = asyncio.Semaphore(SENT_AT_ONCE)
     each: defaultdict[EndpointId, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(SENT_AT_ONCE_TO_ONE))
@@ -81,7 +81,7 @@ async def _submit(parcels: Sequence[Parcel], routes: Mapping[EndpointId, Route],
     async def carry_some(places: Sequence[int], route: IntegrationRoute) -> None:
         async with everyone:
             if left() > timedelta(0):
-                carried = await carry([parcels[place] for place in places], route, outside, left())
+                carried = await carry(project_id, [parcels[place] for place in places], route, outside, left())
                 for place, answer in zip(places, carried, strict=True):
                     answers[place] = answer
 

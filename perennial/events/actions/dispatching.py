@@ -264,7 +264,7 @@ class Dispatcher:
     async def _attempt(self, way: _Way, load: _Load, *, is_slow: bool) -> None:
         began = perf_counter()
         try:
-            answers = await self._tell(load)
+            answers = await self._tell(way.project_id, load)
         finally:
             self._count(way, -1, is_slow=is_slow)
         took = timedelta(seconds=perf_counter() - began)
@@ -283,11 +283,11 @@ class Dispatcher:
             self._put_aside(way)
         self._news.set()
 
-    async def _tell(self, load: _Load) -> Sequence[Answer | None]:
+    async def _tell(self, project_id: ProjectId, load: _Load) -> Sequence[Answer | None]:
         if isinstance(load.route, WebhookRoute):
             return [await send(load.parcels[0], load.route, self._outside)]
         left = SENDING_WINDOW - timedelta(seconds=perf_counter() - load.claimed_at)
-        return await carry(load.parcels, load.route, self._outside, left)
+        return await carry(project_id, load.parcels, load.route, self._outside, left)
 
     def _put_forgotten_aside(self) -> None:
         """Slow ones that nothing was due for in a long time."""

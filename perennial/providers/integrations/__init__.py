@@ -6,7 +6,7 @@ into requests, sending them through the one guarded door, and reading what the a
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,24 +18,34 @@ from obstore.store import LocalStore
 
 import perennial
 from perennial.base.errors import Invalid
+from perennial.base.ids import ProjectId
 from perennial.base.outgoing import PublicHttp, Reply, Unanswered
 from perennial.base.secrets import Secret, covered
 from perennial.base.time import perf_counter
+from perennial.base.value import replace
 from perennial.events.model import Answer, Configured, Shipment
-from perennial.providers.integrations import amplitude, files, firebase, mixpanel, posthog, reading, segment, slack
-from perennial.providers.integrations.model import Fields, Item, Limits, Receiver, Request, Skipped
+from perennial.providers.integrations import amplitude, files, firebase, firestore, mixpanel, posthog, reading, segment, slack
+from perennial.providers.integrations.model import CUSTOMERS, Fields, Item, Limits, Receiver, Request, Skipped
 
 __all__ = ["KINDS", "RECEIVERS", "Integrations", "fields"]
 
 MOST_REQUESTS = 100  # of one shipment; what is left over goes with the next
 LONGEST_SECRET = 20_000
 
-# For good: the same again would be refused again. Everything else that is no success is tried again.
-_REFUSED = frozenset({400, 422})
-
 RECEIVERS: dict[str, Receiver] = {
-    one.kind: one for one in (segment.RECEIVER, slack.RECEIVER, posthog.RECEIVER, amplitude.RECEIVER, mixpanel.RECEIVER, firebase.RECEIVER)
+    one.kind: one
+    for one in (
+        segment.RECEIVER,
+        slack.RECEIVER,
+        posthog.RECEIVER,
+        amplitude.RECEIVER,
+        mixpanel.RECEIVER,
+        firebase.RECEIVER,
+        firestore.RECEIVER,
+    )
 }
+# The customer objects of those who are there, by app user id.
+CustomerInfos = Callable[[ProjectId, Collection[str]], Awaitable[Mapping[str, Any]]]
 KINDS = (*RECEIVERS, files.KIND)
 
 Places = list[tuple[int, Item]]  # events of a shipment, by where they stand in it
@@ -51,9 +61,20 @@ def fields(kind: str) -> tuple[type[Fields], type[Fields]]:
 
 
 class Integrations:
-    """The `Carrier` of every kind. `files_folder` is where the operator lets integrations write files of their own; None: nowhere."""
+    """The `Carrier` of every kind. `files_folder` is where the operator lets integrations write files of their own; None: nowhere.
 
-    def __init__(self, *, allow_internal: bool, files_folder: Path | None, timeout: timedelta = timedelta(seconds=15)) -> None:
+    `customer_infos` is asked for kinds that are told of customers beside events, when they are told.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_internal: bool,
+        files_folder: Path | None,
+        timeout: timedelta = timedelta(seconds=15),
+        customer_infos: CustomerInfos | None = None,
+    ) -> None:
+        self._customer_infos = customer_infos
         self._http = PublicHttp(allow_internal=allow_internal, timeout=timeout)
         self._files_folder = files_folder
 
@@ -79,6 +100,7 @@ class Integrations:
             answer = await self._put_files(shipment)
             return [answer] * len(shipment.events)
         receiver = RECEIVERS[shipment.kind]
+        shipment = await self._with_customers(receiver, shipment)
         answers, waiting = _pack(receiver, shipment)
         began = perf_counter()
         for _ in range(MOST_REQUESTS):
@@ -92,6 +114,15 @@ class Integrations:
             if not goes_on:
                 break
         return answers
+
+    async def _with_customers(self, receiver: Receiver, shipment: Shipment) -> Shipment:
+        if receiver.whose is None:
+            return shipment
+        assert self._customer_infos is not None and shipment.project_id is not None, f"{receiver.kind} is told of customers"
+        ids = [receiver.whose(event) for event in shipment.events]
+        known = await self._customer_infos(shipment.project_id, {one for some in ids for one in some})
+        beside = [{one: known[one] for one in some if one in known} for some in ids]
+        return replace(shipment, events=tuple({**event, CUSTOMERS: some} for event, some in zip(shipment.events, beside, strict=True)))
 
     async def _tell(self, receiver: Receiver, shipment: Shipment, places: Places) -> tuple[dict[int, Answer], list[Places], bool]:
         """One request. Returns what became of which event, what is to be sent again in smaller or other requests, and whether to go on."""
@@ -107,7 +138,7 @@ class Integrations:
             if judged.took_the_others:
                 return refused | _all(others, Answer(status=reply.status, verdict="delivered")), [], True
             return refused, [others] if others else [], True
-        return _by_status(reply, places, shipment)
+        return _by_status(reply, places, shipment, receiver.refused)
 
     async def _put_files(self, shipment: Shipment) -> Answer:
         """One answer for all: they go in one object. A bucket that refuses is tried again, as the fault is not in the events."""
@@ -208,11 +239,11 @@ def _chunks(fitting: Sequence[tuple[int, Item, int]], limits: Limits) -> list[Pl
 # What was answered ----------------------------------------------------------------------------------------------------------------
 
 
-def _by_status(reply: Reply, places: Places, shipment: Shipment) -> tuple[dict[int, Answer], list[Places], bool]:
+def _by_status(reply: Reply, places: Places, shipment: Shipment, refused: Collection[int]) -> tuple[dict[int, Answer], list[Places], bool]:
     """Taken; too large or refused, and then in halves until the culprit stands alone; or to be tried again later, and then nothing more goes now."""
     if 200 <= reply.status < 300:
         return _all(places, Answer(status=reply.status, verdict="delivered")), [], True
-    if reply.status == 413 or reply.status in _REFUSED:
+    if reply.status == 413 or reply.status in refused:
         if len(places) > 1:
             middle = len(places) // 2
             return {}, [places[:middle], places[middle:]], True

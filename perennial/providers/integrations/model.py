@@ -11,6 +11,7 @@ from perennial.base.value import value
 
 Event = Mapping[str, Any]  # the body of an event, as webhooks have it
 Item = dict[str, Any]  # an event as its receiver takes it
+CUSTOMERS = " customers"  # beside an event's fields, for a receiver that says `whose`: customer objects by app user id
 
 
 class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,3 +88,5 @@ class Receiver:
     item: Callable[[Event], Item | Skipped]
     request: Callable[[Any, Any, Sequence[Item], datetime], Request]
     judge: Callable[[Reply], Judgement | None] = by_status_alone
+    whose: Callable[[Event], Sequence[str]] | None = None  # the customers whose objects `item` is given under `CUSTOMERS`
+    refused: frozenset[int] = frozenset({400, 422})  # for good: the same again would be refused again

@@ -6,7 +6,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from perennial.api.v2.wire.common import DisplayName, Environment, EventTypeName, Id
 
-Kind = Literal["segment", "slack", "posthog", "amplitude", "mixpanel", "firebase", "files"]
+Kind = Literal["segment", "slack", "posthog", "amplitude", "mixpanel", "firebase", "firestore", "files"]
 Settings = Annotated[dict[str, Any], Meta(max_length=20, description="What this kind is set with, such as `base_url`; see docs/integrations.md")]
 Secrets = Annotated[
     dict[Annotated[str, Meta(max_length=100)], Annotated[str, Meta(max_length=20_000)]],

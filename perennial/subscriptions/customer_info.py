@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from perennial.api.management import MANAGEMENT_URLS
 from perennial.base.time import FOREVER, iso, to_ms
 from perennial.base.value import value
 from perennial.catalog.model import Product
 from perennial.customers.model import Customer
-from perennial.subscriptions import (
+from perennial.subscriptions.model import Held, Line
+from perennial.subscriptions.rules import (
     access_end,
     auto_renew_off_at,
     billing_issue_at,
@@ -27,7 +27,13 @@ from perennial.subscriptions import (
     refunded_at,
     sold_with,
 )
-from perennial.subscriptions.model import Held, Line
+
+# The stores' own pages where customers manage what they bought there.
+MANAGEMENT_URLS = {
+    "app_store": "https://apps.apple.com/account/subscriptions",
+    "mac_app_store": "https://apps.apple.com/account/subscriptions",
+    "play_store": "https://play.google.com/store/account/subscriptions",
+}
 
 Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier)
 
