@@ -165,7 +165,9 @@ def stand_in(line_key: str, begins_at: datetime) -> str:
 
 
 def is_stand_in(line_key: str, transaction: str) -> bool:
-    return transaction.startswith(f"{line_key}:") and transaction[len(line_key) + 1 :].isdigit()
+    """Whether a transaction is named so, by any key of its line: those of one subscription differ by what follows a `#`."""
+    key, _, moment = transaction.rpartition(":")
+    return moment.isdigit() and key.partition("#")[0] == line_key.partition("#")[0]
 
 
 @value

@@ -270,21 +270,26 @@ def _end_of_service(line: Line, held: Held) -> datetime:
     if grace := grace_until(line, held):
         said = renewals_of(line, held)
         newest = max(place for place, renewal in enumerate(said) if renewal.grace_until is not None)
-        ended = [max(renewal.as_of, end) for renewal in said[newest:] if renewal.ended and renewal.as_of < grace]
+        ended = [max(_said_over_at(renewal), end) for renewal in said[newest:] if renewal.ended and _said_over_at(renewal) < grace]
         later = (one.purchase for one in line.held if one.purchase.purchased_at > held.purchase.purchased_at)
         renewed = [one.purchased_at for one in later if not one.gives_no_time]
         end = max(end, min([grace, *ended, *renewed]))  # what was paid in the end needs no grace: its successor decides
     return end
 
 
+def _said_over_at(renewal: Renewal) -> datetime:
+    """Since when a snapshot says what it says of an end or a pause: a store may tell of it later."""
+    return renewal.as_of if renewal.ended_at is None else min(renewal.as_of, renewal.ended_at)
+
+
 def line_ended_at(line: Line, held: Held) -> datetime | None:
-    """Since when the line is over by the store's own word, where the purchase had begun by then. What was bought since is not meant."""
+    """Since when the line is over by the store's own word, where that cuts the purchase. What was bought since is not meant."""
     since: datetime | None = None
     for renewal in reversed(line.renewals):
         if renewal.ended_at is None:
             break
         since = renewal.ended_at if since is None else min(since, renewal.ended_at)
-    return since if since is not None and held.purchase.purchased_at <= since else None
+    return since if since is not None and _cuts(since, held) else None
 
 
 def _taken_with_a_later_one(line: Line, held: Held) -> datetime | None:
@@ -411,7 +416,7 @@ def paused_at(line: Line) -> datetime | None:
     """Since when a pause has been scheduled or in force."""
     since: datetime | None = None
     for renewal in line.renewals:
-        since = (since or renewal.as_of) if renewal.pause else None
+        since = (since or _said_over_at(renewal)) if renewal.pause else None
     return since
 
 
@@ -468,7 +473,7 @@ def was_cut_short(line: Line, held: Held) -> bool:
 
 def ended_reason(line: Line, held: Held) -> EndReason | None:
     """The store's own word that nothing followed this period. That the line was over is no word of it where the line went on since."""
-    is_over = line_ended_at(line, held) is not None
+    is_over = bool(line.renewals) and line.renewals[-1].ended_at is not None
     said = reversed(renewals_of(line, held))
     return next((renewal.ended for renewal in said if renewal.ended and (is_over or renewal.ended_at is None)), None)
 

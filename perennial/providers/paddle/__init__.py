@@ -25,6 +25,7 @@ from perennial.base.money import Money
 from perennial.base.reading import answer_of, decode
 from perennial.intake.model import Act, CannotAct, Caught, Envelope, Posted, Question, Reading, StoreApp
 from perennial.providers.paddle import api, read, signature
+from perennial.providers.paddle.lines import amount
 from perennial.providers.paddle.payload import Adjustment, Event, Subscription, Transaction
 from perennial.subscriptions.model import Environment
 
@@ -199,10 +200,11 @@ def _tolerance(app: StoreApp) -> timedelta:
 
 
 def _of_subscription(app: StoreApp, event: Event, subscription: Subscription, as_of: datetime) -> Reading:
-    """A subscription that was stopped says not what it had paid for: Paddle is asked, as it is where its status is none that we know."""
+    """A subscription says not what was paid for it: Paddle is asked, but where it names the transaction that it began with."""
     is_stopped = subscription.status in _STOPPED or subscription.status not in read.STATUSES
-    asked = (_question(app, subscription.id, event),) if is_stopped or event.event_type == "subscription.updated" else ()
-    return Reading(statements=read.told_by_subscription(app, subscription, as_of), questions=asked)
+    asked = (_question(app, subscription.id, event),) if is_stopped or subscription.transaction_id is None else ()
+    is_alone = event.event_type != "subscription.updated" or not app.secrets.get("api_key")
+    return Reading(statements=read.told_by_subscription(app, subscription, as_of, is_alone=is_alone), questions=asked)
 
 
 def _of_transaction(app: StoreApp, event: Event, transaction: Transaction, as_of: datetime) -> Reading:
@@ -227,11 +229,11 @@ def _question(app: StoreApp, subject: str, event: Event) -> Question:
 
 def _parts(transaction: Transaction, asked: int) -> list[dict[str, str]]:
     """A partial refund, shared among the items of a transaction by their totals."""
-    lines = [line for line in transaction.details.line_items if read.amount(line.totals.total) > 0]
-    whole = sum(read.amount(line.totals.total) for line in lines)
+    lines = [line for line in transaction.details.line_items if amount(line.totals.total) > 0]
+    whole = sum(amount(line.totals.total) for line in lines)
     if not 0 < asked <= whole:
         raise CannotAct(f"{asked} is not a part of the {whole} of this transaction, in minor units")
-    shares = Money(amount=asked, currency=transaction.currency_code).split([read.amount(line.totals.total) for line in lines])
+    shares = Money(amount=asked, currency=transaction.currency_code).split([amount(line.totals.total) for line in lines])
     return [
         {"item_id": line.id, "type": "partial", "amount": str(share.amount)} for line, share in zip(lines, shares, strict=True) if share.amount > 0
     ]

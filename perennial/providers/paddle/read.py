@@ -1,7 +1,8 @@
 """From what Paddle Billing holds to what it states. Pure: values in, values out.
 
-A subscription says how things go on, its transactions say what was paid and until when. The first recurring item is the subscription's line
-(`sub_...`), each further one a line of its own (`sub_...#pri_...`); what is bought once is the line of its transaction.
+A subscription says how things go on, its transactions say what was paid and until when. What it began with is the subscription's line (`sub_...`),
+each further item a line of its own (`sub_...#pri_...`), known by its price and never by its place in a list (`lines`); what is bought once is
+the line of its transaction. A credit (a negative quantity, or lines that come to less than nothing) is no purchase.
 
 Where Paddle leaves a choice, this is ours:
 
@@ -12,8 +13,9 @@ Where Paddle leaves a choice, this is ours:
 - **`past_due`** is decided by the app's setting of that name: `grace` (the default: access for `grace_days`, 7 unless set, from the beginning of
   the unpaid period; Paddle leaves it to the seller), `end` (access ends with the paid period), `keep` (until the unpaid period's end).
 - **The hour in which a renewal is collected** is grace: Paddle charges when the period is over.
-- **A pause or cancellation before the period's end** ends the period there. A notification alone cannot say so (it names no transaction): Paddle
-  is asked, which takes an API key.
+- **A pause or cancellation before the period's end** ends the period there.
+- **A subscription object alone** (imported, activated, resumed; no payment told with it) says that its period runs: it is served, without a price
+  until its payment is told, and Paddle is asked where there is an API key. One that is `past_due` is served by the setting.
 - **A trial** is the first transaction, for nothing, of a price that has a trial. A discount of 100 % is not a trial.
 - **`subscription_update` and `subscription_charge`** are prorations: money, and a new product or quantity from then on, but no period. Of
   virtual currencies they give what their charge covers of a whole period's price. The first payment of a thing that was added within a
@@ -36,9 +38,11 @@ from perennial.base.reading import note
 from perennial.base.value import replace, value
 from perennial.catalog.model import Product
 from perennial.intake.model import StoreApp
+from perennial.providers.paddle import lines
 from perennial.providers.paddle.api import environment
+from perennial.providers.paddle.lines import Place, amount, strict_totals_by_price, totals_by_price
 from perennial.providers.paddle.payload import Adjustment, Item, Subscription, Transaction
-from perennial.subscriptions.model import EndReason, Kind, Line, Purchase, Refund, Renewal, Revocation, Statement
+from perennial.subscriptions.model import EndReason, Kind, Line, Purchase, Refund, Renewal, Revocation, Statement, stand_in
 
 APP_USER_ID = "app_user_id"  # the custom data by which a project's own website says who buys
 PAST_DUE = ("grace", "end", "keep")
@@ -88,33 +92,54 @@ class Found:
 # What a notification says by itself
 
 
-def told_by_subscription(app: StoreApp, subscription: Subscription, as_of: datetime) -> tuple[Statement, ...]:
-    """How every line of a subscription goes on; at its creation also that it began, without the price."""
-    policy, recurring = Policy.of(app), _recurring(subscription.items)
+def told_by_subscription(app: StoreApp, subscription: Subscription, as_of: datetime, *, is_alone: bool = False) -> tuple[Statement, ...]:
+    """How every line of a subscription goes on; at its creation also that it began, without the price.
+
+    `is_alone`: no answer of Paddle's with what was paid follows at once, so the period that runs is said too.
+    """
+    policy, items = Policy.of(app), lines.recurring(subscription.items)
+    places = lines.of_subscription(subscription, as_of, is_new=subscription.transaction_id is not None)
     return tuple(
         Statement(
             store=app.store,
             environment=environment(app),
-            line=_line(subscription.id, recurring, item),
+            line=places[item.price.id].line,
+            also=places[item.price.id].also,
             purchases=_beginning(subscription, item, policy, as_of),
-            renewals=_said(_renewal(subscription, item, recurring, policy, as_of, paid="", was_failing=False)),
+            running=_running(subscription, places[item.price.id].line, item, policy, as_of) if is_alone else (),
+            renewals=_said(_told_end(_renewal(subscription, item, policy, as_of, paid="", was_failing=False), subscription)),
             app_user_id=_app_user_id(subscription.custom_data),
-            original_purchased_at=_original(subscription, _line(subscription.id, recurring, item), item),
+            original_purchased_at=_original(subscription, places[item.price.id].line, item),
         )
-        for item in recurring
+        for item in items
     )
+
+
+def _told_end(stated: Renewal | None, subscription: Subscription) -> Renewal | None:
+    """What was stopped before the end of its period ended then, whatever was paid and whenever it was told."""
+    if stated is None:
+        return None
+    stopped_at = _stopped_at(subscription) or stated.as_of
+    return replace(stated, ended_at=stopped_at) if stated.ended is not None and stopped_at <= stated.as_of else stated
+
+
+def _stopped_at(subscription: Subscription) -> datetime | None:
+    return {"canceled": subscription.canceled_at, "paused": subscription.paused_at}.get(subscription.status)
 
 
 def told_by_transaction(
     app: StoreApp, transaction: Transaction, as_of: datetime, adjustments: Sequence[Adjustment] = (), products: Sequence[Product] = ()
 ) -> tuple[Statement, ...]:
     """What was paid with it. The first payment comes before its subscription is made, and again after: only then its periods are told."""
-    purchases = _purchases(app, transaction, adjustments, as_of, products)
+    placed = {price: place.line for price, place in lines.of_transaction(transaction, is_within=transaction.origin in _WITHIN).items()}
+    purchases = _purchases(app, transaction, placed, adjustments, as_of, products)
+    places = {place.line: place for place in lines.of_transaction(transaction, is_within=transaction.origin in _WITHIN).values()}
     return tuple(
         Statement(
             store=app.store,
             environment=environment(app),
             line=line,
+            also=places[line].also if line in places else (),
             purchases=(purchase,),
             renewals=_paid_again(purchase, as_of),
             app_user_id=_app_user_id(transaction.custom_data),
@@ -134,12 +159,20 @@ def _paid_again(purchase: Purchase, as_of: datetime) -> tuple[Renewal, ...]:
 def statements(app: StoreApp, found: Found, line: Line | None, now: datetime, products: Sequence[Product] = ()) -> tuple[Statement, ...]:
     """Every line of a subscription, from its first payment on."""
     subscription, policy = found.subscription, Policy.of(app)
-    recurring = _recurring(subscription.items)
-    paid: dict[str, list[Purchase]] = {_line(subscription.id, recurring, item): [] for item in recurring}
+    held = _held_prices(found, line, policy)
+    own = lines.own(subscription.id, lines.of_everything(subscription, found.transactions, held, within=_WITHIN))
+    places = dict.fromkeys(own.also, own)
+
+    def place(price_id: str) -> Place:
+        by_price = lines.by_price(subscription.id, price_id)
+        return places.get(by_price, Place(line=by_price))
+
+    items = {place(item.price.id).line: item for item in lines.recurring(subscription.items)}
+    paid: dict[str, list[Purchase]] = {key: [] for key in items}
     for transaction in found.transactions:
-        for key, purchase in _purchases(app, transaction, found.adjustments, now, products).items():
+        placed = {price: place(price).line for price in lines.charged_prices(transaction)}
+        for key, purchase in _purchases(app, transaction, placed, found.adjustments, now, products).items():
             paid.setdefault(key, []).append(purchase)
-    items = {_line(subscription.id, recurring, item): item for item in recurring}
     was_failing = line is not None and bool(line.renewals) and line.renewals[-1].in_billing_retry
     user = _app_user_id(subscription.custom_data)
     return tuple(
@@ -147,13 +180,24 @@ def statements(app: StoreApp, found: Found, line: Line | None, now: datetime, pr
             store=app.store,
             environment=environment(app),
             line=key,
+            also=own.also if key == own.line else (),
             purchases=_as_they_are(subscription, items.get(key), purchases, policy),
-            renewals=_renewals(subscription, key, items.get(key), recurring, purchases, policy, now, was_failing=was_failing),
+            running=_unpaid_for(_running(subscription, key, items[key], policy, now), purchases) if key in items else (),
+            renewals=_renewals(subscription, key, items.get(key), purchases, policy, now, was_failing=was_failing),
             app_user_id=user,
             original_purchased_at=_original(subscription, key, items.get(key)),
         )
         for key, purchases in paid.items()
     )
+
+
+def _held_prices(found: Found, line: Line | None, policy: Policy) -> set[str]:
+    """The prices that the subscription's own line had, as far as we hold it."""
+    if line is None or line.store_line != found.subscription.id:
+        return set()
+    products = {one.purchase.product for one in line.held}
+    every = [*found.subscription.items, *(item for one in found.transactions for item in one.items)]
+    return {item.price.id for item in every if _product(item, policy) in products}
 
 
 def _original(subscription: Subscription, line: str, item: Item | None) -> datetime | None:
@@ -167,7 +211,6 @@ def _renewals(
     subscription: Subscription,
     key: str,
     item: Item | None,
-    recurring: Sequence[Item],
     purchases: Sequence[Purchase],
     policy: Policy,
     now: datetime,
@@ -176,7 +219,7 @@ def _renewals(
 ) -> tuple[Renewal, ...]:
     if item is not None:
         paid = max(purchases, key=lambda one: (one.purchased_at, one.transaction)).transaction if purchases else ""
-        return _said(_renewal(subscription, item, recurring, policy, now, paid=paid, was_failing=was_failing))
+        return _said(_told_end(_renewal(subscription, item, policy, now, paid=paid, was_failing=was_failing), subscription))
     if not key.startswith(subscription.id):  # bought once, beside
         return ()
     is_over = all(one.expires_at is not None and one.expires_at <= now for one in purchases)
@@ -190,21 +233,25 @@ def _as_they_are(subscription: Subscription, item: Item | None, purchases: Seque
         return tuple(ordered)
     if ordered[0].is_proration:  # added within a period
         ordered[0] = replace(ordered[0], is_first=True, is_proration=False)
-    last = ordered[-1]
-    stopped_at = {"canceled": subscription.canceled_at, "paused": subscription.paused_at}.get(subscription.status)
-    if stopped_at is not None and last.expires_at is not None:
-        last = replace(last, expires_at=max(min(last.expires_at, stopped_at), last.purchased_at))
-    elif item is not None and subscription.status in ("active", "trialing"):
+    last, stopped_at = ordered[-1], _stopped_at(subscription)
+    if stopped_at is not None:
+        return tuple(_cut(one, stopped_at) for one in ordered)
+    if item is not None and subscription.status in ("active", "trialing"):
         last = replace(last, product=_product(item, policy))
     return (*ordered[:-1], last)
+
+
+def _cut(purchase: Purchase, stopped_at: datetime) -> Purchase:
+    """Whichever period would run on: one that was renewed early outlives no end."""
+    if purchase.expires_at is None or purchase.purchased_at > stopped_at:
+        return purchase
+    return replace(purchase, expires_at=min(purchase.expires_at, stopped_at))
 
 
 # How it goes on
 
 
-def _renewal(
-    subscription: Subscription, item: Item, recurring: Sequence[Item], policy: Policy, as_of: datetime, *, paid: str, was_failing: bool
-) -> Renewal | None:
+def _renewal(subscription: Subscription, item: Item, policy: Policy, as_of: datetime, *, paid: str, was_failing: bool) -> Renewal | None:
     """`paid` is the transaction of the last paid period. A notification names none: it speaks of the period running at `as_of`."""
     change = subscription.scheduled_change
     is_cancelling = change is not None and change.action == "cancel"
@@ -213,7 +260,7 @@ def _renewal(
         as_of=as_of,
         transaction=paid,
         auto_renew=not is_cancelling,
-        next_product=_product(item, policy) if item is recurring[0] and subscription.status in ("active", "trialing") else None,
+        next_product=_product(item, policy) if subscription.status in ("active", "trialing") else None,
         off_reason="unsubscribe" if is_cancelling else None,
         pause="scheduled" if is_pausing else None,
         resumes_at=change.resume_at if change is not None and is_pausing else None,
@@ -268,26 +315,69 @@ def _beginning(subscription: Subscription, item: Item, policy: Policy, as_of: da
     )
 
 
+def _running(subscription: Subscription, line: str, item: Item, policy: Policy, as_of: datetime) -> tuple[Purchase, ...]:
+    """The period that a subscription says runs, for where no payment tells it. One that is not paid is served by the app's setting."""
+    period = subscription.current_billing_period
+    until = period.ends_at if period is not None else None
+    if period is not None and subscription.status == "past_due":
+        unpaid = _past_due(Renewal(as_of=as_of, transaction="", auto_renew=True), subscription, policy).grace_until
+        until = min(unpaid, period.ends_at) if unpaid is not None else None
+    if period is None or until is None or subscription.status not in ("active", "trialing", "past_due"):
+        return ()
+    began = subscription.started_at
+    is_first = began is not None and abs(period.starts_at - began) <= COLLECTION
+    was_added = item.created_at is not None and period.starts_at + COLLECTION < item.created_at < until
+    begins = item.created_at if was_added and item.created_at is not None else period.starts_at
+    return (
+        Purchase(
+            transaction=subscription.transaction_id or stand_in(line, begins),
+            product=_product(item, policy),
+            kind="subscription",
+            purchased_at=begins,
+            expires_at=until,
+            as_of=as_of,
+            is_first=is_first or was_added,
+            is_renewal=not is_first and not was_added,
+            period_type="trial" if subscription.status == "trialing" else "normal",
+            quantity=_quantity(item),
+            is_summary=True,
+        ),
+    )
+
+
+def _unpaid_for(running: tuple[Purchase, ...], paid: Sequence[Purchase]) -> tuple[Purchase, ...]:
+    """What no payment tells: of a subscription that was imported, or is served until it is paid."""
+    ends = [one.expires_at for one in paid if one.expires_at is not None]
+    return tuple(one for one in running if all(end < one.purchased_at for end in ends))
+
+
 # What was paid
 
 
 def _purchases(
-    app: StoreApp, transaction: Transaction, adjustments: Sequence[Adjustment], as_of: datetime, products: Sequence[Product]
+    app: StoreApp,
+    transaction: Transaction,
+    placed: Mapping[str, str],
+    adjustments: Sequence[Adjustment],
+    as_of: datetime,
+    products: Sequence[Product],
 ) -> dict[str, Purchase]:
-    """By line. Nothing where nothing was paid, or where it is not known yet for which subscription."""
+    """By line; `placed` has that of each price charged. Nothing where nothing was paid, or it is not known yet for which subscription."""
     if transaction.status not in PAID or transaction.origin in _NO_CHARGE:
         return {}
-    policy, recurring = Policy.of(app), _recurring(transaction.items)
+    policy, totals = Policy.of(app), totals_by_price(transaction)
     shares = reading.aside("details", transaction.details, lambda: _shares(transaction)) or {}
     stated: dict[str, Purchase] = {}
     for item in transaction.items:
+        if item.quantity <= 0 or totals.get(item.price.id, 0) < 0:
+            continue  # a credit
         charge = _Charge(transaction=transaction, item=item, share=shares.get(item.price.id, _Share()), as_of=as_of)
         refunds = _refunds(transaction, item, adjustments)
         if item.price.billing_cycle is None:
             line = transaction.id if len(transaction.items) == 1 else f"{transaction.id}#{item.price.id}"
             stated[line] = _one_time(charge, line, policy, refunds, products)
         elif transaction.subscription_id is not None and transaction.billing_period is not None:
-            stated[_line(transaction.subscription_id, recurring, item)] = _period(charge, policy, refunds)
+            stated[placed[item.price.id]] = _period(charge, policy, refunds)
     return stated
 
 
@@ -372,26 +462,14 @@ def _one_time(charge: _Charge, line: str, policy: Policy, refunds: tuple[Refund,
 def _shares(transaction: Transaction) -> Mapping[str, _Share]:
     """Each price's part of what was paid, of the tax and of the fee, by its total: the parts sum to the whole."""
     totals, currency = transaction.details.totals, transaction.currency_code
-    lines = transaction.details.line_items
-    weights = [max(0, amount(line.totals.total)) for line in lines]
+    by_price = strict_totals_by_price(transaction)
+    weights = [max(0, total) for total in by_price.values()]
     price = _money(totals.grand_total or totals.total, currency)
     whole = [price, *(reading.aside("details.totals", one, partial(_money, one, currency)) for one in (totals.tax, totals.fee))]
     if sum(weights) == 0:
-        return {line.price_id: _Share(price=reading.minor(0, currency, "amount")) for line in lines}
-    paid, tax, fee = ([None] * len(lines) if one is None else one.split(weights) for one in whole)
-    shares: dict[str, _Share] = {}
-    for place, line in enumerate(lines):
-        more = _Share(price=paid[place], tax=tax[place], fee=fee[place])
-        before = shares.get(line.price_id)
-        shares[line.price_id] = more if before is None else _together(before, more)
-    return shares
-
-
-def _together(left: _Share, right: _Share) -> _Share:
-    def both(one: Money | None, other: Money | None) -> Money | None:
-        return one + other if one is not None and other is not None else one or other
-
-    return _Share(price=both(left.price, right.price), tax=both(left.tax, right.tax), fee=both(left.fee, right.fee))
+        return {price: _Share(price=reading.minor(0, currency, "amount")) for price in by_price}
+    paid, tax, fee = ([None] * len(weights) if one is None else one.split(weights) for one in whole)
+    return {price: _Share(price=paid[place], tax=tax[place], fee=fee[place]) for place, price in enumerate(by_price)}
 
 
 def _refunds(transaction: Transaction, item: Item, adjustments: Sequence[Adjustment]) -> tuple[Refund, ...]:
@@ -415,14 +493,6 @@ def _refunds(transaction: Transaction, item: Item, adjustments: Sequence[Adjustm
 # Small things
 
 
-def _recurring(items: Sequence[Item]) -> list[Item]:
-    return [item for item in items if item.price.billing_cycle is not None]
-
-
-def _line(subscription_id: str, recurring: Sequence[Item], item: Item) -> str:
-    return subscription_id if item is recurring[0] else f"{subscription_id}#{item.price.id}"
-
-
 def _product(item: Item, policy: Policy) -> str:
     if policy.products_by == "product" and item.price.product_id:
         return item.price.product_id
@@ -440,11 +510,6 @@ def _app_user_id(custom_data: Mapping[str, object] | None) -> str | None:
 
 def _money(text: str | None, currency: str) -> Money | None:
     return None if text is None else reading.minor(text, currency, "amount")
-
-
-def amount(text: str) -> int:
-    """Minor units, as Paddle writes them."""
-    return reading.minor(text, "XXX", "amount").amount
 
 
 def _amount_or_nothing(text: str) -> int:
