@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from perennial.base import reading
+from perennial.base.errors import Invalid
 from perennial.base.value import value
 from perennial.providers.paddle.payload import Item, Subscription, Transaction
 
@@ -98,8 +99,11 @@ def credited_prices(transaction: Transaction) -> list[str]:
 
 
 def totals_by_price(transaction: Transaction) -> dict[str, int]:
-    """What the lines of each price come to, charges and credits together; nothing where that cannot be read."""
-    return reading.aside("details.line_items", transaction.id, lambda: strict_totals_by_price(transaction)) or {}
+    """What the lines of each price come to, charges and credits together; nothing where that cannot be read, which is noted with the shares."""
+    try:
+        return strict_totals_by_price(transaction)
+    except Invalid:
+        return {}
 
 
 def strict_totals_by_price(transaction: Transaction) -> dict[str, int]:
