@@ -5,6 +5,7 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated, Any
 
@@ -18,14 +19,18 @@ from perennial.base.errors import Invalid
 from perennial.base.http import Http
 from perennial.base.secrets import Secret, without_credentials
 from perennial.base.time import FOREVER, perf_counter
-from perennial.cli.desk import ProjectOption, at_desk, choose_project, console, counted, done, group, run, say, show, table
+from perennial.base.value import replace
+from perennial.cli.desk import ProjectOption, answer, at_desk, choose_project, console, counted, done, group, run, say, show, table
 from perennial.cli.moments import parse_moment
-from perennial.imports.model import Batch, Finding, Import, Outcome, Shelf, Source
+from perennial.exports import COLUMNS
+from perennial.imports.model import Batch, Finding, Import, Outcome, Place, Shelf, Source
 
 commands = group("Move in, from another system. Nobody is told of what moves in; stop an import as you like: run again, it goes on.")
 
 _COLUMNS = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 _KEY = "PERENNIAL_IMPORT_KEY"
+_REPORTED = ("change", "file", "line", "subject", "detail")
+_MOST_EXAMPLES = 10
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would change")]
 ReportPath = Annotated[
@@ -37,22 +42,42 @@ KeyOption = Annotated[str, typer.Option("--key", envvar=_KEY, help="A secret key
 
 
 class Report:
-    """Findings in a file, in the order they are made, and counted."""
+    """Findings in a file, in the order they are made, and counted. One file for an import, however often it was stopped: gone on with, it grows."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, goes_on: bool = False) -> None:
         self.path = path
         self.counts: Counter[str] = Counter()
+        self.examples: dict[str, list[Finding]] = {}
         self._file: IO[str] | None = None
         self._writer: Any = None
+        self._known: set[int] = set()  # of the lines of before: a batch that is taken again is not told again
+        if goes_on and path.exists():
+            self._read_on()
+
+    def _read_on(self) -> None:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            for row in islice(csv.reader(file), 1, None):
+                if len(row) == len(_REPORTED):
+                    self._known.add(hash(tuple(row)))
+                    self.counts[row[0]] += 1
+        self._open("a")
+
+    def _open(self, mode: str) -> None:
+        self._file = self.path.open(mode, newline="", encoding="utf-8")
+        self._writer = csv.writer(self._file)
 
     def add(self, findings: Sequence[Finding]) -> None:
         if findings and self._file is None:
-            self._file = self.path.open("w", newline="", encoding="utf-8")
-            self._writer = csv.writer(self._file)
-            self._writer.writerow(["change", "file", "line", "subject", "detail"])
+            self._open("w")
+            self._writer.writerow(_REPORTED)
         for one in findings:
+            row = (one.change, one.place.name if one.place else "", str(one.place.line) if one.place else "", one.subject, one.detail)
+            if hash(row) in self._known:
+                continue
             self.counts[one.change] += 1
-            self._writer.writerow([one.change, one.place.name if one.place else "", one.place.line if one.place else "", one.subject, one.detail])
+            if len(examples := self.examples.setdefault(one.change, [])) < _MOST_EXAMPLES:
+                examples.append(one)
+            self._writer.writerow(row)
         if self._file is not None:
             self._file.flush()
 
@@ -245,7 +270,30 @@ def _import_files(
             return imports.fingerprint(paths, source, app or "")
 
         age = parse_moment(as_of, imports.age_of(found) or FOREVER, param="--as-of") if as_of else imports.age_of(found)
-        _run(source, str(path), whose, batches, project, app=app, is_dry_run=is_dry_run, report=report, as_of=age, total=found.count)
+        _run(
+            source,
+            str(path),
+            whose,
+            batches,
+            project,
+            app=app,
+            is_dry_run=is_dry_run,
+            report=report,
+            as_of=age,
+            total=found.count,
+            strange=_unknown_columns(source, found),
+        )
+
+
+def _unknown_columns(source: Source, found: imports.Sorted) -> list[Finding]:
+    """Columns that nobody reads: they are left out, unless they are misspelt."""
+    known = {*imports.ROWS_NEED, *imports.ROWS_MAY_HAVE} if source == "rows" else {*COLUMNS}
+    return [
+        Finding(change="suspicious", subject=column[:80], detail="an unknown column: it is not read; is it misspelt?", place=Place(name=name, line=1))
+        for name, columns in found.columns
+        for column in columns
+        if column not in known
+    ]
 
 
 def _sorted(source: Source, paths: Sequence[Path], folder: Path) -> imports.Sorted:
@@ -270,6 +318,7 @@ def _run(
     report: Path | None,
     as_of: datetime | None = None,
     total: int | None = None,
+    strange: Sequence[Finding] = (),
 ) -> None:
     async def work(opened: App) -> None:
         chosen = await choose_project(opened, project)
@@ -280,49 +329,77 @@ def _run(
             now = desk.tx.now
         shelf = await imports.load_shelf(house, app_id=app, as_of=as_of)
         state = None if is_dry_run else await imports.open_import(house, source, name, whose())
-        found = Report(report or Path(f"import-{now:%Y%m%dT%H%M%S}.csv"))
+        usual = f"import-{state.import_id}.csv" if state is not None else f"import-{now:%Y%m%dT%H%M%S}.csv"
+        found = Report(report or Path(usual), goes_on=state is not None and bool(state.rows))
+        found.add(strange)
         began = perf_counter()
         before = state.rows if state else 0
         if before:
             say(f"going on after {before:,} rows")
         try:
             with imports.unhurried_collector():
-                done_in_all = await _listen(house, shelf, batches(house, shelf, state), state, found, total, before)
+                done_in_all, rows = await _listen(house, shelf, batches(house, shelf, state), state, found, total, before)
         finally:
             found.close()
-        _summarise(done_in_all, found, perf_counter() - began, is_dry_run=is_dry_run)
+        _summarise(done_in_all, found, rows / max(perf_counter() - began, 0.001), is_dry_run=is_dry_run)
 
     run(work)
 
 
 async def _listen(
     house: imports.House, shelf: Shelf, batches: AsyncIterator[Batch], state: Import | None, report: Report, total: int | None, before: int
-) -> Outcome:
-    """The sum of what the batches did."""
-    rows = refused = customers = lines = 0
+) -> tuple[Outcome, int]:
+    """What the import did in all, with what it did before it was stopped; and how many rows were read now."""
+    rows = 0
+    sums = Outcome(findings=(), rows=0, refused=0, customers=0, lines=0)
+    if state is not None:
+        sums = replace(sums, rows=state.rows, refused=state.refused, customers=state.customers, lines=state.lines, changed=state.changed)
     began = perf_counter()
     with Progress(*_COLUMNS, console=console(), transient=True) as progress:
         task = progress.add_task("importing", total=total, completed=before)
         async for _, outcome in imports.run(house, shelf, batches, state):
             report.add(outcome.findings)
-            rows, refused = rows + outcome.rows, refused + outcome.refused
-            customers, lines = customers + outcome.customers, lines + outcome.lines
+            rows += outcome.rows
+            sums = replace(
+                sums,
+                rows=sums.rows + outcome.rows,
+                refused=sums.refused + outcome.refused,
+                customers=sums.customers + outcome.customers,
+                lines=sums.lines + outcome.lines,
+                changed=sums.changed + outcome.changed,
+            )
             progress.update(task, completed=before + rows, description=f"importing, {rows / (perf_counter() - began):,.0f} rows/s")
-    return Outcome(findings=(), rows=rows, refused=refused, customers=customers, lines=lines)
+    return sums, rows
 
 
-def _summarise(total: Outcome, report: Report, seconds: float, *, is_dry_run: bool) -> None:
-    rate = total.rows / seconds if seconds else 0
+def _summarise(total: Outcome, report: Report, rate: float, *, is_dry_run: bool) -> None:
     new = f"{counted(total.customers, 'new customer')}, {counted(total.lines, 'new line')}"
+    is_nothing = not (total.customers or total.lines or total.changed)
+    answer(
+        is_dry_run=is_dry_run,
+        rows=total.rows,
+        refused=total.refused,
+        new_customers=total.customers,
+        new_lines=total.lines,
+        changed_lines=total.changed,
+        findings=dict(report.counts),
+        suspicious=[_shown(one) for one in report.examples.get("suspicious", ())],
+        report=str(report.path) if report.counts else None,
+    )
     if is_dry_run:
         done(f"dry run: {counted(total.rows, 'row')} read, nothing was changed")
-        say(f"would bring {new}")
+        say("would change nothing: all of it is here already" if is_nothing and not total.refused else f"would bring {new}")
         for change, what in (("changed end", "line would end at another time"), ("gained", "entitlement gained"), ("lost", "entitlement lost")):
             say(_counted(report.counts[change], what))
     else:
-        done(f"{counted(total.rows, 'row')} imported at {rate:,.0f} rows/s: {new}")
+        imported = total.rows - total.refused
+        changed = f", {counted(total.changed, 'line')} changed" if total.changed else ""
+        done(f"{counted(imported, 'row')} imported at {rate:,.0f} rows/s: {new}{changed}")
+        if is_nothing and imported:
+            say("nothing changed: all of it was here already")
     if total.refused:
         say(f"[yellow]{counted(total.refused, 'row')} refused; the others are not touched by that[/yellow]")
+    _say_suspicious(report)
     if nameless := report.counts["refused name"]:
         words = f"{counted(nameless, 'name')} no customer can have: what was bought is an anonymous customer's"
         say(f"[yellow]{words}; see perennial customer unclaimed[/yellow]")
@@ -332,6 +409,19 @@ def _summarise(total: Outcome, report: Report, seconds: float, *, is_dry_run: bo
         say(f"[yellow]{doubles} times two customers here are one there; they were left apart[/yellow]")
     if report.counts:
         say(f"the report: {escape(str(report.path))}")
+
+
+def _say_suspicious(report: Report) -> None:
+    number = report.counts["suspicious"]
+    if not number:
+        return
+    say(f"[yellow]{counted(number, 'thing')} to look at{f', the first {_MOST_EXAMPLES}' if number > _MOST_EXAMPLES else ''}:[/yellow]")
+    for one in report.examples.get("suspicious", ()):
+        say(escape(f"  {_shown(one)}"))
+
+
+def _shown(finding: Finding) -> str:
+    return f"{finding.place}: {finding.subject}: {finding.detail}" if finding.place else f"{finding.subject}: {finding.detail}"
 
 
 def _counted(number: int, what: str) -> str:

@@ -18,7 +18,7 @@ from perennial import catalog, customers, intake, subscriptions
 from perennial.base.db import Database, Tx
 from perennial.base.errors import Invalid, PerennialError, Unavailable
 from perennial.base.ids import CustomerId, LineId, ProjectId
-from perennial.base.secrets import Vault
+from perennial.base.secrets import Vault, conceal
 from perennial.base.time import EPOCH
 from perennial.base.value import replace, value
 from perennial.customers.model import Newcomer, why_refused
@@ -93,14 +93,15 @@ async def file_batches(source: Source, found: files.Sorted, shelf: Shelf, reache
     skip, count, position = int(reached or 0), 0, 0
     rows: list[Row] = []
     refused = [Refused(place=place, reason=reason) for place, reason in found.broken] if not skip else []
+    broken = len(refused)  # rows too, which are no rows to put in order
     customer = ""
     for place, cells in files.merged(found.runs):
         position += 1
         if position <= skip:
             continue
         if (count >= BATCH and cells.get(_ORDER[source][0]) != customer) or count >= _LARGEST:
-            yield rules.batch_of(rows, shelf, refused, count=count + len(refused), reached=str(position - 1))
-            rows, refused, count = [], [], 0
+            yield rules.batch_of(rows, shelf, refused, count=count + broken, reached=str(position - 1))
+            rows, refused, count, broken = [], [], 0, 0
         customer = cells.get(_ORDER[source][0], "")
         count += 1
         try:
@@ -108,7 +109,7 @@ async def file_batches(source: Source, found: files.Sorted, shelf: Shelf, reache
         except Invalid as error:
             refused.append(Refused(place=place, reason=error.message))
     if count or refused:
-        yield rules.batch_of(rows, shelf, refused, count=count, reached=str(position))
+        yield rules.batch_of(rows, shelf, refused, count=count + broken, reached=str(position))
 
 
 @contextmanager
@@ -134,7 +135,7 @@ async def run(house: House, shelf: Shelf, batches: AsyncIterator[Batch], state: 
     pending: deque[tuple[Batch, asyncio.Task[Outcome]]] = deque()
     try:
         async for batch in batches:
-            pending.append((batch, asyncio.create_task(_do(house, shelf, batch, is_dry_run=state is None))))
+            pending.append((batch, asyncio.create_task(_do(house, shelf, batch, of=state.import_id if state is not None else None))))
             if len(pending) == _AT_ONCE:
                 state, outcome = await _done(house, state, *pending.popleft())
                 yield state, _without_repeats(outcome, unknown)
@@ -164,9 +165,11 @@ async def _done(house: House, state: Import | None, batch: Batch, task: "asyncio
         refused=state.refused + outcome.refused,
         customers=state.customers + outcome.customers,
         lines=state.lines + outcome.lines,
+        changed=state.changed + outcome.changed,
     )
     async with house.database.transaction(house.project_id) as tx:
         await db.save(tx, state)
+        await db.forget_batch(tx, state.import_id, batch.reached)
     return state, outcome
 
 
@@ -185,18 +188,19 @@ class _TakenBackError(Exception):
     """Ends the transaction of a dry run."""
 
 
-async def _do(house: House, shelf: Shelf, batch: Batch, *, is_dry_run: bool) -> Outcome:
+async def _do(house: House, shelf: Shelf, batch: Batch, *, of: str | None) -> Outcome:
+    """`of`: the import it is a batch of; None in a dry run."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return await _in_transaction(house, shelf, batch, is_dry_run=is_dry_run)
+            return await _in_transaction(house, shelf, batch, of=of)
         except Unavailable:
             if attempt == _ATTEMPTS:
                 raise
             await asyncio.sleep(0.1 * attempt)
         except Exception as error:
-            if len(batch.told) + len(batch.people) > 2:
-                log.warning("a batch could not be imported; taking its lines one by one", error=repr(error))
-                return await _one_by_one(house, shelf, batch, is_dry_run=is_dry_run)
+            if not batch.part and batch.rows > 1:
+                log.debug("a batch could not be imported; taking its lines one by one", exc_info=True)
+                return await _one_by_one(house, shelf, batch, of=of)
             places = [one.place for one in batch.told] or [Place(name="customer", line=0)]
             finding = Finding(change="refused", subject=str(places[0]), detail=_reason(error), place=places[0])
             return Outcome(findings=(finding,), rows=batch.rows, refused=batch.rows, customers=0, lines=0)
@@ -204,30 +208,35 @@ async def _do(house: House, shelf: Shelf, batch: Batch, *, is_dry_run: bool) -> 
 
 
 def _reason(error: Exception) -> str:
-    return error.message if isinstance(error, PerennialError) else f"it cannot be recorded: {error!r}"[:500]
+    return error.message if isinstance(error, PerennialError) else conceal(f"it cannot be recorded: {error!r}")[:500]
 
 
-async def _one_by_one(house: House, shelf: Shelf, batch: Batch, *, is_dry_run: bool) -> Outcome:
+async def _one_by_one(house: House, shelf: Shelf, batch: Batch, *, of: str | None) -> Outcome:
     people = {person.app_user_id: person for person in batch.people}
-    parts = [replace(batch, people=(people[one.app_user_id],), told=(one,), refused=(), readings=(), rows=one.rows) for one in batch.told]
-    parts.append(replace(batch, people=(), told=(), rows=batch.rows - sum(one.rows for one in batch.told)))
-    outcomes = [await _do(house, shelf, part, is_dry_run=is_dry_run) for part in parts]
+    parts = [
+        replace(batch, people=(people[one.app_user_id],), told=(one,), refused=(), suspicious=(), readings=(), rows=one.rows, part=str(number))
+        for number, one in enumerate(batch.told, start=1)
+    ]
+    parts.append(replace(batch, people=(), told=(), rows=batch.rows - sum(one.rows for one in batch.told), part="rest"))
+    outcomes = [await _do(house, shelf, part, of=of) for part in parts]
     return Outcome(
         findings=tuple(finding for outcome in outcomes for finding in outcome.findings),
         rows=sum(outcome.rows for outcome in outcomes),
         refused=sum(outcome.refused for outcome in outcomes),
         customers=sum(outcome.customers for outcome in outcomes),
         lines=sum(outcome.lines for outcome in outcomes),
+        changed=sum(outcome.changed for outcome in outcomes),
     )
 
 
-async def _in_transaction(house: House, shelf: Shelf, batch: Batch, *, is_dry_run: bool) -> Outcome:
+async def _in_transaction(house: House, shelf: Shelf, batch: Batch, *, of: str | None) -> Outcome:
     outcome: Outcome | None = None
     with suppress(_TakenBackError):
         async with house.database.transaction(house.project_id) as tx:
-            outcome = await _record(tx, house, shelf, batch, is_dry_run=is_dry_run)
-            if is_dry_run:
+            outcome = await _record(tx, house, shelf, batch, is_dry_run=of is None)
+            if of is None:
                 raise _TakenBackError
+            outcome = await db.keep_batch(tx, of, batch, outcome)
     assert outcome is not None
     return outcome
 
@@ -241,6 +250,7 @@ async def _record(tx: Tx, house: House, shelf: Shelf, batch: Batch, *, is_dry_ru
     line_ids = await subscriptions.record(tx, said, quiet=True, arrivals=None if arrivals.doubles else arrivals)
     findings = [
         *(Finding(change="refused", subject=str(one.place), detail=one.reason, place=one.place) for one in batch.refused),
+        *batch.suspicious,
         *doubles,
         *_refused_names(batch.told),
         *_unknown_products(batch.told, shelf),
@@ -253,10 +263,19 @@ async def _record(tx: Tx, house: House, shelf: Shelf, batch: Batch, *, is_dry_ru
     return Outcome(
         findings=tuple(findings),
         rows=batch.rows,
-        refused=len(batch.refused),
+        refused=sum(one.rows for one in batch.refused),
         customers=len(arrivals.new),
         lines=len({one.key for one in said} - before.keys()),
+        changed=await _changed(tx, before),
     )
+
+
+async def _changed(tx: Tx, before: dict[Key, Line]) -> int:
+    """How many of the lines that were known are different now. Where all are new, as in a first import, nobody is asked."""
+    if not before:
+        return 0
+    after = await subscriptions.find_by_keys(tx, list(before))
+    return sum(after.get(key) != line for key, line in before.items())
 
 
 def _refused_names(told: Sequence[Told]) -> list[Finding]:

@@ -1,7 +1,8 @@
 """SQL of imports: how far each got."""
 
 from perennial.base.db import Row, Tx
-from perennial.imports.model import Import, Source
+from perennial.base.value import replace
+from perennial.imports.model import Batch, Import, Outcome, Source
 
 
 async def unfinished(tx: Tx, fingerprint: str) -> Import | None:
@@ -32,7 +33,7 @@ async def save(tx: Tx, state: Import) -> None:
     await tx.execute(
         """
         UPDATE import SET reached = %(reached)s, rows = %(rows)s, refused = %(refused)s, customers = %(customers)s, lines = %(lines)s,
-          finished_at = %(finished_at)s
+          changed = %(changed)s, finished_at = %(finished_at)s
         WHERE import_id = %(import_id)s
         """,
         import_id=state.import_id,
@@ -41,8 +42,45 @@ async def save(tx: Tx, state: Import) -> None:
         refused=state.refused,
         customers=state.customers,
         lines=state.lines,
+        changed=state.changed,
         finished_at=state.finished_at,
     )
+
+
+async def keep_batch(tx: Tx, import_id: str, batch: Batch, outcome: Outcome) -> Outcome:
+    """Keeps what a batch did, with what it records. Returns what it did when it was first recorded, where that was before."""
+    row = await tx.fetch_one(
+        """
+        INSERT INTO import_batch (project_id, import_id, batch, rows, refused, customers, lines, changed)
+        VALUES (%(project_id)s, %(import_id)s, %(batch)s, %(rows)s, %(refused)s, %(customers)s, %(lines)s, %(changed)s)
+        ON CONFLICT (project_id, import_id, batch) DO UPDATE SET rows = import_batch.rows
+        RETURNING rows, refused, customers, lines, changed
+        """,
+        project_id=tx.project_id,
+        import_id=import_id,
+        batch=_place_of(batch.reached, batch.part),
+        rows=outcome.rows,
+        refused=outcome.refused,
+        customers=outcome.customers,
+        lines=outcome.lines,
+        changed=outcome.changed,
+    )
+    assert row is not None, "it was inserted, or was there"
+    return replace(outcome, rows=row["rows"], refused=row["refused"], customers=row["customers"], lines=row["lines"], changed=row["changed"])
+
+
+async def forget_batch(tx: Tx, import_id: str, reached: str) -> None:
+    """Once it is in the sums of its import."""
+    await tx.execute(
+        "DELETE FROM import_batch WHERE project_id = %(project_id)s AND import_id = %(import_id)s AND split_part(batch, '/', 1) = %(reached)s",
+        project_id=tx.project_id,
+        import_id=import_id,
+        reached=_place_of(reached, "").partition("/")[0],
+    )
+
+
+def _place_of(reached: str, part: str) -> str:
+    return f"{reached.replace('/', '|')}/{part}"
 
 
 async def latest(tx: Tx, limit: int) -> list[Import]:
@@ -63,6 +101,7 @@ def _import(row: Row) -> Import:
         refused=row["refused"],
         customers=row["customers"],
         lines=row["lines"],
+        changed=row["changed"],
         finished_at=row["finished_at"],
     )
 

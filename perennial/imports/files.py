@@ -11,9 +11,10 @@ import hashlib
 import heapq
 import marshal
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from io import TextIOWrapper
+from io import BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -25,6 +26,11 @@ RUN = 100_000  # rows sorted at once in memory
 _CHUNK = 1 << 20
 _MOST_RUNS = 500  # files open at once: 50 million rows
 TOGETHER = 100  # rows of a run read at once
+FREELY_UNPACKED = 64 * 1024 * 1024  # bytes out of a gzip file that are read whatever its size
+MOST_GROWTH = 200  # times: tables of purchases have 5 to 40, the densest deflate can make is 1,030
+LONGEST_ROW = 4 * 1024 * 1024  # characters; a row with all attributes a customer may have is a few hundred kB
+MOST_BROKEN = 100_000  # lines that are no rows: more is no table
+_PIECE = 1 << 16
 _LENGTH = 8  # bytes before what is written together, saying how many they are
 csv.field_size_limit(1 << 20)
 
@@ -41,6 +47,7 @@ class Sorted:
     count: int
     broken: tuple[tuple[Place, str], ...]
     newest: str | None
+    columns: tuple[tuple[str, tuple[str, ...]], ...] = ()  # of each file
 
 
 def files_of(path: Path) -> list[Path]:
@@ -78,24 +85,30 @@ def _lines_of(path: Path, needed: Sequence[str], header: list[str]) -> Iterator[
     try:
         with path.open("rb") as raw:
             yield from _lines(path.name, raw, needed, header)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise Invalid(f"{path.name} cannot be read: {error}") from error
 
 
 def _lines(name: str, raw: BinaryIO, needed: Sequence[str], header: list[str]) -> Iterator[tuple[int, list[str] | str]]:
-    is_gzip = raw.read(2) == b"\x1f\x8b"
+    start = raw.read(4)
     raw.seek(0)
-    with TextIOWrapper(gzip.GzipFile(fileobj=raw) if is_gzip else raw, encoding="utf-8-sig", newline="") as text:
-        first = text.readline()
+    if start.startswith(b"PK\x03\x04"):
+        raise Invalid(f"{name} is a zip archive; unpack it, or give the files as .csv.gz")
+    content: BinaryIO = BufferedReader(_Unpacked(name, raw)) if start.startswith(b"\x1f\x8b") else raw
+    with TextIOWrapper(content, encoding="utf-8-sig", newline="") as text:
+        bounded = _Bounded(name, text)
+        first = bounded.line()
         separator = ";" if first.count(";") > first.count(",") else ","
         header += [column.strip() for column in next(csv.reader([first], delimiter=separator), [])]
         if missing := [column for column in needed if column not in header]:
             raise Invalid(f"{name} has no column {', '.join(missing)}; it has {', '.join(header[:60]) or 'none'}")
-        reader = csv.reader(text, delimiter=separator)
+        reader = csv.reader(bounded, delimiter=separator)
         while True:
             try:
                 cells = next(reader, None)
+                bounded.row_ended()
             except csv.Error as error:
+                bounded.row_ended()
                 yield reader.line_num + 1, f"this line is not CSV: {error}"
                 continue
             if cells is None:
@@ -104,6 +117,60 @@ def _lines(name: str, raw: BinaryIO, needed: Sequence[str], header: list[str]) -
                 yield reader.line_num + 1, cells
             elif cells:
                 yield reader.line_num + 1, f"it has {len(cells)} columns, and the header {len(header)}"
+
+
+class _Unpacked(RawIOBase):
+    """What a gzip file holds, as it is read. `Invalid` where it grows beyond any table of rows: a small file would fill memory or disk."""
+
+    def __init__(self, name: str, raw: BinaryIO) -> None:
+        self._name, self._raw = name, raw
+        self._file = gzip.GzipFile(fileobj=raw)
+        self._count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._file.read(min(len(buffer), _PIECE))
+        buffer[: len(content)] = content
+        self._count += len(content)
+        if self._count > FREELY_UNPACKED and self._count > MOST_GROWTH * self._raw.tell():
+            raise Invalid(
+                f"{self._name} unpacks to more than {MOST_GROWTH} times its size, which no table of purchases does; "
+                "if it is one, unpack it and import the .csv"
+            )
+        return len(content)
+
+
+class _Bounded:
+    """The lines of a table, none longer than any row needs, nor a row over many lines."""
+
+    def __init__(self, name: str, text: TextIOWrapper) -> None:
+        self._name, self._text = name, text
+        self._size = 0  # characters of the row that is being read
+        self._number = 0
+
+    def __iter__(self) -> "_Bounded":
+        return self
+
+    def __next__(self) -> str:
+        line = self.line()
+        if not line:
+            raise StopIteration
+        return line
+
+    def line(self) -> str:
+        line = self._text.readline(LONGEST_ROW + 1)
+        self._number += 1
+        self._size += len(line)
+        if self._size > LONGEST_ROW:
+            raise Invalid(
+                f"{self._name}:{self._number}: a row of more than {LONGEST_ROW:,} characters; is a quotation mark missing, or is it no table?"
+            )
+        return line
+
+    def row_ended(self) -> None:
+        self._size = 0
 
 
 def sort(paths: Sequence[Path], needed: Sequence[str], by: Sequence[str], folder: Path, *, newest: str | None = None) -> Iterator[int | Sorted]:
@@ -121,6 +188,8 @@ def sort(paths: Sequence[Path], needed: Sequence[str], by: Sequence[str], folder
         for line, cells in _lines_of(path, needed, header):
             if isinstance(cells, str):
                 broken.append((Place(name=path.name, line=line), cells))
+                if len(broken) > MOST_BROKEN:
+                    raise Invalid(f"{path.name}: more than {MOST_BROKEN:,} lines are no rows of a table; the last, {line}: {cells}")
                 continue
             count += 1
             if not key_at:
@@ -137,7 +206,9 @@ def sort(paths: Sequence[Path], needed: Sequence[str], by: Sequence[str], folder
         runs.append(_write(waiting, headers, folder))
     if len(runs) > _MOST_RUNS:
         raise Invalid(f"more than {RUN * _MOST_RUNS:,} rows at once; import the files one after another")
-    yield Sorted(runs=tuple(runs), count=count, broken=tuple(broken), newest=latest or None)
+    yield Sorted(
+        runs=tuple(runs), count=count, broken=tuple(broken), newest=latest or None, columns=tuple((name, tuple(header)) for name, header in headers)
+    )
 
 
 def _write(rows: list[Waiting], headers: Sequence[Header], folder: Path) -> Path:

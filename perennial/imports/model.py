@@ -86,6 +86,7 @@ class Refused:
 
     place: Place
     reason: str
+    rows: int = 1  # of its line, which is refused as a whole
 
 
 @value
@@ -127,6 +128,8 @@ class Batch:
     rows: int
     reached: str
     readings: tuple[tuple[AppId, Reading], ...] = ()  # of receipts: what their stores want to be asked, and done
+    suspicious: tuple["Finding", ...] = ()  # rows that are taken as they are, and that somebody should look at
+    part: str = ""  # where a batch is taken line by line: which
 
 
 @value
@@ -152,10 +155,13 @@ class Import:
     refused: int = 0
     customers: int = 0  # new ones
     lines: int = 0  # new ones
+    changed: int = 0  # lines that were there and became different
     finished_at: datetime | None = None
 
 
-Change = Literal["refused", "refused name", "new customer", "new line", "changed end", "gained", "lost", "unknown product", "two customers"]
+Change = Literal[
+    "refused", "refused name", "new customer", "new line", "changed end", "gained", "lost", "unknown product", "two customers", "suspicious"
+]
 
 
 @value
@@ -177,3 +183,4 @@ class Outcome:
     refused: int
     customers: int
     lines: int
+    changed: int = 0  # lines that were there and became different

@@ -19,6 +19,15 @@ from perennial.subscriptions.model import EndReason, Kind, Line, Purchase, Refun
 # How old a period's end must be in a source before nothing more is expected to have followed it. As long as we wait for stores.
 SETTLED_AFTER = timedelta(hours=24)
 _SECOND = timedelta(seconds=1)
+# ISO 4217, those in use (2025), and what of its older codes the histories of stores still hold.
+_CODES = (
+    "AEDAFNALLAMDANGAOAARSAUDAWGAZNBAMBBDBDTBGNBHDBIFBMDBNDBOBBRLBSDBTNBWPBYNBZDCADCDFCHFCLFCLPCNYCOPCRCCUPCVECZK"
+    "DJFDKKDOPDZDEGPERNETBEURFJDFKPGBPGELGHSGIPGMDGNFGTQGYDHKDHNLHRKHTGHUFIDRILSINRIQDIRRISKJMDJODJPYKESKGSKHRKMF"
+    "KPWKRWKWDKYDKZTLAKLBPLKRLRDLSLLYDMADMDLMGAMKDMMKMNTMOPMRUMURMVRMWKMXNMYRMZNNADNGNNIONOKNPRNZDOMRPABPENPGKPHP"
+    "PKRPLNPYGQARRONRSDRUBRWFSARSBDSCRSDGSEKSGDSHPSLESLLSOSSRDSSPSTNSVCSYPSZLTHBTJSTMTTNDTOPTRYTTDTWDTZSUAHUGXUSD"
+    "UYUUZSVEDVESVNDVUVWSTXAFXCDXCGXOFXPFYERZARZMWZWGZWL"
+)
+CURRENCIES = frozenset(_CODES[at : at + 3] for at in range(0, len(_CODES), 3))
 _KINDS: dict[str, Kind] = {
     "subscription": "subscription",
     "consumable": "consumable",
@@ -36,6 +45,7 @@ Products = Mapping[tuple[str | None, str], Product]  # by (app, store identifier
 def batch_of(rows: Sequence[Row], shelf: Shelf, refused: Sequence[Refused], *, count: int, reached: str) -> Batch:
     """Rows of whole customers, ready to be recorded."""
     rows = sorted(rows, key=lambda row: (row.app_user_id, row.key))
+    suspicious = [finding for _, of_one in groupby(rows, key=lambda row: row.app_user_id) for finding in suspicions(list(of_one))]
     told = [told_of(list(of_one), shelf) for _, of_one in groupby(rows, key=lambda row: (row.app_user_id, row.key))]
     return Batch(
         people=tuple(people_of(rows)),
@@ -43,7 +53,43 @@ def batch_of(rows: Sequence[Row], shelf: Shelf, refused: Sequence[Refused], *, c
         refused=(*refused, *(one for one in told if isinstance(one, Refused))),
         rows=count,
         reached=reached,
+        suspicious=tuple(suspicious),
     )
+
+
+def suspicions(rows: Sequence[Row]) -> Iterator[Finding]:
+    """What a person should look at in the rows of one customer. They are imported as they are."""
+    seen: dict[tuple[str, str, str, int], Row] = {}
+    for row in sorted(rows, key=lambda row: (row.place.name, row.place.line)):
+        problems = [problem for problem in (_about_time(row), _about_money(row)) if problem]
+        key = (row.store, row.environment, row.transaction, row.number)
+        if (first := seen.setdefault(key, row)) is not row:
+            named = [
+                name
+                for name, one, other in (("ends", first.expires_at, row.expires_at), ("prices", first.price, row.price))
+                if one is not None and other is not None and one != other
+            ]
+            if named:
+                problems.append(f"transaction {row.transaction} has two {' and two '.join(named)}: another is in {first.place}")
+        for problem in problems:
+            yield Finding(change="suspicious", subject=row.transaction, detail=problem, place=row.place)
+
+
+def _about_time(row: Row) -> str | None:
+    if row.expires_at is None:
+        is_endless = row.is_renewable and row.store != "promotional"
+        return "a subscription without an end: it gives access for ever" if is_endless else None
+    if row.expires_at < row.purchased_at and row.store != "play_store":  # Google's way to say that it was never paid
+        return f"it ends ({row.expires_at:%Y-%m-%d %H:%M}) before it begins ({row.purchased_at:%Y-%m-%d %H:%M})"
+    return None
+
+
+def _about_money(row: Row) -> str | None:
+    if row.price is None:
+        return None
+    if row.price.amount < 0:
+        return f"a negative price: {row.price.major} {row.price.currency}"
+    return None if row.price.currency in CURRENCIES else f"an unknown currency: {row.price.currency}"
 
 
 def told_of(rows: Sequence[Row], shelf: Shelf) -> Told | Refused:
@@ -51,7 +97,7 @@ def told_of(rows: Sequence[Row], shelf: Shelf) -> Told | Refused:
     first = rows[0]
     app_id = app_of(first, shelf.apps, shelf.products)
     if isinstance(app_id, Refused):
-        return app_id
+        return replace(app_id, rows=len(rows))
     statement = statement_of(rows, _kinds(rows, app_id, shelf.products), shelf.as_of)
     last = statement.purchases[-1]
     return Told(

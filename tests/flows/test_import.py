@@ -409,7 +409,7 @@ async def test_a_table_of_ones_own(world: World, tmp_path: Path) -> None:
         "bob,,test_store,coins,t4,,soon,,0.99,USD,\n"
     )
     said = await perennial("import", "rows", str(path), "--project", world.project_id, "--report", "report.csv")
-    assert "4 rows imported" in said and "1 row refused" in said
+    assert "3 rows imported" in said and "1 row refused" in said
     assert await world.entitled("ada@home") == ["pro"]
     ada = (await world.customer("ada"))["subscriptions"]["pro_monthly"]
     assert (ada["expires_date"], ada["unsubscribe_detected_at"]) == ("2026-02-28T00:00:00Z", "2026-01-31T11:30:00Z")
@@ -428,7 +428,7 @@ async def test_receipts_are_read_by_their_stores(world: World, tmp_path: Path) -
     )
     command = ("import", "receipts", str(path), "--rate", "1000", "--project", world.project_id, "--report", "report.csv")
     said = await perennial(*command)
-    assert "4 rows imported" in said and "3 rows refused" in said
+    assert "1 row imported" in said and "3 rows refused" in said
     assert [line for _, line, _ in report(tmp_path / "report.csv")] == ["3", "4", "5"]
     assert await world.entitled("ada") == ["pro"]
     assert await world.told() == []
