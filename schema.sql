@@ -1212,7 +1212,23 @@ CREATE TABLE public.import (
     customers bigint DEFAULT 0 NOT NULL,
     lines bigint DEFAULT 0 NOT NULL,
     started_at timestamp with time zone NOT NULL,
-    finished_at timestamp with time zone
+    finished_at timestamp with time zone,
+    changed bigint DEFAULT 0 NOT NULL
+);
+
+--
+-- Name: import_batch; Type: TABLE; Schema: public; Owner: -
+--
+
+CREATE TABLE public.import_batch (
+    project_id text NOT NULL,
+    import_id text NOT NULL,
+    batch text NOT NULL,
+    rows bigint NOT NULL,
+    refused bigint NOT NULL,
+    customers bigint NOT NULL,
+    lines bigint NOT NULL,
+    changed bigint NOT NULL
 );
 
 --
@@ -1862,6 +1878,13 @@ ALTER TABLE ONLY public.external_payment
 
 ALTER TABLE ONLY public.idempotent_request
     ADD CONSTRAINT idempotent_request_pkey PRIMARY KEY (project_id, key_id, idempotency_key);
+
+--
+-- Name: import_batch import_batch_pkey; Type: CONSTRAINT; Schema: public; Owner: -
+--
+
+ALTER TABLE ONLY public.import_batch
+    ADD CONSTRAINT import_batch_pkey PRIMARY KEY (project_id, import_id, batch);
 
 --
 -- Name: import import_pkey; Type: CONSTRAINT; Schema: public; Owner: -
@@ -3164,6 +3187,12 @@ ALTER TABLE public.idempotent_request ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.import ENABLE ROW LEVEL SECURITY;
 
 --
+-- Name: import_batch; Type: ROW SECURITY; Schema: public; Owner: -
+--
+
+ALTER TABLE public.import_batch ENABLE ROW LEVEL SECURITY;
+
+--
 -- Name: inquiry; Type: ROW SECURITY; Schema: public; Owner: -
 --
 
@@ -3540,6 +3569,12 @@ CREATE POLICY wall ON public.idempotent_request USING ((project_id = ANY (( SELE
 --
 
 CREATE POLICY wall ON public.import USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
+
+--
+-- Name: import_batch wall; Type: POLICY; Schema: public; Owner: -
+--
+
+CREATE POLICY wall ON public.import_batch USING ((project_id = ANY (( SELECT string_to_array(current_setting('perennial.projects'::text, true), ','::text) AS string_to_array)::text[])));
 
 --
 -- Name: inquiry wall; Type: POLICY; Schema: public; Owner: -
@@ -4131,6 +4166,12 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.external_payment TO perennial_
 --
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import TO perennial_app;
+
+--
+-- Name: TABLE import_batch; Type: ACL; Schema: public; Owner: -
+--
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.import_batch TO perennial_app;
 
 --
 -- Name: TABLE line_directory; Type: ACL; Schema: public; Owner: -
