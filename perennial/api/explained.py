@@ -129,6 +129,7 @@ V1 = (
 
 _INTRODUCTION = (
     "Every error says in a sentence which field is meant, what is wrong with it and what to do. Quote the header `X-Request-ID` when you report one."
+    " What a server sends and nobody reads, such as a misspelt parameter or field, is no error: the header `X-Perennial-Warning` names it."
     " To an SDK a 4xx after a purchase is final, so trouble on our side is always 5xx."
 )
 

@@ -23,7 +23,7 @@ PREFLIGHT = [
 EXPOSED = (
     b"access-control-expose-headers",
     b"X-Request-ID, X-RevenueCat-Request-Time, X-RevenueCat-ETag, Retry-After, Idempotent-Replayed, "
-    b"RevenueCat-Rate-Limit-Current-Usage, RevenueCat-Rate-Limit-Current-Limit",
+    b"RevenueCat-Rate-Limit-Current-Usage, RevenueCat-Rate-Limit-Current-Limit, X-Perennial-Warning",
 )
 
 _LONGEST = 64  # characters kept of what a client says of itself

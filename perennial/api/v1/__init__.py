@@ -2,9 +2,10 @@
 
 from litestar import Router
 
-from perennial.api.auth import admit_v1
+from perennial.api.auth import HttpRequest, admit_v1
 from perennial.api.bodies import check_v1_body
 from perennial.api.documented import documented
+from perennial.api.unknown import warn_of_unknown
 from perennial.api.v1 import (
     catalog,
     checkout,
@@ -21,6 +22,16 @@ from perennial.api.v1 import (
     virtual_currencies,
 )
 from perennial.api.v1.shapes import ANSWERS
+from perennial.catalog.model import Caller
+
+
+async def check_request(request: HttpRequest) -> None:
+    """Before any handler."""
+    await check_v1_body(request)
+    caller: Caller | None = request.scope["state"].get("caller")
+    if caller is not None and caller.kind == "secret":
+        await warn_of_unknown(request)
+
 
 router = Router(
     path="/",
@@ -43,7 +54,7 @@ router = Router(
         ],
         ANSWERS,
     ),
-    before_request=check_v1_body,
+    before_request=check_request,
     tags=["v1"],
 )
 

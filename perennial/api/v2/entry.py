@@ -22,6 +22,7 @@ from perennial.api.auth import (
 )
 from perennial.api.bodies import checked
 from perennial.api.limits import Limits, Usage
+from perennial.api.unknown import warn_of_unknown
 from perennial.api.v2 import idempotency
 from perennial.app import App
 from perennial.base.db import Tx
@@ -97,6 +98,7 @@ def _usage_headers(usage: Usage) -> list[tuple[bytes, bytes]]:
 async def check_request(request: HttpRequest) -> Response[bytes] | None:
     """Before any handler. The answer, where this very request was answered before."""
     await _check_readable(request)
+    await warn_of_unknown(request)
     return await idempotency.begin(request, await secret_caller(request))
 
 
