@@ -48,7 +48,7 @@ WHOLE: dict[str, Worst] = {
     r"[A-Za-z0-9_\-]{1,128}": ("", "a", "!"),
     r"[A-Za-z0-9_\-.]+": ("", "a.", "!"),
     r"(?P<name>\w+_at)_ms": ("", "_at_ms", "!"),
-    r"/Date\((-?\d{1,16})(?:[+-]\d{4})?\)/": ("/Date(", "1", ""),
+    r"/Date\((-?\d{1,40})(?:[+-]\d{4})?\)/": ("/Date(", "1", ""),
     r"test_[A-Za-z0-9_.\-]{1,200}": ("test_", "a", "!"),
     r"rc_promo_(?P<lookup_key>.+)_(?:daily|three_day|weekly|two_week|monthly|two_month|three_month|six_month|yearly|lifetime|custom)": (
         "rc_promo_",
