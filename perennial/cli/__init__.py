@@ -47,7 +47,7 @@ app = typer.Typer(
 
       perennial catalog apply catalog.toml
 
-      perennial customer show ada
+      perennial customers show ada
 
       perennial clock advance --days 31
 
@@ -72,7 +72,8 @@ app.add_typer(catalog_commands.commands, name="catalog", rich_help_panel="Set up
 app.add_typer(rewards.commands, name="ad-rewards", rich_help_panel="Set up")
 app.add_typer(webhooks.commands, name="webhooks", rich_help_panel="Set up")
 app.add_typer(integrations.commands, name="integrations", rich_help_panel="Set up")
-app.add_typer(customers.commands, name="customer", rich_help_panel="Look and try")
+app.add_typer(customers.commands, name="customers", rich_help_panel="Look and try")
+app.add_typer(customers.commands, name="customer", hidden=True)  # as it was called before
 app.add_typer(customer_center.commands, name="customer-center", rich_help_panel="Set up")
 app.command("redemption-link", rich_help_panel="Look and try")(customer_center.issue_redemption_link)
 app.add_typer(clock.commands, name="clock", rich_help_panel="Look and try")

@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from perennial import catalog
+from perennial import catalog, intake
+from perennial.app import App as House
 from perennial.base.errors import Invalid
+from perennial.base.ids import ProjectId
 from perennial.base.secrets import Secret, covered
 from perennial.catalog.model import STORE_KINDS, App
-from perennial.cli.desk import Desk, ProjectOption, answer, done, group, say, show, table, warn, work_in
+from perennial.cli.desk import Desk, ProjectOption, answer, at_desk, choose_project, done, group, run, say, show, table, warn, work_in
 
 commands = group("Apps: one per store and platform, each with its public SDK key.")
 
@@ -23,6 +25,7 @@ KeyIdOption = Annotated[str | None, typer.Option(help="App Store: the in-app pur
 IssuerOption = Annotated[str | None, typer.Option(help="App Store: the issuer id of App Store Connect")]
 PrivateKeyOption = Annotated[Path | None, typer.Option(help="App Store: the .p8 file of that key", exists=True, dir_okay=False, readable=True)]
 SettingOption = Annotated[list[str] | None, typer.Option("--setting", help="name=value, or name=@file; may be given several times")]
+CheckOption = Annotated[bool, typer.Option("--check/--no-check", help="Ask the store whether it takes new credentials")]
 SecretOption = Annotated[list[str] | None, typer.Option("--secret", help="name=value, or name=@file; kept encrypted, and never shown again")]
 
 
@@ -59,6 +62,7 @@ def create_app(
     private_key: PrivateKeyOption = None,
     setting: SettingOption = None,
     secret: SecretOption = None,
+    check: CheckOption = True,
     project: ProjectOption = None,
 ) -> None:
     """Make an app, and the SDK key to put into it.
@@ -76,7 +80,7 @@ def create_app(
     _check_whole(key_id, issuer, private_key)
     settings, secrets = read_pairs(setting, "--setting"), covered(read_pairs(secret, "--secret"))
 
-    async def work(desk: Desk) -> None:
+    async def work(desk: Desk) -> str:
         app, key = await catalog.create_app(
             desk.tx,
             desk.app.vault,
@@ -97,8 +101,11 @@ def create_app(
         done(f"made the app [bold]{app.app_id}[/bold]")
         say(f"  Its SDK key: [bold]{key.public_key}[/bold]")
         _say_where(app)
+        return app.app_id
 
-    work_in(project, work)
+    app_id = work_in(project, work)
+    if check and (secrets or private_key):
+        _check_stored(project, app_id)
 
 
 @commands.command("update")
@@ -112,6 +119,7 @@ def update_app(
     private_key: PrivateKeyOption = None,
     setting: SettingOption = None,
     secret: SecretOption = None,
+    check: CheckOption = True,
     project: ProjectOption = None,
 ) -> None:
     """Change an app. What is not given stays; an empty setting or secret ([bold]name=[/bold]) is taken away.
@@ -142,6 +150,80 @@ def update_app(
         _say_where(app)
 
     work_in(project, work)
+    if check and (any(secrets.values()) or private_key):
+        _check_stored(project, app_id)
+
+
+@commands.command("check")
+def check_apps(
+    app_id: Annotated[str | None, typer.Argument(help="From: perennial apps list; without it, all of the project")] = None,
+    project: ProjectOption = None,
+) -> None:
+    """Ask each app's store once, by a call that changes nothing: are the credentials good, and when did the last notification come?
+
+    Ends with 1 where something is wrong.
+
+    [bold]Examples[/bold]
+
+      perennial apps check
+
+      perennial apps check app_01J8... --json
+    """
+
+    async def work(house: House) -> list[tuple[App, intake.Checked]]:
+        chosen = await choose_project(house, project)
+        async with at_desk(house, chosen.project_id) as desk:
+            apps = [await catalog.require_app(desk.tx, app_id)] if app_id is not None else await catalog.get_apps(desk.tx, limit=1000)
+        return [(app, await _checked(house, chosen.project_id, app.app_id)) for app in apps]
+
+    found = run(work)
+    answer(
+        apps=[
+            {
+                "app_id": app.app_id,
+                "name": app.name,
+                "store": app.store,
+                "state": checked.state,
+                "said": checked.said,
+                "last_notification_at": checked.last_notification_at,
+                "wrong_wrappings": checked.wrappings,
+            }
+            for app, checked in found
+        ]
+    )
+    for app, checked in found:
+        _say_checked(app, checked)
+    if any(checked.state in ("wrong", "silent") or checked.wrappings for _, checked in found):
+        raise typer.Exit(1)
+
+
+async def _checked(house: House, project_id: ProjectId, app_id: str) -> intake.Checked:
+    return await intake.check_app(house.database, house.vault, house.providers, project_id, app_id)
+
+
+_MARKS = {"green": "[green]✓[/green]", "wrong": "[red]✗[/red]", "silent": "[yellow]![/yellow]", "no credentials": "[yellow]![/yellow]"}
+
+
+def _say_checked(app: App, checked: intake.Checked) -> None:
+    last = f"last notification {checked.last_notification_at:%Y-%m-%d %H:%M} UTC" if checked.last_notification_at else "no notification yet"
+    heard = f"; {last}" if catalog.notification_path(app) else ""
+    say(f"{_MARKS[checked.state]} {escape(app.name)} ({app.store}, {app.app_id}): {escape(checked.said)}{heard}")
+    for wrapping in checked.wrappings:
+        say(f"  [red]{escape(intake.ADVICE[wrapping])}[/red]")
+
+
+def _check_stored(project: str | None, app_id: str) -> None:
+    """Credentials are tried when they are stored: what is wrong is said now, and changes nothing of what was done."""
+
+    async def work(house: House) -> intake.Checked:
+        chosen = await choose_project(house, project)
+        return await _checked(house, chosen.project_id, app_id)
+
+    checked = run(work)
+    if checked.state == "green":
+        say("  The store was asked, and takes these credentials")
+    elif checked.state != "no credentials":
+        warn(f"the store was asked: {escape(checked.said)}. Try again with: perennial apps check {app_id}")
 
 
 @commands.command("delete")

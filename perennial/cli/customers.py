@@ -1,21 +1,26 @@
 """One customer on one page: what they may use, what they hold, what was told of them and to whom."""
 
+import sys
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from perennial import catalog, customers, events, subscriptions
+from perennial.app import App
+from perennial.base.errors import Invalid, NotFound
 from perennial.base.time import FOREVER
 from perennial.catalog.model import Product
-from perennial.cli.desk import Desk, ProjectOption, group, say, show, table, work_in
+from perennial.cli.desk import Desk, ProjectOption, answer, at_desk, choose_project, done, group, is_json, run, say, show, table, work_in
+from perennial.cli.moments import parse_moment
 from perennial.customers.model import Customer, why_refused
 from perennial.events import Delivery
+from perennial.intake.model import ActKind
 from perennial.subscriptions.model import Line
 
-commands = group("Customers.")
+commands = group("Customers: who they are, what they may use and hold, and what is done for them.")
 SHOWN_EVENTS = 50
 MOST_UNCLAIMED = 1000
 
@@ -28,11 +33,21 @@ def show_customer(app_user_id: Annotated[str, typer.Argument(metavar="ID", help=
 
     [bold]Example[/bold]
 
-      perennial customer show ada
+      perennial customers show ada
     """
 
     async def work(desk: Desk) -> None:
         customer = await customers.get(desk.tx, app_user_id)
+        answer(
+            customer={
+                "id": customer.customer_id,
+                "app_user_id": customer.app_user_id,
+                "aliases": customer.aliases,
+                "first_seen_at": customer.first_seen_at,
+                "last_seen_at": customer.last_seen_at,
+                "attributes": {name: one.value for name, one in customer.attributes.items()},
+            }
+        )
         lines = await subscriptions.load_of_customers(desk.tx, [customer.customer_id])
         products = await catalog.find_products(desk.tx, {(line.app_id, held.purchase.product) for line in lines for held in line.held})
         _show_person(customer, desk.tx.now)
@@ -43,13 +58,182 @@ def show_customer(app_user_id: Annotated[str, typer.Argument(metavar="ID", help=
     work_in(project, work)
 
 
+@commands.command("list")
+def list_customers(
+    search: Annotated[str | None, typer.Option(help="Part of an app user id or e-mail address")] = None,
+    after: Annotated[str | None, typer.Option(help="The customer id the last page ended with")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most")] = 100,
+    project: ProjectOption = None,
+) -> None:
+    """List customers, in the order of their ids, a page at a time.
+
+    [bold]Examples[/bold]
+
+      perennial customers list --search ada
+
+      perennial customers list --limit 1000 --after cus_01J8... --json
+    """
+
+    async def work(desk: Desk) -> None:
+        ids = await customers.page(desk.tx, after=after, limit=limit, search=search)
+        people = await customers.load(desk.tx, ids)
+        made = table("customer", "app user id", "other ids", "first seen", "last seen")
+        for one in (people[customer_id] for customer_id in ids):
+            others = ", ".join(alias for alias in one.aliases if alias != one.app_user_id)
+            last = _when(one.last_seen_at) if one.last_seen_at else ""
+            made.add_row(one.customer_id, escape(one.app_user_id), escape(others), _when(one.first_seen_at), last)
+        if made.row_count or is_json():
+            show(made)
+        else:
+            say("no customer is like that")
+        if len(ids) == limit:
+            answer(next_after=ids[-1])
+            say(f"more: --after {ids[-1]}")
+
+    work_in(project, work)
+
+
+# Acts -----------------------------------------------------------------------------------------------------------------------------
+
+CustomerId = Annotated[str, typer.Argument(metavar="ID", help="Any of their app user ids")]
+
+
+@commands.command("grant")
+def grant(
+    app_user_id: CustomerId,
+    entitlement: Annotated[str, typer.Argument(help="The entitlement's lookup key")],
+    days: Annotated[float | None, typer.Option(min=0.01, help="For so many days")] = None,
+    until: Annotated[str | None, typer.Option(help="Such as 2027-01-31 or 2027-01-31T12:00")] = None,
+    for_good: Annotated[bool, typer.Option("--for-good", help="Without an end")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take back what was granted of it; what stores sold stays")] = False,
+    project: ProjectOption = None,
+) -> None:
+    """Grant an entitlement to a customer, beside whatever stores sell. One who was never seen is made.
+
+    [bold]Examples[/bold]
+
+      perennial customers grant ada pro --days 30
+
+      perennial customers grant ada pro --revoke
+    """
+    if sum((days is not None, until is not None, for_good, revoke)) != 1:
+        raise Invalid("say until when: one of --days, --until and --for-good; or --revoke")
+
+    async def work(desk: Desk) -> str:
+        entitlements = await catalog.get_entitlements(desk.tx, lookup_keys=[entitlement])
+        if not entitlements:
+            raise NotFound(f"no entitlement {entitlement[:80]!r} in this project; see perennial catalog show", param="entitlement")
+        if revoke:
+            customer = await customers.get(desk.tx, app_user_id)
+            await subscriptions.revoke_grants(desk.tx, customer.customer_id, entitlement)
+            await desk.audit("customer.revoke_granted_entitlement", app_user_id, {"entitlement": entitlement})
+            return f"{escape(app_user_id)} has no granted {escape(entitlement)} any more"
+        end = _grant_end(desk.tx.now, days, until)
+        found, _ = await customers.ensure(desk.tx, [app_user_id])
+        await subscriptions.grant(desk.tx, found[app_user_id], entitlement, until=end)
+        await desk.audit("customer.grant_entitlement", app_user_id, {"entitlement": entitlement, "until": end.isoformat()})
+        return f"{escape(app_user_id)} may use {escape(entitlement)} {'for good' if end == FOREVER else f'until {_when(end)} UTC'}"
+
+    done(work_in(project, work))
+
+
+def _grant_end(now: datetime, days: float | None, until: str | None) -> datetime:
+    end = now + timedelta(days=days) if days is not None else parse_moment(until, now, param="--until") if until is not None else FOREVER
+    if end <= now:
+        raise Invalid(f"--until must be after now, {_when(now)} UTC", param="until")
+    return end
+
+
+LineId = Annotated[str, typer.Argument(metavar="LINE", help="Of a subscription or purchase, from: perennial customers show")]
+
+
+@commands.command("cancel")
+def cancel(line_id: LineId, project: ProjectOption = None) -> None:
+    """Let a subscription end with its period, at its store. Stores that leave this to the customer alone (the App Store) refuse.
+
+    [bold]Example[/bold]
+
+      perennial customers cancel sub_01J8...
+    """
+    _act(project, line_id, "cancel", None)
+    done(f"{escape(line_id)} ends with its period")
+
+
+@commands.command("refund")
+def refund(
+    line_id: LineId,
+    transaction: Annotated[str | None, typer.Option(help="One payment alone, and access goes on; without it, the last, and access ends")] = None,
+    project: ProjectOption = None,
+) -> None:
+    """Give a payment back, at its store.
+
+    [bold]Examples[/bold]
+
+      perennial customers refund sub_01J8...
+
+      perennial customers refund sub_01J8... --transaction GPA.1234-5678
+    """
+    _act(project, line_id, "revoke" if transaction is None else "refund", transaction)
+    done(f"refunded {escape(line_id)}" + ("; access ends" if transaction is None else f": {escape(transaction)}"))
+
+
+def _act(project: str | None, line_id: str, kind: ActKind, transaction: str | None) -> None:
+    """As the API does it: written down, done at the store with no transaction open, and the store asked how things are."""
+    from perennial.api.acts import act_on
+
+    async def work(house: App) -> None:
+        chosen = await choose_project(house, project)
+        async with at_desk(house, chosen.project_id) as desk:
+            line = (await subscriptions.load_by_ids(desk.tx, [line_id])).get(line_id)  # type: ignore[call-overload]
+            if line is None:
+                raise NotFound(f"no subscription or purchase {line_id[:80]!r} in this project; see perennial customers show", param="line")
+            wanted = transaction or line.held[-1].purchase.transaction
+            if all(held.purchase.transaction != wanted for held in line.held):
+                raise NotFound(f"{line_id} has no transaction {wanted[:80]!r}", param="transaction")
+            details: dict[str, str | int] = {} if kind == "cancel" else {"transaction": wanted}
+            await desk.audit(f"subscription.{kind}", line.line_id, dict(details))
+        await act_on(house, chosen.project_id, line, kind, details)
+
+    run(work)
+
+
+@commands.command("delete")
+def delete(
+    app_user_id: CustomerId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking")] = False,
+    project: ProjectOption = None,
+) -> None:
+    """Delete everything that says who a customer is. What they bought stays with a made-up id, so that stores still telling of it recreate nobody.
+
+    [bold]Example[/bold]
+
+      perennial customers delete ada --yes
+    """
+    from perennial.api.deletion import delete_customer
+
+    if not yes and (is_json() or not sys.stdin.isatty()):
+        raise Invalid("this cannot be undone; give --yes to do it without being asked", param="yes")
+    if not yes:
+        typer.confirm(f"Delete {app_user_id} for good?", abort=True, err=True)
+
+    async def work(desk: Desk) -> str:
+        pseudonym = await delete_customer(desk.tx, app_user_id)
+        await desk.audit("customer.delete", pseudonym)
+        return pseudonym
+
+    done(f"deleted {escape(app_user_id)}; what was bought goes by {work_in(project, work)}")
+
+
+# Unclaimed ------------------------------------------------------------------------------------------------------------------------
+
+
 @commands.command("unclaimed")
 def show_unclaimed(project: ProjectOption = None) -> None:
     """List purchases whose buyer is not known: nobody named one, or by a name that can be no app user id.
 
     [bold]Example[/bold]
 
-      perennial customer unclaimed
+      perennial customers unclaimed
     """
 
     async def work(desk: Desk) -> None:

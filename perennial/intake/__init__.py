@@ -3,6 +3,7 @@
 from perennial.intake.actions.acting import perform, perform_due
 from perennial.intake.actions.asking import Providers, ask_about, ask_due, being_asked, follow
 from perennial.intake.actions.catching_up import catch_up, report
+from perennial.intake.actions.checking import Checked, check_app
 from perennial.intake.actions.creating import create_in_store
 from perennial.intake.actions.external import ExternalPayment, record_external
 from perennial.intake.actions.inbox import digest, note_misdelivery, receive
@@ -23,6 +24,7 @@ __all__ = [
     "WRAPPINGS",
     "AutoRenewal",
     "CatchUp",
+    "Checked",
     "ExternalPayment",
     "ExternalPurchase",
     "ExternalStatus",
@@ -36,6 +38,7 @@ __all__ = [
     "ask_due",
     "being_asked",
     "catch_up",
+    "check_app",
     "create_in_store",
     "digest",
     "follow",

@@ -22,6 +22,7 @@ from perennial import catalog
 from perennial.base.ids import random_bytes
 from perennial.cli import app, processes
 from perennial.cli.projects import make_project
+from tests.answering import Answering
 from tests.e2e.server import _free_port
 from tests.world import World, settings_for
 
@@ -255,3 +256,72 @@ def test_uv_is_pinned_by_the_hashes_of_every_platform() -> None:
     assert re.findall(r"^(\S+)==", lock, re.MULTILINE) == ["uv"] and len(re.findall(r"--hash=sha256:[0-9a-f]{64}", lock)) >= 10
     assert "://" not in lock and "index" not in lock
     assert re.search(r"pip install .*--require-hashes -r tools/uv\.lock", script) and "uv>=" not in script
+
+
+# Customers and apps ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_customers_are_listed_granted_refunded_cancelled_and_deleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERENNIAL_PROJECT", world.project_id)
+    await world.buy("ada", "pro_monthly")
+    await world.buy("bob", "pro_monthly")
+    listed = await json_of("customers", "list", "--limit", "1")
+    (first,) = listed["items"]
+    rest = await json_of("customers", "list", "--after", listed["next_after"])
+    assert sorted([first["app_user_id"], *(one["app_user_id"] for one in rest["items"])]) == ["ada", "bob"]
+    assert [one["app_user_id"] for one in (await json_of("customers", "list", "--search", "ada"))["items"]] == ["ada"]
+    assert "may use pro until" in await perennial("customers", "grant", "carol", "pro", "--days", "3")
+    assert await world.entitled("carol") == ["pro"]
+    assert "has no granted pro any more" in await perennial("customers", "grant", "carol", "pro", "--revoke")
+    assert await world.entitled("carol") == []
+    assert "say until when" in await perennial("customers", "grant", "carol", "pro", code=1)
+    assert "no entitlement 'gold'" in await perennial("customers", "grant", "carol", "gold", "--for-good", code=1)
+    line = (await json_of("customers", "show", "ada"))["holds"][0]["line"]
+    assert "ends with its period" in await perennial("customers", "cancel", line)
+    await world.run_due()
+    assert (await world.customer("ada"))["subscriptions"]["pro_monthly"]["unsubscribe_detected_at"] is not None
+    assert "access ends" in await perennial("customers", "refund", line)
+    assert await world.entitled("ada") == []
+    assert "no subscription or purchase 'sub_x'" in await perennial("customers", "refund", "sub_x", code=1)
+    assert "give --yes" in await perennial("customers", "delete", "bob", code=1)
+    assert "deleted bob" in await perennial("customers", "delete", "bob", "--yes")
+    assert "no customer has the id 'bob'" in await perennial("customer", "show", "bob", code=1)
+    async with world.app.database.transaction(world.project_id) as tx:
+        acts = [row["action"] for row in await tx.fetch("SELECT action FROM audit WHERE actor = 'cli'")]
+    assert sorted(acts) == [
+        "customer.delete",
+        "customer.grant_entitlement",
+        "customer.revoke_granted_entitlement",
+        "subscription.cancel",
+        "subscription.revoke",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "state", "words"),
+    [
+        (404, {"error": {"message": "No such subscription"}}, "green", "Stripe"),
+        (401, {"error": {"message": "Invalid API Key provided: sk_test_***"}}, "wrong", "api_key"),
+        (403, {"error": {"message": "The key lacks permissions"}}, "wrong", "restricted key"),
+        (500, {"error": {"message": "boom"}}, "silent", "answered 500"),
+    ],
+)
+async def test_an_apps_credentials_are_tried(world: World, status: int, body: dict[str, Any], state: str, words: str) -> None:
+    store = Answering()
+    store.answer("GET /v1/subscriptions/sub_perennialcheck", body, status=status)
+    async with world.app.database.transaction(world.project_id) as tx:
+        made, _ = await catalog.create_app(
+            tx, world.app.vault, name="Web", store="stripe", api_base_url=store.address, secrets={"api_key": "sk_test_CANARY1"}
+        )
+    command = ("apps", "check", made.app_id, "-p", world.project_id)
+    (told,) = (await json_of(*command, code=0 if state == "green" else 1))["apps"]
+    assert told["state"] == state and words in told["said"] and told["last_notification_at"] is None, told
+    said = await perennial(*command, code=0 if state == "green" else 1)
+    assert "no notification yet" in said and "CANARY" not in said
+    stored = await perennial("apps", "update", made.app_id, "--secret", "api_key=sk_test_2", "-p", world.project_id)
+    assert ("takes these credentials" in stored) == (state == "green") and f"changed the app {made.app_id}" in stored
+    asked = len(store.asked)
+    await perennial("apps", "update", made.app_id, "--secret", "api_key=sk_test_3", "--no-check", "-p", world.project_id)
+    await perennial("apps", "update", made.app_id, "--name", "Shop", "-p", world.project_id)
+    assert len(store.asked) == asked
+    store.close()

@@ -17,7 +17,17 @@ from perennial.intake.db.inquiries import (
     reopen_inquiries,
     wake_inquiry,
 )
-from perennial.intake.db.messages import Due, due_messages, keep, mark_digested, note_misdelivery, step_aside, wake_message
+from perennial.intake.db.messages import (
+    Due,
+    due_messages,
+    keep,
+    last_notification,
+    mark_digested,
+    misdeliveries,
+    note_misdelivery,
+    step_aside,
+    wake_message,
+)
 from perennial.intake.db.payments import keep_payment, payments_of
 from perennial.intake.db.unread import keep_unread, unread_since
 
@@ -38,8 +48,10 @@ __all__ = [
     "keep",
     "keep_payment",
     "keep_unread",
+    "last_notification",
     "lines_of_span",
     "mark_digested",
+    "misdeliveries",
     "note_misdelivery",
     "payments_of",
     "postpone_act",

@@ -7,6 +7,7 @@ from perennial.base.db import Tx
 from perennial.base.ids import AppId
 from perennial.base.value import value
 from perennial.intake.model import Message
+from perennial.intake.wrappings import Wrapping
 
 
 @value
@@ -110,3 +111,25 @@ async def note_misdelivery(tx: Tx, app_id: str, wrapping: str, times: int, at: d
         at=at,
     )
     return count == 1
+
+
+async def last_notification(tx: Tx, app_id: str) -> datetime | None:
+    """When the store's last one came."""
+    at: datetime | None = await tx.fetch_value(
+        "SELECT max(received_at) FROM notification WHERE project_id = %(project_id)s AND app_id = %(app_id)s", project_id=tx.project_id, app_id=app_id
+    )
+    return at
+
+
+async def misdeliveries(tx: Tx, app_id: str) -> tuple[Wrapping, ...]:
+    """Forms of pushes that cannot be read, and that came after the last one that could."""
+    rows = await tx.fetch(
+        """
+        SELECT wrapping FROM misdelivery m WHERE project_id = %(project_id)s AND app_id = %(app_id)s
+          AND last_at > coalesce((SELECT max(received_at) FROM notification n WHERE n.project_id = m.project_id AND n.app_id = m.app_id), '-infinity')
+        ORDER BY wrapping
+        """,
+        project_id=tx.project_id,
+        app_id=app_id,
+    )
+    return tuple(row["wrapping"] for row in rows)
