@@ -96,7 +96,7 @@ async def test_webhooks_are_made_changed_and_deleted_as_the_document_says(runnin
 async def test_integrations_are_made_tried_and_told_again_as_the_document_says(running: tuple[Path, dict[str, str]]):
     kinds, made, lake, buckets, again = await run_commands("integrations.md", running)
     assert "firebase_app_id, [base_url=https://www.google-analytics.com]" in kinds
-    assert made.count("made the integration") == 6 and "base_url=https://eu.i.posthog.com" in made
+    assert made.count("made the integration") == 7 and "base_url=https://eu.i.posthog.com" in made
     assert "Files answered 200" in lake and "rc_test_event" in lake and "files/events/schema.json" in lake
     assert buckets.count("made the integration") == 2
     assert "on the way" in again and "deleted intgr_" in again
