@@ -195,9 +195,9 @@ STRIPE: list[Story] = [
     ],
     [
         ("buy prod_pro_monthly", ["INITIAL_PURCHASE"]),
-        ("set_quantity:5", ["RENEWAL"]),
-        ("set_quantity:2", ["RENEWAL"]),
-        ("set_quantity:1", ["RENEWAL"]),
+        ("set_quantity:5", []),
+        ("set_quantity:2", []),
+        ("set_quantity:1", []),
         ("cancel_now", ["EXPIRATION unsubscribe"]),
     ],
     [
@@ -224,7 +224,7 @@ STRIPE: list[Story] = [
         ("buy prod_pro_monthly", ["INITIAL_PURCHASE"]),
         ("pause:void", ["SUBSCRIPTION_PAUSED until it is resumed"]),
         ("+month", ["EXPIRATION subscription paused"]),
-        ("resume", []),
+        ("resume", ["RENEWAL"]),
         ("+month", []),
         ("+day", ["RENEWAL"]),
         ("pause:month", ["SUBSCRIPTION_PAUSED until"]),

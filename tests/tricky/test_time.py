@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from perennial import ledger, subscriptions
+from perennial.base import reading
 from perennial.base.time import from_ms, iso, to_ms, wall_clock
 from perennial.base.value import replace
 from perennial.intake.model import Posted
@@ -220,7 +221,7 @@ def test_case_32_every_stores_moments_are_one_instant() -> None:
     assert roku_payload.moment("/Date(1774747800123+0200)/", "expirationDate") == instant  # the zone is for people; the number is UTC
     assert roku_payload.moment("2026-03-29T01:30:00.123Z", "eventDate") == instant
     event = others.paddle_event("subscription.updated", {}, instant).replace(b"01:30:00.123000+00:00", b"01:30:00.123456Z")
-    assert paddle_payload.EVENT.decode(event).occurred_at == instant + timedelta(microseconds=456)
+    assert reading.decode(event, paddle_payload.Event).at(instant) == instant + timedelta(microseconds=456)
 
 
 async def test_case_33_a_date_moved_on_costs_nothing_and_is_no_renewal(market: Market, apple: Stall, play: PlayStall) -> None:

@@ -175,7 +175,7 @@ def _of_line(
         return None
     account = invoice_accounts(found, slots, invoice)[slot.suffix]
     begins = moment(main.period.start)
-    is_first = all(one.gives_no_time or one.purchased_at >= begins for one in before)
+    is_first = all(one.gives_no_time or one.purchased_at > begins for one in before)
     purchase = _purchase(found, slot, invoice, transaction, main, account, held, as_of, is_first=is_first)
     return replace(purchase, charged_ppm=charged_ppm(found, slot, invoice, main, [one for one in before if not one.gives_no_time]))
 
