@@ -224,7 +224,9 @@ PERIOD = Purchase(
 
 def test_a_first_payment() -> None:
     assert say("transaction.completed", transaction()) == Reading(
-        statements=(Statement(store="paddle", environment="production", line="sub_1", purchases=(PERIOD,), app_user_id="ada"),)
+        statements=(
+            Statement(store="paddle", environment="production", line="sub_1", also=("sub_1#pri_pro",), purchases=(PERIOD,), app_user_id="ada"),
+        )
     )
 
 

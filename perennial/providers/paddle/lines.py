@@ -62,9 +62,8 @@ def _first(subscription: Subscription, items: Sequence[Item], as_of: datetime, *
     if len(original) == 1:
         return original[0]
     if original and (is_new or all(item.created_at is not None for item in original)):
-        return min(
-            original, key=lambda item: item.price.id
-        )  # Paddle's ids are in the order in which they were made: a plan is older than its add-ons
+        # Paddle's ids are in the order in which they were made: a plan is older than its add-ons.
+        return min(original, key=lambda item: item.price.id)
     if len(items) == 1 and items[0].created_at is not None and abs(as_of - items[0].created_at) <= _AT_ONCE:
         return items[0]  # it has just taken the place of what was there
     return None
@@ -83,7 +82,8 @@ def of_transaction(transaction: Transaction, *, is_within: bool) -> dict[str, Pl
         replaced = tuple(by_price(subscription_id, price) for price in credited) if len(charged) == len(credited) == 1 else ()
         return {price: Place(line=by_price(subscription_id, price), also=replaced) for price in charged}
     first = min(charged, default=None) if len(charged) == 1 or transaction.origin in _BEGINS else None
-    return {price: Place(line=subscription_id if price == first else by_price(subscription_id, price)) for price in charged}
+    first_place = own(subscription_id, [first]) if first is not None and transaction.origin in _BEGINS else Place(line=subscription_id)
+    return {price: first_place if price == first else Place(line=by_price(subscription_id, price)) for price in charged}
 
 
 def charged_prices(transaction: Transaction) -> list[str]:
