@@ -51,12 +51,17 @@ async def keep_room(port: int, most: int) -> None:
     """Until it is cancelled."""
     while True:
         await asyncio.sleep(LOOKS_EVERY)
-        closed = await asyncio.to_thread(_look, port, most)
+        try:
+            closed = await asyncio.to_thread(look, port, most)
+        except OSError as error:  # no file can be opened, not even the list of those that are: all the more reason to look again
+            log.warning("connections could not be counted", error=error.strerror)
+            continue
         if closed:
             log.warning("connections were closed to keep room", closed=closed, most=most, of_one_address=OF_ONE_ADDRESS)
 
 
-def _look(port: int, most: int) -> int:
+def look(port: int, most: int) -> int:
+    """How many were closed."""
     if len(_descriptors()) <= min(_CALM, most // 2):
         return 0
     found = list(connections_at(port))
@@ -108,7 +113,13 @@ def close(one: Connection, port: int) -> bool:
 @contextlib.contextmanager
 def _pinned(descriptor: int) -> Iterator[socket.socket]:
     """A descriptor of our own for the same socket, which it stays whatever becomes of the other. `OSError` where it is no socket."""
-    with socket.socket(fileno=os.dup(descriptor)) as held:
+    copy = os.dup(descriptor)
+    try:
+        held = socket.socket(fileno=copy)
+    except OSError:  # a pipe or a file: then nobody else closes the copy
+        os.close(copy)
+        raise
+    with held:
         if held.family not in (socket.AF_INET, socket.AF_INET6) or held.type != socket.SOCK_STREAM:
             raise OSError("not a connection")
         yield held

@@ -1,6 +1,9 @@
 """A deployed server beside those who connect and say nothing, or half of what they announced."""
 
 import asyncio
+import contextlib
+import os
+import resource
 import socket
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -70,6 +73,36 @@ def test_the_quietest_of_all_make_room() -> None:
     crowd = [connection(number, "10.0.0.1", number) for number in range(95)]
     assert sorted(one.descriptor for one in too_many(crowd, 100)) == list(range(75, 95))
     assert too_many(crowd[:90], 100) == []
+
+
+def test_a_look_leaves_no_file_open() -> None:
+    """Each of more than 256 open files that was no connection left a copy of itself at every look, until there was no file for anybody."""
+    with contextlib.ExitStack() as held, socket.create_server(("127.0.0.1", 0)) as listening:
+        for _ in range(200):
+            for descriptor in os.pipe():
+                held.callback(os.close, descriptor)
+        held.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        held.enter_context(socket.socket(socket.AF_UNIX))
+        held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        before = len(os.listdir("/dev/fd"))
+        assert before > 256
+        for _ in range(3):
+            assert connections.look(listening.getsockname()[1], 1000) == 0
+        assert len(os.listdir("/dev/fd")) == before
+
+
+async def test_room_is_kept_also_after_no_file_could_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "LOOKS_EVERY", 0.01)
+    guard = asyncio.create_task(connections.keep_room(1, 64))
+    await asyncio.sleep(0.2)  # its thread is there
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+        await asyncio.sleep(0.2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+    assert not guard.done()
+    guard.cancel()
 
 
 def test_what_is_closed_is_what_was_seen() -> None:
