@@ -175,14 +175,15 @@ def _first_and_last_of_each_run(renewals: Sequence[Renewal]) -> tuple[Renewal, .
 def renewals_of(line: Line, held: Held) -> list[Renewal]:
     """The snapshots that speak of this period, oldest first. One that names no period speaks of the newest that had begun.
 
-    One that says that the line ended speaks of every period that it cuts.
+    One that says that the line ended speaks of every period that it cuts. One that waits for a payment does not speak of what was paid later.
     """
-    transaction = held.purchase.transaction
-    return [
-        renewal
-        for renewal in line.renewals
-        if (renewal.transaction or _begun_by(line, renewal.as_of)) == transaction or (renewal.ended_at is not None and _cuts(renewal.ended_at, held))
-    ]
+    return [renewal for renewal in line.renewals if _speaks_of(line, renewal, held)]
+
+
+def _speaks_of(line: Line, renewal: Renewal, held: Held) -> bool:
+    if (renewal.transaction or _begun_by(line, renewal)) == held.purchase.transaction:
+        return True
+    return renewal.ended_at is not None and _cuts(renewal.ended_at, held) and not _is_settled(renewal, held.purchase)
 
 
 def _cuts(moment: datetime, held: Held) -> bool:
@@ -190,13 +191,23 @@ def _cuts(moment: datetime, held: Held) -> bool:
     return held.purchase.purchased_at <= moment and (end is None or moment < end)
 
 
-def _begun_by(line: Line, moment: datetime) -> str | None:
+def _begun_by(line: Line, renewal: Renewal) -> str | None:
     begun = [
         one.purchase
         for one in line.held
-        if one.purchase.purchased_at <= moment and superseded_at(line, one) is None and not one.purchase.gives_no_time
+        if one.purchase.purchased_at <= renewal.as_of
+        and superseded_at(line, one) is None
+        and not one.purchase.gives_no_time
+        and not _is_settled(renewal, one.purchase)
     ]
     return begun[-1].transaction if begun else None
+
+
+def _is_settled(renewal: Renewal, purchase: Purchase) -> bool:
+    """Whether a renewal was paid after a word that its payment is missing. A line that was given up stays so, whatever is paid later."""
+    waits = renewal.in_billing_retry or renewal.pause == "in_force"
+    ran = purchase.expires_at is None or renewal.as_of < purchase.expires_at
+    return waits and purchase.is_renewal and not purchase.is_proration and ran and renewal.as_of < purchase.as_of
 
 
 def grace_until(line: Line, held: Held) -> datetime | None:
@@ -286,7 +297,7 @@ def line_ended_at(line: Line, held: Held) -> datetime | None:
     """Since when the line is over by the store's own word, where that cuts the purchase. What was bought since is not meant."""
     since: datetime | None = None
     for renewal in reversed(line.renewals):
-        if renewal.ended_at is None:
+        if renewal.ended_at is None or _is_settled(renewal, held.purchase):
             break
         since = renewal.ended_at if since is None else min(since, renewal.ended_at)
     return since if since is not None and _cuts(since, held) else None

@@ -381,6 +381,57 @@ def test_by_events_alone_a_failed_renewal_is_served_by_the_setting(policy: str, 
     assert account.told[1:3] == ["BILLING_ISSUE", "CANCELLATION billing_error"]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("policy", ["grace", "keep", "end"])
+def test_by_events_alone_a_charge_that_succeeds_at_last_renews_and_is_no_further_issue(policy: str, turned: bool) -> None:
+    account = Account()
+    account.event(START, "invoice.paid", invoice(), past_due=policy)
+    account.event(SECOND + HOUR, UPDATED, subscription(running(SECOND, THIRD), status="past_due"), past_due=policy)
+    failed = cycle(status="open", amount_paid=0, next_payment_attempt=SECOND + 3 * DAY)
+    account.event(SECOND + HOUR, "invoice.payment_failed", failed, past_due=policy)
+    paid = [("invoice.paid", cycle()), (UPDATED, subscription(running(SECOND, THIRD)))]
+    told = [one for kind, about in (paid[::-1] if turned else paid) for one in account.event(SECOND + 3 * DAY, kind, about, past_due=policy)]
+    assert told == ["RENEWAL"]
+    assert account.entitled(SECOND + 3 * DAY, THIRD - 1, THIRD) == [True, True, False]
+    assert status(account.lines["sub_1"], at(SECOND + 4 * DAY)) == "active"
+    account.event(SECOND + 5 * DAY, UPDATED, subscription(running(SECOND, THIRD), status="past_due"))  # a proration cannot be charged
+    assert account.told[-2:] == ["BILLING_ISSUE", "CANCELLATION billing_error"], "a charge that fails afterwards is one"
+
+
+def test_by_events_alone_a_retry_that_fails_after_a_payment_of_the_period_before_was_given_back_is_still_one() -> None:
+    account = Account()
+    account.event(START, "invoice.paid", invoice())
+    account.event(SECOND, "invoice.paid", cycle())
+    failed = cycle("in_3", line(999, THIRD, THIRD + MONTH), status="open", amount_paid=0, next_payment_attempt=THIRD + 3 * DAY)
+    assert account.event(THIRD + HOUR, "invoice.payment_failed", failed) == ["BILLING_ISSUE", "CANCELLATION billing_error"]
+    account.event(THIRD + DAY, "invoice.payment_succeeded", cycle())  # told once more, late
+    assert status(account.lines["sub_1"], at(THIRD + DAY)) == "in_grace_period"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("state", "told"), [("unpaid", "EXPIRATION billing_error"), ("paused", "EXPIRATION subscription_paused")])
+def test_by_events_alone_what_waited_for_its_payment_is_served_again_when_it_is_paid(state: str, told: str, turned: bool) -> None:
+    account = Account()
+    account.event(START, "invoice.paid", invoice())
+    account.event(SECOND + HOUR, UPDATED, subscription(running(SECOND, THIRD), status=state))
+    assert told in account.told and account.entitled(SECOND + 2 * HOUR) == [False]
+    paid = [("invoice.paid", cycle()), (UPDATED, subscription(running(SECOND, THIRD)))]
+    for kind, about in paid[::-1] if turned else paid:
+        told_now = account.event(SECOND + 9 * DAY, kind, about)
+        assert set(told_now) <= {"RENEWAL"} and account.entitled(SECOND + 9 * DAY, THIRD - 1, THIRD) == [True, True, False]
+    assert account.told.count("RENEWAL") == 1
+
+
+def test_by_events_alone_a_payment_after_the_cancellation_brings_nothing_back() -> None:
+    account = Account()
+    account.event(START, "invoice.paid", invoice())
+    account.event(SECOND + HOUR, UPDATED, subscription(running(SECOND, THIRD), status="past_due"))
+    gone = subscription(running(SECOND, THIRD), status="canceled", ended_at=SECOND + 9 * DAY)
+    account.event(SECOND + 9 * DAY, "customer.subscription.deleted", gone)
+    account.event(SECOND + 10 * DAY, "invoice.paid", cycle())
+    assert (account.entitled(SECOND + 10 * DAY), account.sold) == ([False], 1998)
+
+
 def test_by_events_alone_a_renewal_that_is_given_up_ends_access() -> None:
     account = Account()
     account.event(START, "invoice.paid", invoice())
