@@ -11,7 +11,7 @@ from typing import Literal
 from perennial.base.ids import AppId, CustomerId, LineId
 from perennial.base.money import Money
 from perennial.base.time import to_ms
-from perennial.base.value import value
+from perennial.base.value import replace, value
 
 Store = Literal[
     "app_store",
@@ -140,7 +140,9 @@ class Statement:
     buyer by the word of the project's own backend (Stripe metadata); such a customer is made where there is none.
 
     `running` are periods that the store says run, where the message tells of no payment for them (a subscription object alone). One counts where
-    nothing that the line holds covers it or leads up to it. A payment told for it later, under whatever name, is the same period's.
+    nothing that the line holds covers it or leads up to it. A payment told for it later, under whatever name, is the same period's. Where one of
+    them has another product than what is held of the same time, that is a change without a charge; but not before the subscription's newest
+    charge (`last_charge`, where the message names it) was told, which may be the change's own.
     """
 
     store: Store
@@ -154,6 +156,7 @@ class Statement:
     noted: Noted | None = None
     original_purchased_at: datetime | None = None  # when the line was first bought, by the store's own word
     running: tuple[Purchase, ...] = ()
+    last_charge: str | None = None
 
 
 SAME_MOMENT = timedelta(minutes=1)  # two words of one beginning
@@ -168,6 +171,35 @@ def is_stand_in(line_key: str, transaction: str) -> bool:
     """Whether a transaction is named so, by any key of its line: those of one subscription differ by what follows a `#`."""
     key, _, moment = transaction.rpartition(":")
     return moment.isdigit() and key.partition("#")[0] == line_key.partition("#")[0]
+
+
+_CHANGE = ":change"
+
+
+def changes_of(transaction: str) -> str:
+    """How the transactions begin that name changes within a period without a charge: by the charge that they follow."""
+    return transaction.partition(_CHANGE)[0] + _CHANGE
+
+
+def change_of(present: Purchase, product: str, quantity: int, *, number: int, at: datetime) -> Purchase:
+    """Another product from a moment on, within the period of `present` and without a charge. `number`: the how manyth within the period."""
+    return replace(
+        present,
+        transaction=f"{changes_of(present.transaction)}{number}",
+        product=product,
+        purchased_at=at,
+        as_of=at,
+        is_first=False,
+        is_renewal=False,
+        is_proration=True,
+        charged_ppm=0,
+        price=Money(amount=0, currency=present.price.currency) if present.price is not None else None,
+        tax=None,
+        commission=None,
+        quantity=quantity,
+        offer=None,
+        refunds=(),
+    )
 
 
 @value

@@ -24,6 +24,8 @@ from perennial.subscriptions.model import (
     Statement,
     Status,
     Store,
+    change_of,
+    changes_of,
     is_stand_in,
 )
 
@@ -42,7 +44,7 @@ CANCELLED_MEANS_OVER = timedelta(hours=1)
 
 def merge(line: Line, statement: Statement, heard_at: datetime) -> Line:
     """What we know together with what was said. Any order, any repetition: the same result."""
-    held = _with_running(line, _merge_purchases(line, line.held, statement.purchases), statement.running)
+    held = _with_running(line, _merge_purchases(line, line.held, statement.purchases), statement)
     renewals = _merge_renewals(line.renewals, statement.renewals)
     if line.store in SNAPSHOT_STORES:
         renewals = _first_and_last_of_each_run(renewals)
@@ -102,11 +104,30 @@ def _as_stand_in(said: Purchase, stand_ins: Sequence[Purchase]) -> Purchase:
     return said if same is None else replace(said, transaction=same.transaction, is_first=same.is_first, is_renewal=same.is_renewal)
 
 
-def _with_running(line: Line, held: tuple[Held, ...], running: Sequence[Purchase]) -> tuple[Held, ...]:
-    for period in running:
-        if all(one.purchase.transaction == period.transaction or not _leads_up_to(one.purchase, period) for one in held):
+def _with_running(line: Line, held: tuple[Held, ...], statement: Statement) -> tuple[Held, ...]:
+    for period in statement.running:
+        change = _change_within(line, held, period, statement.last_charge)
+        if change is not None:
+            held = _merge_purchases(line, held, (change,))
+        elif all(one.purchase.transaction == period.transaction or not _leads_up_to(one.purchase, period) for one in held):
             held = _merge_purchases(line, held, (period,))
     return held
+
+
+def _change_within(line: Line, held: Sequence[Held], period: Purchase, last_charge: str | None) -> Purchase | None:
+    """Another product that the running period serves from now on, where no charge tells of it. Late news changes nothing."""
+    served = [one.purchase for one in held if one.purchase.kind == "subscription" and not one.purchase.gives_no_time]
+    if not served or served[-1].product == period.product or served[-1].revocation is not None:
+        return None
+    present = served[-1]
+    is_awaited = last_charge is not None and all(last_charge != one.purchase.transaction.partition(":")[0] for one in held)
+    is_late = present.purchased_at > period.as_of or any(word.as_of > period.as_of for word in line.renewals)
+    end = present.expires_at
+    is_within = end is not None and period.as_of < end and period.purchased_at < end - SAME_MOMENT
+    if is_awaited or is_late or not is_within:
+        return None
+    known = [one for one in held if one.purchase.transaction.startswith(changes_of(present.transaction))]
+    return change_of(present, period.product, period.quantity, number=len(known) + 1, at=period.as_of)
 
 
 def _leads_up_to(known: Purchase, period: Purchase) -> bool:

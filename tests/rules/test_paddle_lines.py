@@ -169,6 +169,21 @@ def test_a_change_that_was_not_billed_keeps_its_line_when_asked_again() -> None:
     assert account.holds() == {"sub_1": [("pri_09gold", 1200)]}
 
 
+def test_a_change_that_was_not_billed_is_served_at_once_by_events_alone() -> None:
+    account = account_with_a_plan()
+    gold, plan = (subscription(items=[made(price, NOW)], **SUB) for price in ("pri_09gold", "pri_01plan"))
+    account.told.clear()
+    account.hears("subscription.updated", gold)
+    account.hears("subscription.updated", gold, NOW + HOUR)
+    assert account.told == ["PRODUCT_CHANGE"]
+    assert [one.purchase.product for one in account.lines["sub_1"].held] == ["pri_01plan", "pri_09gold"]
+    assert account.entitled("sub_1", ENDS - MINUTE)
+    account.hears("subscription.updated", plan, NOW + 2 * HOUR)
+    assert account.told == ["PRODUCT_CHANGE", "PRODUCT_CHANGE"] and account.lines["sub_1"].held[-1].purchase.product == "pri_01plan"
+    account.hears("subscription.updated", gold, NOW + HOUR)
+    assert len(account.lines["sub_1"].held) == 3, "late news"
+
+
 # A subscription object alone
 
 

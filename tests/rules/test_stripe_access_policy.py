@@ -11,7 +11,7 @@ from perennial.base.money import Money
 from perennial.providers.stripe.read import subscription_statements
 from perennial.subscriptions.booking import book
 from perennial.subscriptions.model import Line
-from perennial.subscriptions.rules import access_until, is_entitled, merge, status
+from perennial.subscriptions.rules import access_end, access_until, is_entitled, merge, status
 from perennial.subscriptions.telling import tell
 from tests.rules.test_stripe_events import STORE, WITHOUT_KEY
 from tests.rules.test_stripe_read import cycle, found
@@ -430,6 +430,47 @@ def test_by_events_alone_a_payment_after_the_cancellation_brings_nothing_back() 
     account.event(SECOND + 9 * DAY, "customer.subscription.deleted", gone)
     account.event(SECOND + 10 * DAY, "invoice.paid", cycle())
     assert (account.entitled(SECOND + 10 * DAY), account.sold) == ([False], 1998)
+
+
+def test_by_events_alone_a_change_that_is_invoiced_later_is_served_at_once() -> None:
+    account = Account()
+    account.event(START, CREATED, subscription())
+    account.event(START, "invoice.paid", invoice())
+    larger, change = subscription(item(product="prod_max")), START + 10 * DAY
+    assert account.event(change, UPDATED, larger) == ["PRODUCT_CHANGE"]
+    assert account.event(change + HOUR, UPDATED, larger) == [], "it goes on"
+    assert account.event(change - DAY, UPDATED, subscription()) == [], "late news"
+    served = [(one.purchase.product, one.purchase.purchased_at, access_end(account.lines["sub_1"], one)) for one in account.lines["sub_1"].held]
+    assert served == [("prod_pro", at(START), at(change)), ("prod_max", at(change), at(SECOND))]
+    back = account.event(change + DAY, UPDATED, subscription())
+    assert (back, account.lines["sub_1"].held[-1].purchase.product, account.sold) == (["PRODUCT_CHANGE"], "prod_pro", 999)
+    account.event(change + 2 * DAY, UPDATED, larger)
+    account.event(SECOND, UPDATED, subscription(running(SECOND, THIRD, product="prod_max"), latest_invoice="in_2"))
+    credit, rest = line(-650, change, SECOND, proration=True), line(1300, change, SECOND, product="prod_max", proration=True)
+    renewed = cycle("in_2", credit, rest, line(1999, SECOND, THIRD, product="prod_max"))
+    assert account.event(SECOND + HOUR, "invoice.paid", renewed) == ["RENEWAL"]
+    assert (account.sold, account.entitled(THIRD - 1, THIRD)) == (999 + 650 + 1999, [True, False])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_by_events_alone_a_change_that_is_charged_is_told_with_its_charge(turned: bool) -> None:
+    account = Account()
+    account.event(START, "invoice.paid", invoice())
+    change = START + 10 * DAY
+    charged_now = [line(-650, change, SECOND, proration=True), line(1300, change, SECOND, product="prod_max", proration=True)]
+    events = [
+        (UPDATED, subscription(item(product="prod_max"), latest_invoice="in_2")),
+        ("invoice.paid", invoice("in_2", *charged_now, reason="subscription_update")),
+    ]
+    told = [one for kind, about in (events[::-1] if turned else events) for one in account.event(change + 1, kind, about)]
+    assert (told, account.periods(), account.sold) == (["PRODUCT_CHANGE"], [("in_1", 999), ("in_2", 650)], 999 + 650)
+
+
+def test_by_events_alone_the_product_of_the_next_period_changes_nothing_of_the_paid_one() -> None:
+    account = Account()
+    account.event(START, "invoice.paid", invoice())
+    account.event(SECOND, UPDATED, subscription(running(SECOND, THIRD, product="prod_max")))
+    assert [one.purchase.product for one in account.lines["sub_1"].held] == ["prod_pro"]
 
 
 def test_by_events_alone_a_renewal_that_is_given_up_ends_access() -> None:

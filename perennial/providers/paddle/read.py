@@ -19,8 +19,8 @@ Where Paddle leaves a choice, this is ours:
 - **A trial** is the first transaction, for nothing, of a price that has a trial. A discount of 100 % is not a trial.
 - **`subscription_update` and `subscription_charge`** are prorations: money, and a new product or quantity from then on, but no period. Of
   virtual currencies they give what their charge covers of a whole period's price. The first payment of a thing that was added within a
-  period begins its line, once Paddle is asked. A change that was not billed shows as the running period's product once Paddle is asked, and
-  as the next product before.
+  period begins its line, once Paddle is asked. A change that was not billed shows as the running period's product once Paddle is asked, as
+  the next product before; where Paddle cannot be asked, as a change within the period.
 - **Adjustments** count when they are approved. A refund or chargeback takes money, not access; a one-time purchase given back in full is taken
   back: nothing else could end it. Credits stay within Paddle's balance of the customer and are not told.
 - **What was paid** is `grand_total`, shared among the items by their totals; so are tax and Paddle's fee.

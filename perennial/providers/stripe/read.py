@@ -43,7 +43,6 @@ from datetime import datetime
 
 from perennial.base import reading
 from perennial.base.errors import Invalid
-from perennial.base.money import Money
 from perennial.base.value import replace
 from perennial.customers.model import is_app_user_id
 from perennial.providers.stripe.accounts import Account, invoice_accounts, moment
@@ -53,11 +52,10 @@ from perennial.providers.stripe.payload import Discount, Invoice, InvoiceLine, P
 from perennial.providers.stripe.renewing import end_of, failed_renewal, renewal
 from perennial.providers.stripe.served import Usage, bill, cut_line, is_served, is_usage, line_key, remembered, uncharged, usage_of, with_running
 from perennial.providers.stripe.slots import Found, Slot, in_order, lines_of, slots_of
-from perennial.subscriptions.model import Environment, Line, Offer, Purchase, Statement, is_stand_in, stand_in
+from perennial.subscriptions.model import Environment, Line, Offer, Purchase, Statement, change_of, changes_of, is_stand_in, stand_in
 
 APP_USER_ID = "app_user_id"  # the metadata by which a project's backend says who buys
 
-_CHANGE = ":change"
 _NO_PERIOD = frozenset(("subscription_threshold", "upcoming"))
 
 
@@ -84,6 +82,7 @@ def subscription_statements(found: Found, held: Line | None, as_of: datetime, *,
                     renewals=(goes_on,) if goes_on is not None else (),
                     app_user_id=app_user_id(found.subscription, found.session),
                     original_purchased_at=_original(found.subscription, slot),
+                    last_charge=id_of(found.subscription.latest_invoice) if found.is_told else None,
                 )
             )
     return tuple(statements)
@@ -331,33 +330,14 @@ def _changes(subscription: Subscription, slot: Slot, purchases: Sequence[Purchas
     if not purchases:
         return []
     last = purchases[-1]
-    known = [one.purchase for one in held.held if one.purchase.transaction.startswith(last.transaction + _CHANGE)] if held is not None else []
+    known = [one.purchase for one in held.held if one.purchase.transaction.startswith(changes_of(last.transaction))] if held is not None else []
     changes = [replace(one, expires_at=max(one.purchased_at, end_of(last)), as_of=as_of, is_proration=True, charged_ppm=0) for one in known]
     present = changes[-1] if changes else last
     runs = subscription.status in ("active", "trialing", "past_due") and last.purchased_at < as_of < end_of(last)
     if runs and slot.item is not None and slot.item.product not in (None, present.product):
-        changes.append(_change(last, slot, f"{last.transaction}{_CHANGE}{len(changes) + 1}", as_of))
+        quantity = reading.quantity(slot.item.quantity or None)
+        changes.append(change_of(last, slot.item.product, quantity, number=len(changes) + 1, at=as_of))
     return changes
-
-
-def _change(last: Purchase, slot: Slot, transaction: str, as_of: datetime) -> Purchase:
-    assert slot.item is not None and slot.item.product is not None, "a change is to a product"
-    return replace(
-        last,
-        transaction=transaction,
-        product=slot.item.product,
-        purchased_at=as_of,
-        is_first=False,
-        is_renewal=False,
-        is_proration=True,
-        charged_ppm=0,
-        price=Money(amount=0, currency=last.price.currency) if last.price is not None else None,
-        tax=None,
-        commission=None,
-        quantity=reading.quantity(slot.item.quantity or None),
-        offer=None,
-        refunds=(),
-    )
 
 
 def _offer(invoice: Invoice) -> Offer | None:
