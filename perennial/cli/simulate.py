@@ -147,8 +147,11 @@ def fail_next_renewal(
     app: AppOption = None,
     grace_days: Annotated[int, typer.Option(help="0, 3, 6, 16 or 28 days of grace.")] = 0,
     recover_after_days: Annotated[int | None, typer.Option(help="Days after which the charge succeeds; without it, never.")] = None,
+    revert: Annotated[bool, typer.Option("--revert", help="Take back what was planned: the next renewal is charged.")] = False,
 ) -> None:
     """Plan that the next renewal cannot be charged."""
+    if revert:
+        return _say(STAGE.do(project, app, lambda tx, _, app_id: app_store.revert_failure(tx, app_id, line)))
     _say(
         STAGE.do(
             project,

@@ -146,8 +146,11 @@ def fail_next_renewal(
     app: AppOption = None,
     grace_days: Annotated[int, typer.Option(min=0, max=30, help="0: Google gives one day without telling.")] = 0,
     recover_after_days: Annotated[int | None, typer.Option(help="Days after which the charge succeeds; without it, never.")] = None,
+    revert: Annotated[bool, typer.Option("--revert", help="Take back what was planned: the next renewal is charged.")] = False,
 ) -> None:
     """Plan that the next renewal cannot be charged."""
+    if revert:
+        return _say(STAGE.do(project, app, lambda tx, _, app_id: play_store.revert_failure(tx, app_id, token)))
     _say(
         STAGE.do(
             project,

@@ -147,8 +147,11 @@ def fail_next_charge(
     app: AppOption = None,
     recover_at_retry: Annotated[int | None, typer.Option(min=1, max=3, help="Which retry succeeds; without it, none.")] = None,
     then: Annotated[Literal["canceled", "unpaid", "past_due"], typer.Option(help="What becomes of it when all retries failed.")] = "canceled",
+    revert: Annotated[bool, typer.Option("--revert", help="Take back what was planned: the next charge succeeds.")] = False,
 ) -> None:
     """Plan that the next charge fails. Stripe tries again after 3, 5 and 7 days more."""
+    if revert:
+        return _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.revert_failure(tx, app_id, subject)))
     _say(STAGE.do(project, app, lambda tx, _, app_id: stripe.fail_next_charge(tx, app_id, subject, recover_at_retry=recover_at_retry, then=then)))
 
 

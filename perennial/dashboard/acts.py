@@ -4,7 +4,7 @@ Pure. Whether something can be done now is not said here once more: the store's 
 not offered.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Generic, Literal, TypeVar
@@ -14,6 +14,7 @@ from perennial.base.money import Money
 from perennial.base.time import Duration, add
 from perennial.base.value import value
 from perennial.catalog.model import Product
+from perennial.dashboard.rendering import moment, words
 from perennial.providers.simulated.app_store import model as app_store_model
 from perennial.providers.simulated.app_store import plan_of as app_store_plan
 from perennial.providers.simulated.app_store import rules as app_store
@@ -56,6 +57,18 @@ class Offered:
     words: str
     by: Who
     ways: tuple[tuple[str, str], ...] = (("", ""),)
+
+
+Planned = Literal["failure", "no_charge"]  # of the next renewal: it fails; it is not charged
+
+
+@value
+class Outlook:
+    """What a store knows of a line and has told nobody: what can be done to it now, and how it is to go on, where that is not the usual way."""
+
+    acts: tuple[Offered, ...] = ()
+    planned: Planned | None = None
+    note: str | None = None
 
 
 def offered(acts: Sequence[Act[Life]], life: Life, now: datetime) -> tuple[Offered, ...]:
@@ -103,6 +116,7 @@ def of_app_store(products: Sequence[Product]) -> list[Act[app_store_model.Subscr
             Way(name="recovers_in_grace", words="16 days of grace, paid after 5", work=partial(_fail_app_store, grace_days=16, recover_after_days=5)),
             Way(name="never", words="never paid", work=partial(_fail_app_store, grace_days=0, recover_after_days=None)),
         ),
+        _act("revert_failure", "Do not fail after all", "store", lambda line, now: app_store.revert_failure(line)),
         _acts(
             "refund",
             "Refund",
@@ -155,6 +169,7 @@ def of_play_store(products: Sequence[Product]) -> list[Act[play_store_model.Life
             Way(name="recovers_in_grace", words="7 days of grace, paid after 5", work=partial(_fail_play_store, grace_days=7, recover_after_days=5)),
             Way(name="never", words="never paid", work=partial(_fail_play_store, grace_days=0, recover_after_days=None)),
         ),
+        _act("revert_failure", "Do not fail after all", "store", lambda life, now: play_store.revert_failure(life)),
         _acts(
             "refund",
             "Refund",
@@ -196,6 +211,7 @@ def of_stripe(products: Sequence[Product]) -> list[Act[stripe_model.Life]]:
             Way(name="past_due", words="never paid, then left past due", work=partial(_fail_stripe, then="past_due")),
             Way(name="unpaid", words="never paid, then left unpaid", work=partial(_fail_stripe, then="unpaid")),
         ),
+        _act("revert_failure", "Do not fail after all", "store", lambda life, now: stripe.revert_failure(life)),
         _acts(
             "pause",
             "Pause collection",
@@ -242,6 +258,76 @@ def _change(name: str, words: str, products: Sequence[Product], work: Callable[[
     return Act(name=name, words=words, by="customer", ways=tuple(way(product) for product in products if product.type == "subscription"))
 
 
+# What is planned --------------------------------------------------------------------------------------------------------------
+
+
+def ahead_in_app_store(line: app_store_model.Subscription) -> Outlook:
+    if line.ending is not None or not line.auto_renew:
+        return Outlook()
+    if line.trouble is not None:
+        return Outlook(note=_goes_on(line.trouble.recover_at, line.trouble.give_up_at))
+    if line.failure is None or (line.price_notice is not None and not line.price_notice.is_accepted):
+        return Outlook()
+    return Outlook(planned="failure", note=_fails(line.failure.grace_days, line.failure.recover_after_days, "no grace"))
+
+
+def ahead_in_play_store(life: play_store_model.Life) -> Outlook:
+    if life.newest.ended_at is not None or not life.newest.auto_renew:
+        return Outlook()
+    if life.trouble is not None:
+        return Outlook(note=_goes_on(life.trouble.recover_at, life.trouble.give_up_at))
+    if life.failure is None:
+        return Outlook()
+    return Outlook(planned="failure", note=_fails(life.failure.grace_days, life.failure.recover_after_days, _SILENT_DAY))
+
+
+def ahead_at_stripe(life: stripe_model.Life) -> Outlook:
+    if life.mode == "payment" or life.ended_at is not None:
+        return Outlook()
+    retry_at = stripe.retry_at(life)
+    if life.status in ("past_due", "unpaid"):
+        return Outlook(note=f"Stripe tries again on {moment(retry_at)}{_retries(life.failure)}." if retry_at is not None else _TRIES_NO_MORE)
+    if life.pause is not None and life.pause.behavior != "void" and not life.cancel_at_period_end:
+        until = f" until {moment(life.pause.resumes_at)}" if life.pause.resumes_at is not None else " until it is resumed"
+        return Outlook(planned="no_charge", note=f"Collection is paused{until}: {_UNCOLLECTED[life.pause.behavior]}.")
+    if life.failure is not None and stripe.has_charge_ahead(life):
+        return Outlook(planned="failure", note=f"The next renewal will fail{_retries(life.failure)}.")
+    return Outlook()
+
+
+_SILENT_DAY = "a day that Google gives without saying so"
+_TRIES_NO_MORE = "Stripe tries no more: it waits until the card is mended or the subscription is ended."
+_UNCOLLECTED: Mapping[stripe_model.Behavior, str] = {
+    "keep_as_draft": "it is served, to be charged later",
+    "mark_uncollectible": "it is served, as a loss",
+}
+
+
+def _fails(grace_days: int, recover_after_days: int | None, without_grace: str) -> str:
+    grace = f"{_days(grace_days)} of grace" if grace_days else without_grace
+    return f"The next renewal will fail: {grace}, {'never paid' if recover_after_days is None else f'paid after {_days(recover_after_days)}'}."
+
+
+def _goes_on(recover_at: datetime | None, give_up_at: datetime) -> str:
+    """After a charge that failed."""
+    if recover_at is not None:
+        return f"The charge that failed will be paid on {moment(recover_at)}."
+    return f"The charge that failed will never be paid; the store gives up on {moment(give_up_at)}."
+
+
+def _retries(failure: stripe_model.Failure | None) -> str:
+    """What comes of the retries of a charge that fails; without a failure the next one is paid."""
+    if failure is None:
+        return ", and will be paid"
+    if failure.recover_at_retry is not None:
+        return f", and its {('first', 'second', 'third')[failure.recover_at_retry - 1]} retry will be paid"
+    return f", and no retry will be paid; then it is {'canceled' if failure.then == 'canceled' else f'left {words(failure.then)}'}"
+
+
+def _days(number: int) -> str:
+    return f"{number} day{'' if number == 1 else 's'}"
+
+
 # What needs more than the store's rule ----------------------------------------------------------------------------------------
 
 
@@ -267,6 +353,8 @@ def _pause_play_store(life: play_store_model.Life, now: datetime, *, months: int
 def _fail_stripe(
     life: stripe_model.Life, now: datetime, *, recover_at_retry: int | None = None, then: stripe_model.GivenUp = "canceled"
 ) -> stripe_model.Life:
+    if life.status == "past_due":
+        raise Conflict("the charge fails already")
     return stripe.fail_next_charge(life, stripe_model.Failure(recover_at_retry=recover_at_retry, then=then))
 
 

@@ -22,6 +22,7 @@ from perennial.catalog.model import App as CatalogApp
 from perennial.catalog.model import Product, Project
 from perennial.customers.model import Customer, check_app_user_id
 from perennial.dashboard import actions, db, rules, stores
+from perennial.dashboard.acts import Outlook
 from perennial.dashboard.demo import Demo, path_of, require_demo
 from perennial.dashboard.guard import demo_only, from_our_pages, from_this_machine, shows_demo
 from perennial.dashboard.receiver import received_by
@@ -126,6 +127,12 @@ class Surroundings:
     sold: list[tuple[CatalogApp, list[Choice]]]  # what can be bought here, by app
 
     @property
+    def sold_by_several(self) -> set[str]:
+        """Stores that a product's name alone does not tell apart: several apps sell in them."""
+        stores = [app.store for app, _ in self.sold]
+        return {store for store in stores if stores.count(store) > 1}
+
+    @property
     def is_ticking(self) -> bool:
         return self.project.clock_at is None or self.project.clock_started_at is not None
 
@@ -208,10 +215,10 @@ async def _customer(
         lines = await subscriptions.load_of_customers(tx, [customer_id])
         products = await catalog.find_products(tx, {(line.app_id, product) for line in lines for product in rules.products_of(line)})
         told = await events.latest_events(tx, await customers.merged_ids(tx, customer_id), limit=MOST_LISTED)
-        offered = await stores.offered(tx, lines, around.products)
+        outlook = await stores.outlook(tx, lines, around.products)
         balances = (await currencies.balances(tx, [customer_id]))[customer_id]
     newest_first = sorted((line for line in lines if line.held), key=lambda line: line.held[-1].purchase.purchased_at, reverse=True)
-    views = [rules.show_line(line, products, offered.get(line.line_id, ()), around.now) for line in newest_first[:MOST_LISTED]]
+    views = [rules.show_line(line, products, outlook.get(line.line_id, Outlook()), around.now) for line in newest_first[:MOST_LISTED]]
     return page(
         "customer.html",
         status=status,
@@ -222,7 +229,7 @@ async def _customer(
         search="",
         who=who,
         app_user_id=app_user_id,
-        given=rules.entitlements(lines, products, around.now),
+        given=rules.entitlements(lines, products, outlook, around.now),
         lines=[view for view in views if view is not None],
         told=[(event, rules.told(event.body)) for event in told[::-1]],
         balances=sorted(balances.items()),

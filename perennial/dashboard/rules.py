@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
+from perennial.base.ids import LineId
 from perennial.base.money import Money
 from perennial.base.time import FOREVER, from_ms
 from perennial.base.value import value
 from perennial.catalog.model import Product
 from perennial.customers.model import why_refused
-from perennial.dashboard.acts import Offered
+from perennial.dashboard.acts import Offered, Outlook
 from perennial.dashboard.rendering import day, moment, price
 from perennial.subscriptions import access_end, auto_renew_off_at, billing_issue_at, grace_until, is_grant, latest, refunded_at, status
 from perennial.subscriptions.model import Held, Line, Refund, Renewal, Status
@@ -83,16 +84,17 @@ class LineView:
     acts: tuple[Offered, ...]
 
 
-def entitlements(lines: Iterable[Line], products: Products, now: datetime) -> list[Given]:
+def entitlements(lines: Iterable[Line], products: Products, outlook: Mapping[LineId, Outlook], now: datetime) -> list[Given]:
     """Each one once, by the purchase that gives it longest."""
     best: dict[str, tuple[datetime, Given]] = {}
     for line in lines:
+        is_renewing = is_to_renew(line, outlook.get(line.line_id, Outlook()), now)
         for held in line.held:
             end = access_end(line, held)
             product = products.get((line.app_id, held.purchase.product))
             for lookup_key in product.entitlements if product is not None and end > now else ():
                 if lookup_key not in best or end > best[lookup_key][0]:
-                    given = Given(lookup_key=lookup_key, until=_until(end), product=held.purchase.product, will_renew=renews(line, now))
+                    given = Given(lookup_key=lookup_key, until=_until(end), product=held.purchase.product, will_renew=is_renewing)
                     best[lookup_key] = (end, given)
     return [best[lookup_key][1] for lookup_key in sorted(best)]
 
@@ -111,7 +113,16 @@ def renews(line: Line, now: datetime) -> bool:
     return is_plan and is_open and auto_renew_off_at(line) is None and not (line.renewals and line.renewals[-1].ended)
 
 
-def show_line(line: Line, products: Products, acts: tuple[Offered, ...], now: datetime) -> LineView | None:
+def is_to_renew(line: Line, ahead: Outlook, now: datetime) -> bool:
+    """Whether the present period ends with a charge, as far as anybody knows: it is neither paused, nor late, nor planned to fail."""
+    return renews(line, now) and status(line, now) == "active" and not _is_paused(line) and ahead.planned is None
+
+
+def _is_paused(line: Line) -> bool:
+    return bool(line.renewals) and line.renewals[-1].pause is not None
+
+
+def show_line(line: Line, products: Products, ahead: Outlook, now: datetime) -> LineView | None:
     """None for a line that holds nothing yet."""
     held = latest(line) or (line.held[-1] if line.held else None)
     if held is None:
@@ -124,35 +135,53 @@ def show_line(line: Line, products: Products, acts: tuple[Offered, ...], now: da
         product=held.purchase.product,
         status=status(line, now),
         until=_until(access_end(line, held)),
-        sentence=sentence(line, held, now),
-        notes=notes(line, held, products, now),
+        sentence=sentence(line, held, ahead, now),
+        notes=(*notes(line, held, products, now), *([ahead.note] if ahead.note is not None else [])),
         periods=tuple(show_period(line, one) for one in reversed(shown)),
         left_out=len(line.held) - len(shown),
         drawing=draw(line, shown, now),
-        acts=acts,
+        acts=ahead.acts,
     )
 
 
-def sentence(line: Line, held: Held, now: datetime) -> str:
-    """How the line goes on, in words that a date follows or that stand alone."""
+def sentence(line: Line, held: Held, ahead: Outlook, now: datetime) -> str:
+    """How the line goes on, in words that the end of access follows, or that stand alone where access has no end."""
     match status(line, now):
         case "revoked":
             what = "refunded" if refunded_at(held.purchase) else "taken back"
-            return f"{what}, but still to renew;" if renews(line, now) else what
+            return f"{what}, but still to renew; without access since" if renews(line, now) and not _is_paused(line) else what
         case "in_grace_period":
             return f"{'could not be charged' if billing_issue_at(line) is not None else 'is about to be charged'}; access stays until"
         case "in_billing_retry":
-            return "could not be charged; the store is still trying, since"
+            is_over = bool(line.renewals) and line.renewals[-1].ended is not None
+            return "could not be charged; ended" if is_over else "could not be charged; the store is still trying, since"
         case "paused":
             return "paused since"
         case "expired":
             return "ended"
         case "active":
-            if is_grant(line):
-                return "granted by hand until"
-            if held.purchase.expires_at is None:
-                return "for good"
-            return "renews" if renews(line, now) else "will not renew; ends"
+            return _goes_on(line, held, ahead, now)
+
+
+def _goes_on(line: Line, held: Held, ahead: Outlook, now: datetime) -> str:
+    """Of what is active."""
+    if held.purchase.expires_at is None:
+        if is_grant(line):
+            return "granted by hand, for good"
+        return "bought" if held.purchase.kind == "consumable" else "for good"
+    if is_grant(line):
+        return "granted by hand until"
+    if not renews(line, now):
+        return "will not renew; ends"
+    if _is_paused(line):
+        return "will be paused; access until"
+    match ahead.planned:
+        case "failure":
+            return "will fail to renew; paid until"
+        case "no_charge":
+            return "collection is paused; the period ends"
+        case None:
+            return "renews"
 
 
 def notes(line: Line, held: Held, products: Products, now: datetime) -> tuple[str, ...]:
@@ -163,11 +192,11 @@ def notes(line: Line, held: Held, products: Products, now: datetime) -> tuple[st
         return tuple(found)
     if renewal.pause is not None:
         found.append(_pause(renewal))
-    if renewal.next_product is not None and renewal.next_product != held.purchase.product and renews(line, now):
+    if renewal.next_product is not None and renewal.next_product != held.purchase.product and auto_renew_off_at(line) is None:
         product = products.get((line.app_id, renewal.next_product))
         found.append(f"Changes to {(product.display_name if product else None) or renewal.next_product} with the next renewal.")
     if renewal.price_consent == "pending":
-        found.append("A higher price waits for the customer's yes.")
+        found.append("A higher price waits for the customer's yes; without it, this ends with the period.")
     return tuple(found)
 
 

@@ -10,11 +10,11 @@ from perennial.base.errors import Conflict, Invalid
 from perennial.base.ids import LineId, new_uuid
 from perennial.base.secrets import Vault
 from perennial.base.time import to_ms
-from perennial.base.value import value
+from perennial.base.value import replace, value
 from perennial.catalog import granted_entitlement
 from perennial.catalog.model import Product
 from perennial.dashboard import acts
-from perennial.dashboard.acts import Act, Life, Offered
+from perennial.dashboard.acts import Act, Life, Offered, Outlook
 from perennial.intake import Receipt
 from perennial.intake.model import StoreApp
 from perennial.providers import test_store
@@ -36,8 +36,8 @@ class Store(Protocol):
         """What the buyer's app posts as its proof; None where the store itself tells us who bought."""
         ...
 
-    async def offered(self, tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, tuple[Offered, ...]]:
-        """What can be done now to these lines, all of one app; `products` are what the app sells."""
+    async def outlook(self, tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, Outlook]:
+        """What can be done now to these lines, all of one app, and how they are to go on; `products` are what the app sells."""
         ...
 
     async def act(self, tx: Tx, line: Line, products: Sequence[Product], name: str, way: str) -> None:
@@ -53,6 +53,7 @@ class Simulated(Generic[Life]):
     ways: Callable[[Product], Mapping[str, str]]
     sells: Callable[[Tx, Vault, Product, str, str], Awaitable[Receipt | None]]
     table: Callable[[Sequence[Product]], Sequence[Act[Life]]]
+    ahead: Callable[[Life], Outlook]
     find: Callable[[Tx, str, Sequence[str]], Awaitable[dict[str, Life]]]
     do: Callable[[Tx, str, str, Callable[[Life], Life]], Awaitable[Life]]
 
@@ -62,11 +63,12 @@ class Simulated(Generic[Life]):
     async def sell(self, tx: Tx, vault: Vault, product: Product, app_user_id: str, way: str) -> Receipt | None:
         return await self.sells(tx, vault, product, app_user_id, way)
 
-    async def offered(self, tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, tuple[Offered, ...]]:
+    async def outlook(self, tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, Outlook]:
         """Nothing for what a real store sold: the simulated one does not know it."""
         table = self.table(products)
         lives = await self.find(tx, lines[0].app_id or "", [line.subject for line in lines])
-        return {line.line_id: acts.offered(table, lives[line.subject], tx.now) for line in lines if line.subject in lives}
+        of_lines = {line.line_id: lives[line.subject] for line in lines if line.subject in lives}
+        return {line_id: replace(self.ahead(life), acts=acts.offered(table, life, tx.now)) for line_id, life in of_lines.items()}
 
     async def act(self, tx: Tx, line: Line, products: Sequence[Product], name: str, way: str) -> None:
         work = acts.find_work(self.table(products), name, way)
@@ -84,9 +86,9 @@ class TestStore:
     async def sell(self, tx: Tx, vault: Vault, product: Product, app_user_id: str, way: str) -> Receipt | None:
         return Receipt(token=f"test_{to_ms(tx.now)}_{new_uuid()}", product_ids=(product.store_identifier,))
 
-    async def offered(self, tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, tuple[Offered, ...]]:
-        cancel = Offered(name="cancel", words="Cancel", by="customer")
-        return {line.line_id: (cancel,) for line in lines if self._renews(tx, line)}
+    async def outlook(self, tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, Outlook]:
+        cancel = Outlook(acts=(Offered(name="cancel", words="Cancel", by="customer"),))
+        return {line.line_id: cancel for line in lines if self._renews(tx, line)}
 
     async def act(self, tx: Tx, line: Line, products: Sequence[Product], name: str, way: str) -> None:
         if name != "cancel":
@@ -110,9 +112,9 @@ class Grants:
     async def sell(self, tx: Tx, vault: Vault, product: Product, app_user_id: str, way: str) -> Receipt | None:
         raise Invalid("what is granted by hand cannot be bought", param="product_id")
 
-    async def offered(self, tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, tuple[Offered, ...]]:
-        revoke = Offered(name="revoke", words="Take back", by="store")
-        return {line.line_id: (revoke,) for line in lines if subscriptions.is_entitled(line, tx.now)}
+    async def outlook(self, tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, Outlook]:
+        revoke = Outlook(acts=(Offered(name="revoke", words="Take back", by="store"),))
+        return {line.line_id: revoke for line in lines if subscriptions.is_entitled(line, tx.now)}
 
     async def act(self, tx: Tx, line: Line, products: Sequence[Product], name: str, way: str) -> None:
         """Every running grant of the entitlement goes with it, as when a server asks for that."""
@@ -168,6 +170,7 @@ _APP_STORE = Simulated(
     ways=_as_usual,
     sells=_sell_in_app_store,
     table=acts.of_app_store,
+    ahead=acts.ahead_in_app_store,
     find=app_store.find,
     do=app_store.act,
 )
@@ -182,6 +185,7 @@ STORES: Mapping[str, Store] = {
         ways=_of_play_store,
         sells=_sell_in_play_store,
         table=acts.of_play_store,
+        ahead=acts.ahead_in_play_store,
         find=play_store.find,
         do=play_store.act,
     ),
@@ -190,6 +194,7 @@ STORES: Mapping[str, Store] = {
         ways=_as_usual,
         sells=_sell_at_stripe,
         table=acts.of_stripe,
+        ahead=acts.ahead_at_stripe,
         find=stripe.find,
         do=stripe.act,
     ),
@@ -197,10 +202,10 @@ STORES: Mapping[str, Store] = {
 }
 
 
-async def offered(tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, tuple[Offered, ...]]:
-    """What can be done now to a customer's lines, whoever sold them; `products` are the catalog's."""
-    found: dict[LineId, tuple[Offered, ...]] = {}
+async def outlook(tx: Tx, lines: Sequence[Line], products: Sequence[Product]) -> dict[LineId, Outlook]:
+    """What the stores know of a customer's lines, whoever sold them; `products` are the catalog's."""
+    found: dict[LineId, Outlook] = {}
     for store, app_id in sorted({(line.store, line.app_id) for line in lines if line.store in STORES}, key=str):
         of_app = [line for line in lines if (line.store, line.app_id) == (store, app_id)]
-        found |= await STORES[store].offered(tx, of_app, [product for product in products if product.app_id == app_id])
+        found |= await STORES[store].outlook(tx, of_app, [product for product in products if product.app_id == app_id])
     return found

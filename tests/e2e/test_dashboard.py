@@ -4,16 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from perennial import agenda
+from perennial import agenda, customers
 from perennial.app import App, open_app
 from perennial.base.value import replace
+from perennial.customers.model import Attribute
 from perennial.demo import ensure_demo
+from tests.e2e.npm import install_packages
 from tests.e2e.server import open_server, open_site
 from tests.world import settings_for
 
@@ -150,6 +152,70 @@ async def test_everything_that_takes_input_has_a_name_and_nothing_is_wider_than_
         assert inputs != []
         assert [await one.get_attribute("name") for one in inputs if not await one.evaluate("(one) => one.labels.length")] == []
         assert await page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+LONG = "a_customer_of_whom_an_app_speaks_by_a_name_that_is_as_long_as_it_may_be_a_hundred_letters_in_one_word"[:100]
+
+# What is wider than what holds it, and the page itself where it is wider than the screen. Texts for screen readers alone are one pixel wide.
+_CUT_OFF = """
+() => [document.documentElement, ...document.querySelectorAll("body *")]
+  .filter((one) => !one.closest(".hidden, .skip") && getComputedStyle(one).display !== "inline" && one.clientWidth > 1)
+  .filter((one) => one.scrollWidth > one.clientWidth + 1)
+  .map((one) => `${one.tagName} ${one.className} ${one.scrollWidth} > ${one.clientWidth}`)
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_page_passes_axe_and_cuts_nothing_off(desk: Desk, browser: Browser, scheme: Literal["light", "dark"]):
+    """On a phone and on a desk, with everything a page can show: long names, failures to come, pauses, webhooks heard."""
+    axe = (install_packages() / "axe-core" / "axe.min.js").read_text()
+    page = desk.page
+    await page.goto(desk.base_url)
+    for who, label, store in (
+        ("ada", "Pro, monthly, 9.99 USD", "App Store"),
+        ("bob", "Pro, yearly, 59.99 USD, after a trial", "Google Play"),
+        ("carl", "Pro, monthly, 9.99 USD", "Stripe"),
+        (LONG, "Pro, for good", "Test Store"),
+    ):
+        await page.goto(desk.base_url)
+        await desk.buy(who, label, store=store)
+    for who, act in (("ada", "Fail next renewal:"), ("bob", "Pause for"), ("carl", "Refund")):
+        await page.goto(f"{desk.base_url}/customers/{who}")
+        await page.get_by_role("button", name=act, exact=True).click()
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        found = await customers.get(tx, "ada")
+        attributes = {
+            "$email": Attribute(value="x" * 60 + "@example.com", updated_at=tx.now),
+            "n" * 40: Attribute(value="v" * 300, updated_at=tx.now),
+        }
+        await customers.set_attributes(tx, found.customer_id, attributes)
+    await desk.work()
+    for width in (390, 1280):
+        async with await browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True) as context:
+            shown = await context.new_page()
+            for path in ("/", "/customers", f"/customers/{LONG}", "/customers/ada", "/customers/bob", "/customers/carl", "/customers?search=nobody"):
+                await shown.goto(desk.base_url + path)
+                await shown.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+                await shown.evaluate(axe)
+                broken = await shown.evaluate("axe.run(document).then((found) => found.violations.map((one) => [one.id, one.nodes[0].html]))")
+                assert broken == [], f"{path} at {width}"
+                assert await shown.evaluate(_CUT_OFF) == [], f"{path} at {width}"
+
+
+async def test_a_planned_failure_is_seen_and_taken_back(desk: Desk):
+    page = desk.page
+    await page.goto(desk.base_url)
+    await expect(page.get_by_label("buys").locator("option").first).to_have_text("Test Store: Pro, monthly, 9.99 USD")
+    await desk.buy("ada", "Pro, monthly, 9.99 USD", store="App Store")
+    await page.get_by_role("button", name="Fail next renewal:").click()
+    await expect(page.locator("#lines .note")).to_have_text("The next renewal will fail: no grace, paid after 3 days.")
+    await expect(page.locator("#lines")).not_to_contain_text("renews")
+    await page.get_by_role("button", name="Do not fail after all").click()
+    await expect(page.locator("#lines")).to_contain_text("App Store, sandbox: renews")
+    await page.get_by_role("button", name="+1 month").click()
+    await expect(page.locator("#told")).to_contain_text("renewal")
+    await expect(page.locator("#told")).not_to_contain_text("billing issue")
+    assert desk.complaints == []
 
 
 async def test_another_sites_page_reads_nothing_and_moves_nothing(desk: Desk, tmp_path: Path):

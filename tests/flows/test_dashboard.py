@@ -244,6 +244,35 @@ async def test_an_annual_plan_begins_with_its_trial_and_can_be_cancelled_and_tak
     assert "App Store, sandbox: renews" in text_of(await desk.submit(path, app_user_id="ada", act="uncancel"))
 
 
+async def test_the_store_stands_in_each_choice(desk: Desk):
+    answer = await desk.get("/")
+    choices = re.findall(r"<option [^>]*>([^<]*)<", answer.text)
+    assert "App Store: Pro, monthly, 9.99 USD" in choices
+    assert "Google Play: Pro, yearly, 59.99 USD, prepaid" in choices
+    assert "Stripe: Pro, monthly, 9.99 USD" in choices
+    assert len(set(choices)) == len(choices)
+
+
+async def test_two_apps_of_one_store_are_told_apart(desk: Desk):
+    async with desk.app.database.transaction(desk.demo["project_id"]) as tx:
+        other, _ = await catalog.create_app(tx, desk.app.vault, store="test_store", name="The other one")
+        await catalog.create_product(tx, app_id=other.app_id, store_identifier="more", display_name="More", type="subscription", duration="P1M")
+    choices = re.findall(r"<option [^>]*>([^<]*)<", (await desk.get("/customers")).text)
+    assert "Test Store, The other one: More" in choices
+    assert "Test Store, Demo in the Test Store: Pro, monthly, 9.99 USD" in choices
+
+
+async def test_nothing_that_can_be_pressed_is_within_another(desk: Desk):
+    """Screen readers and keyboards do not reach the inner one."""
+    await desk.buy("ada", "pro_monthly", "test_store")
+    await desk.tell({"type": "RENEWAL", "app_user_id": "ada", "product_id": "pro_monthly"})
+    for path in ("/", "/customers", "/customers/ada"):
+        answer = await desk.get(path)
+        for outer in re.findall(r"<(summary|button|a)\b[^>]*>(.*?)</\1>", answer.text, re.DOTALL):
+            assert re.search(r"<(a|button|input|select|summary)\b", outer[1]) is None, outer[1]
+    assert 'href="/metrics"' not in (await desk.get("/")).text
+
+
 async def test_what_cannot_be_is_said_on_the_page_and_nothing_happens(desk: Desk):
     await desk.stop_clock()
     answer = await desk.buy("ada", "pro_monthly", "app_store")

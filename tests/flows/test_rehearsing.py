@@ -104,6 +104,8 @@ APP_STORE: list[Story] = [
     [
         ("buy pro_monthly", ["INITIAL_PURCHASE"]),
         ("fail_next_renewal:recovers", []),
+        ("revert_failure", []),
+        ("fail_next_renewal:recovers", []),
         ("+month", ["BILLING_ISSUE no grace", "CANCELLATION billing error", "EXPIRATION billing error"]),
         ("+day", []),
         ("+day", []),
@@ -152,6 +154,8 @@ PLAY_STORE: list[Story] = [
     ],
     [
         ("buy pro:monthly", ["INITIAL_PURCHASE"]),
+        ("fail_next_renewal:recovers_in_grace", []),
+        ("revert_failure", []),
         ("fail_next_renewal:recovers_in_grace", []),
         ("+month", ["BILLING_ISSUE grace until", "CANCELLATION billing error"]),
         ("+month", ["RENEWAL", "RENEWAL"]),
@@ -202,6 +206,8 @@ STRIPE: list[Story] = [
     ],
     [
         ("buy prod_pro_monthly", ["INITIAL_PURCHASE"]),
+        ("fail_next_renewal:recovers", []),
+        ("revert_failure", []),
         ("fail_next_renewal:recovers", []),
         ("+month", []),
         ("+day", ["BILLING_ISSUE grace until", "CANCELLATION billing error"]),

@@ -290,6 +290,11 @@ async def fail_next_renewal(tx: Tx, app_id: str, store_line: str, *, grace_days:
     return await act(tx, app_id, store_line, lambda line: rules.fail_next_renewal(line, failure))
 
 
+async def revert_failure(tx: Tx, app_id: str, store_line: str) -> Subscription:
+    """Takes back a failure that was planned for the next renewal."""
+    return await act(tx, app_id, store_line, rules.revert_failure)
+
+
 async def extend(tx: Tx, app_id: str, store_line: str, days: int) -> Subscription:
     return await act(tx, app_id, store_line, lambda line: rules.extend(line, days, tx.now))
 

@@ -212,6 +212,11 @@ async def fail_next_renewal(tx: Tx, app_id: str, subject: str, *, grace_days: in
     return await act(tx, app_id, subject, lambda life: rules.fail_next_renewal(life, failure))
 
 
+async def revert_failure(tx: Tx, app_id: str, subject: str) -> Life:
+    """Takes back a failure that was planned for the next renewal."""
+    return await act(tx, app_id, subject, rules.revert_failure)
+
+
 async def refund(tx: Tx, app_id: str, subject: str, order_id: str | None = None, *, revoke: bool = False) -> Life:
     """Gives back an order; None: the one whose period runs. `revoke` takes what it paid for, too."""
     return await act(tx, app_id, subject, lambda life: rules.refund(life, order_id, tx.now, revoke=revoke))

@@ -355,12 +355,12 @@ def _told_replaced(life: Life, now: datetime) -> Life:
 
 
 def pause(life: Life, months: int, now: datetime) -> Life:
-    """From the period's end on, for whole months."""
+    """From the period's end on, for whole months. The renewal that a failure was planned for does not come."""
     _require_running(life)
     _require(life.newest.auto_renew and life.trouble is None and life.pause is None, "only what will renew can be paused, once")
     if months not in PAUSE_MONTHS:
         raise Invalid("a pause lasts 1, 2 or 3 months", param="months")
-    return _tell(replace(life, pause=Pause(months=months)), now, PAUSE_SCHEDULE_CHANGED)
+    return _tell(replace(life, pause=Pause(months=months), failure=None), now, PAUSE_SCHEDULE_CHANGED)
 
 
 def resume(life: Life, now: datetime) -> Life:
@@ -412,7 +412,7 @@ def _take_back(life: Life, order_id: str, now: datetime, *, by: Cancellation, re
 def fail_next_renewal(life: Life, failure: Failure) -> Life:
     """Plans the next renewal's failure. Nothing is told yet."""
     _require_running(life)
-    _require(life.newest.auto_renew and life.trouble is None, "there is no renewal ahead that could fail")
+    _require(life.newest.auto_renew and life.trouble is None and life.pause is None, "there is no renewal ahead that could fail")
     if not 0 <= failure.grace_days <= LONGEST_GRACE_DAYS:
         raise Invalid(f"a grace period lasts 0 to {LONGEST_GRACE_DAYS} days", param="grace_days")
     if failure.recover_after_days is not None and not 0 <= failure.recover_after_days < GIVE_UP_AFTER_DAYS:
@@ -420,6 +420,12 @@ def fail_next_renewal(life: Life, failure: Failure) -> Life:
             f"Google tries for {GIVE_UP_AFTER_DAYS} days; a charge can recover after 0 to {GIVE_UP_AFTER_DAYS - 1}", param="recover_after_days"
         )
     return replace(life, failure=failure)
+
+
+def revert_failure(life: Life) -> Life:
+    """The next renewal is charged after all. A charge that failed already is not undone."""
+    _require(life.failure is not None, "no failure of the next renewal is planned")
+    return replace(life, failure=None)
 
 
 def defer(life: Life, by: timedelta, now: datetime) -> Life:

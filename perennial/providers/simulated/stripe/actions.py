@@ -161,6 +161,11 @@ async def fail_next_charge(tx: Tx, app_id: str, subject: str, *, recover_at_retr
     return await act(tx, app_id, subject, lambda life: rules.fail_next_charge(life, failure))
 
 
+async def revert_failure(tx: Tx, app_id: str, subject: str) -> Life:
+    """Takes back the failure of charges to come, retries included."""
+    return await act(tx, app_id, subject, rules.revert_failure)
+
+
 async def pay(tx: Tx, app_id: str, subject: str) -> Life:
     return await act(tx, app_id, subject, lambda life: rules.pay(life, tx.now))
 

@@ -293,10 +293,26 @@ def move_renewal(life: Life, until: datetime, now: datetime) -> Life:
 
 
 def fail_next_charge(life: Life, failure: Failure) -> Life:
-    _require(life, life.mode == "subscription" and life.ended_at is None, "nothing is to be charged")
+    _require(life, has_charge_ahead(life), "nothing is to be charged")
     if failure.recover_at_retry is not None and not 1 <= failure.recover_at_retry <= len(RETRY_AFTER):
         raise Invalid(f"Stripe retries {len(RETRY_AFTER)} times", param="recover_at_retry")
     return replace(life, failure=failure)
+
+
+def revert_failure(life: Life) -> Life:
+    """The next charge succeeds after all; where charges failed already, the next retry."""
+    _require(life, life.failure is not None and has_charge_ahead(life), "no failure of a charge is planned")
+    return replace(life, failure=None)
+
+
+def has_charge_ahead(life: Life) -> bool:
+    """Whether Stripe charges by itself: a renewal, or an invoice that it tries again."""
+    return retry_at(life) is not None or (life.mode == "subscription" and life.status in ("trialing", "active") and not life.cancel_at_period_end)
+
+
+def retry_at(life: Life) -> datetime | None:
+    """When an invoice is charged that was made already."""
+    return min((one.collects_at for one in life.invoices if one.collects_at is not None), default=None)
 
 
 def refund(life: Life, number: int | None, amount: int | None, now: datetime) -> Life:

@@ -44,6 +44,7 @@ from perennial.providers.simulated.app_store.rules.sellers import (
     refund,
     request_refund,
     reverse_refund,
+    revert_failure,
     revoke_family,
 )
 
@@ -82,6 +83,7 @@ __all__ = [
     "resubscribe",
     "reverse_refund",
     "revert_downgrade",
+    "revert_failure",
     "revoke_family",
     "sign_moment",
     "take_due",

@@ -77,6 +77,14 @@ def fail_next_renewal(line: Subscription, failure: Failure) -> Subscription:
     return replace(line, failure=failure)
 
 
+def revert_failure(line: Subscription) -> Subscription:
+    """The next renewal is charged after all. A charge that failed already is not undone."""
+    require_open(line)
+    if line.failure is None:
+        raise Conflict("no failure of the simulated subscription's next renewal is planned")
+    return replace(line, failure=None)
+
+
 def _check_grace_fits(line: Subscription, failure: Failure) -> None:
     """A grace longer than the period it bridges would leave a recovery nothing to keep."""
     end, plan = current(line).expires_at, line.next_plan or line.plan
