@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -37,10 +39,22 @@ def newcomers_folder(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory):
     """`perennial up` in a folder of its own, with a database of its own."""
+    async with up_in(tmp_path_factory.mktemp("newcomer")) as started:
+        yield started
+
+
+@pytest.fixture
+async def running_alone(tmp_path_factory: pytest.TempPathFactory):
+    """Another, where a document's commands make projects of their own."""
+    async with up_in(tmp_path_factory.mktemp("newcomer")) as started:
+        yield started
+
+
+@asynccontextmanager
+async def up_in(home: Path) -> AsyncIterator[tuple[Path, dict[str, str]]]:
     for program in ("bash", "curl"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed: the documents' commands use it")
-    home = tmp_path_factory.mktemp("newcomer")
     home.chmod(0o755)
     port = free_port()
     env = {name: text for name, text in os.environ.items() if name not in ("DATABASE_URL", "PERENNIAL_HOME")}
@@ -66,10 +80,10 @@ async def ready(base_url: str, process: subprocess.Popen[bytes]) -> None:
                 await asyncio.sleep(0.1)
 
 
-async def run_commands(document: str, running: tuple[Path, dict[str, str]]) -> list[str]:
+async def run_commands(document: str, running: tuple[Path, dict[str, str]], *, mark: str = "run") -> list[str]:
     """What each of its blocks printed."""
     folder, env = running
-    blocks = re.findall(r"<!-- run -->\n```sh\n(.*?)```", (ROOT / "docs" / document).read_text(), re.DOTALL)
+    blocks = re.findall(rf"<!-- {mark} -->\n```sh\n(.*?)```", (ROOT / "docs" / document).read_text(), re.DOTALL)
     script = "set -e\n" + "\necho '---8<---'\n".join(blocks)
     done = await asyncio.to_thread(subprocess.run, ["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -91,6 +105,40 @@ async def test_webhooks_are_made_changed_and_deleted_as_the_document_says(runnin
     (said,) = await run_commands("webhooks.md", running)
     assert "https://example.com/hooks" in said and "is told of production" in said
     assert "is paused" in said and "is sent what waited" in said and "whsec_" in said and "deleted Webhook" in said
+
+
+async def test_a_project_of_ones_own_gives_an_sdk_its_first_answer(running_alone: tuple[Path, dict[str, str]]):
+    made, app, catalog, asked, by_api, asked_by_api = await run_commands("own-project.md", running_alone)
+    assert "made the project Cat Pictures" in made
+    assert "Its SDK key: test_" in app and "Cat Pictures" in app
+    assert "Cat Pictures" in catalog
+    for said, entitlement in ((asked, "cats"), (asked_by_api, "dogs")):
+        assert f'"platform_product_identifier":"{entitlement}_monthly"' in said
+        assert '"entitlements":{"' + entitlement + '":{' in said
+    assert '"amount_micros":4990000' in by_api
+    # What the other documents say still names its project, now that there are three.
+    for document in ("start.md", "webhooks.md", "integrations.md"):
+        await run_commands(document, running_alone)
+
+
+async def test_a_project_of_ones_own_on_an_empty_database(database_url: str, tmp_path: Path):
+    """`database_url` is of a database that is migrated, and has no project."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed: the document's commands use it")
+    folder = newcomers_folder(tmp_path)
+    port = free_port()
+    env = {name: text for name, text in os.environ.items() if name != "PERENNIAL_SECRET_KEY"}
+    home = str(tmp_path / ".perennial")
+    env |= {"PORT": str(port), "PYTHONPATH": str(ROOT), "PERENNIAL_HOME": home, "DATABASE_URL": database_url}
+    text = (ROOT / "docs" / "own-project.md").read_text()
+    of_database = re.findall(r"<!-- run: database -->\n```sh\n(.*?)```", text, re.DOTALL)
+    of_commands = re.findall(r"<!-- run -->\n```sh\n(.*?)```", text, re.DOTALL)[1:4]
+    ready = f"until curl -sf http://127.0.0.1:{port}/readyz > /dev/null; do sleep 0.2; done"
+    script = "\n".join(["set -e", "trap 'kill $(jobs -p)' EXIT", of_database[0], ready, *of_commands, of_database[1], 'echo "$SECRET"'])
+    done = await asyncio.to_thread(subprocess.run, ["bash", "-c", script], cwd=folder, env=env, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"entitlements":{"cats":{' in done.stdout
+    assert re.search(r"^sk_\w+$", done.stdout, re.MULTILINE)
 
 
 async def test_integrations_are_made_tried_and_told_again_as_the_document_says(running: tuple[Path, dict[str, str]]):
