@@ -6,6 +6,7 @@ nothing has changed.
 """
 
 import os
+import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ Watch = Callable[[str], None]  # is told each table that is begun
 
 _TABLE = {"pg_dump": "pg_dump: dumping contents of table ", "pg_restore": "pg_restore: processing data for table "}
 _NOT_KNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
+# Servers with the corrections of November 2026 note a version of their own with each column, which only their own programs leave out of a dump,
+# and which servers without them refuse.
+_COLUMN_OPTIONS = re.compile(rb"(ALTER .+ ALTER COLUMN .+ SET )\((.+)\);\n")
+_OF_THE_SERVER = b"pg_attver="
 _EMPTIED = b"DROP SCHEMA IF EXISTS public CASCADE;\nCREATE SCHEMA public;\n"
 _CHUNK = 1 << 20
 
@@ -110,15 +115,23 @@ def _feed(unpacked: "subprocess.Popen[bytes]", into: "subprocess.Popen[bytes]", 
     assert unpacked.stdout is not None
     if not _send(into, b"BEGIN;\n" + (_EMPTIED if replace else b"")):
         return False
-    for line in unpacked.stdout:  # the settings, which come before anything of ours
-        if not (server.major < 17 and line == _NOT_KNOWN_BEFORE_17) and not _send(into, line):
+    for line in unpacked.stdout:  # the settings and what is defined, which come before the rows
+        if not (server.major < 17 and line == _NOT_KNOWN_BEFORE_17) and not _send(into, _without_the_servers_own(line)):
             return False
-        if line.startswith(b"SET row_security"):
+        if line.startswith(b"COPY "):
             break
     while chunk := unpacked.stdout.read(_CHUNK):
         if not _send(into, chunk):
             return False
     return True
+
+
+def _without_the_servers_own(line: bytes) -> bytes:
+    """An option of a column that is about the server it was on, and not about the column."""
+    if _OF_THE_SERVER not in line or (found := _COLUMN_OPTIONS.fullmatch(line)) is None:
+        return line
+    kept = [option for option in found[2].split(b", ") if not option.startswith(_OF_THE_SERVER)]
+    return found[1] + b"(" + b", ".join(kept) + b");\n" if kept else b""
 
 
 def _send(into: "subprocess.Popen[bytes]", text: bytes) -> bool:

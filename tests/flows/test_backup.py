@@ -196,3 +196,28 @@ async def test_the_password_is_in_no_list_of_processes(original: tuple[str, Worl
     assert password is not None
     assert password not in address
     assert urlsplit(address)._replace(netloc="").geturl() == urlsplit(url)._replace(netloc="").geturl()
+
+
+async def test_what_a_corrected_server_notes_with_its_columns_is_left_behind(tmp_path: Path) -> None:
+    """Servers of November 2026's corrections note `pg_attver` with every column, which others refuse to be told."""
+    noted = "UPDATE pg_attribute SET attoptions = $1 WHERE attrelid = $2::text::regclass AND attname = $3"
+    async with server() as postgres:
+        await migrate(postgres.url)
+        async with connected(postgres.url) as admin:
+            for relation, column, options in (
+                ("customer", "project_id", ["pg_attver=26802320"]),
+                ("event", "body", ["n_distinct=5", "pg_attver=26802320"]),
+                ("event", "type", ["pg_attver=1", "n_distinct=7"]),
+                ("agenda", "wake_at", ["pg_attver=2"]),
+            ):
+                assert await admin.execute(noted, options, relation, column) == "UPDATE 1"
+            await admin.execute("CREATE DATABASE fresh")
+        await perennial(postgres.url, "backup", str(tmp_path / "x.dump"))
+        fresh = urlsplit(postgres.url)._replace(path="/fresh").geturl()
+        await perennial(fresh, "restore", str(tmp_path / "x.dump"))
+        async with connected(fresh) as admin:
+            kept = await admin.fetch(
+                "SELECT attname, attoptions FROM pg_attribute WHERE attoptions IS NOT NULL AND attrelid::regclass::text IN ('customer', 'event', 'agenda')"
+            )
+        assert {row["attname"]: row["attoptions"] for row in kept} == {"body": ["n_distinct=5"], "type": ["n_distinct=7"]}
+        assert "the schema is up to date" in await perennial(fresh, "migrate")
