@@ -41,8 +41,10 @@ class App:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, application: str = "perennial", connections: int = 10, limit: float = LIMIT) -> AsyncIterator[App]:
-    """`limit`: seconds after which a database that does not answer counts as silent."""
+async def open_app(
+    settings: Settings, *, application: str = "perennial", connections: int = 10, limit: float = LIMIT, makes_key: bool = True
+) -> AsyncIterator[App]:
+    """`limit`: seconds after which a database that does not answer counts as silent. `makes_key`: the installation's, where there is none."""
     if not structlog.is_configured():  # its own default would show the variables of every traceback
         configure_for_people()
     url = settings.require_database_url()
@@ -59,7 +61,7 @@ async def open_app(settings: Settings, *, application: str = "perennial", connec
         yield App(
             settings=settings,
             database=database,
-            vault=Vault.open(settings.home),
+            vault=Vault.open(settings.home, makes_key=makes_key),
             providers={
                 "app_store": app_store,
                 "mac_app_store": app_store,

@@ -5,10 +5,11 @@ import sys
 
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
-from perennial.base.db import Might, might_of, readiness
-from perennial.base.errors import Forbidden, Invalid, NotPrepared, Unavailable
+from perennial.base.db import Database, Might, might_of, readiness
+from perennial.base.errors import Forbidden, NotPrepared, Unavailable
 from perennial.base.migrate import MigrationRefused, find_folder, read_migrations
-from perennial.base.secrets import WrongKey, has_key, place_of_key
+from perennial.base.secrets import WrongKey, has_key, no_key, place_of_key
+from perennial.listening import check_metrics_host
 from perennial.postgres.supervisor import SERVER_USER
 from perennial.settings import Settings
 
@@ -16,19 +17,16 @@ LIMIT = 10.0  # seconds for the database to answer
 
 
 def check(settings: Settings) -> None:
-    """Raises what is wrong: the key, the database, its schema, and whether the one opens what is in the other."""
+    """Raises what is wrong: the key, where metrics are to be served, the database, its schema, and whether the key opens what is in it."""
     require_key(settings)
+    if settings.metrics_port is not None:
+        check_metrics_host(settings.metrics_host)
     asyncio.run(_check(settings))
 
 
 def require_key(settings: Settings) -> None:
-    """A key made here would be another one on every machine, and in every new container."""
     if not has_key(settings.home):
-        raise Invalid(
-            "PERENNIAL_SECRET_KEY is not set: the key that the secrets in the database are sealed with, the same for all servers and workers. "
-            f"Make one once with: openssl rand -base64 32; and keep it safe. ({settings.home} has no secret.key either.)",
-            param="PERENNIAL_SECRET_KEY",
-        )
+        raise no_key(settings.home)
 
 
 async def _check(settings: Settings) -> None:
@@ -66,6 +64,8 @@ async def check_schema(app: App) -> None:
     try:
         found = await readiness(app.database)
     except NotPrepared as error:
+        if await is_migrated(app.database):
+            raise NotPrepared("the database is older than this version; bring it up to date with: perennial migrate") from error
         raise NotPrepared("the database is not prepared yet; do that with: perennial migrate") from error
     if missing := sorted(known - found.applied):
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -80,10 +80,19 @@ async def check_schema(app: App) -> None:
         raise Unavailable("the database is a standby, which takes no writes; DATABASE_URL must lead to the primary")
 
 
-async def check_key(app: App) -> None:
-    """The signing root is what every database has sealed."""
+async def is_migrated(database: Database) -> bool:
+    """By any version."""
+    rows = await database.door("SELECT to_regclass('public.schema_migration') IS NOT NULL AS is_there")
+    return bool(rows[0]["is_there"])
+
+
+async def check_key(app: App, *, makes_root: bool = True) -> None:
+    """The signing root is what every database has sealed; it is made with the first start."""
     try:
-        await Signer.open(app.database, app.vault, app.settings.home)
+        if makes_root:
+            await Signer.open(app.database, app.vault, app.settings.home)
+        else:
+            await Signer.try_key(app.database, app.vault)
     except WrongKey as error:
         raise WrongKey(
             f"{place_of_key(app.settings.home)} is not the key that the secrets of this database were sealed with; set that one. "

@@ -34,7 +34,7 @@ from perennial.api.v1.kept import Kept
 from perennial.app import App, open_app
 from perennial.base.errors import PerennialError
 from perennial.lifeline import end_with_the_master
-from perennial.listening import address_of
+from perennial.listening import address_of, numeric
 from perennial.metrics import metrics_served
 from perennial.observability import configure, flush_traces, trace_asgi
 from perennial.providers.simulated.app_store import PATH as APP_STORE_PATH
@@ -191,7 +191,7 @@ def run(settings: Settings) -> None:
     most_connections = raise_file_limit()
     Server(
         "perennial.server:application",
-        address=settings.host,
+        address=numeric(settings.host, settings.port),
         port=settings.port,
         interface=Interfaces.ASGI,
         workers=settings.workers,

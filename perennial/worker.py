@@ -68,6 +68,8 @@ async def _pull(app: App, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await pull_everywhere(app)
+        except Unavailable as error:
+            log.warning("the database is not available; fetching notifications waits", error=error.message)
         except Exception:
             log.exception("fetching notifications failed")
         with suppress(TimeoutError):
@@ -79,6 +81,8 @@ async def _bring_back(app: App, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await bring_back(app)
+        except Unavailable as error:
+            log.warning("the database is not available; what was put off too long is looked for later", error=error.message)
         except Exception:
             log.exception("what was put off too long could not be looked for")
         with suppress(TimeoutError):

@@ -65,6 +65,12 @@ class Signer:
             kept = await keep_installation_secret(database, _PURPOSE, _root_of_before(home, vault) or vault.seal(_new_root(), _PURPOSE))
         return cls(Ed25519PrivateKey.from_private_bytes(vault.unseal(kept, _PURPOSE).reveal_bytes()), database.clock())
 
+    @staticmethod
+    async def try_key(database: Database, vault: Vault) -> None:
+        """As `open`, where nothing may be made: `WrongKey` where what the database keeps was sealed with another key."""
+        if (kept := await find_installation_secret(database, _PURPOSE)) is not None:
+            vault.unseal(kept, _PURPOSE)
+
     @property
     def root_public_key(self) -> str:
         """Base64, as an SDK's source holds it."""

@@ -4,6 +4,7 @@ Each file runs in a transaction of its own, once. A file that has been applied n
 knows files we do not is newer than this code, and we leave it alone.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -114,9 +115,15 @@ async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     try:
         return await asyncpg.connect(url, server_settings={"application_name": "perennial migrate"})
     except (ValueError, asyncpg.InterfaceError):  # whose text repeats parts of the address, and it holds a password
-        raise Invalid(UNREADABLE_URL, param="DATABASE_URL") from None
+        name = _variable_with(url)
+        raise Invalid(UNREADABLE_URL.replace("DATABASE_URL", name), param=name) from None
     except (OSError, asyncpg.PostgresError) as error:
-        raise Unavailable(f"Cannot open the database: {conceal(str(error))}. Check DATABASE_URL, and that the server is running.") from error
+        raise Unavailable(f"Cannot open the database: {conceal(str(error))}. Check {_variable_with(url)}, and that the server is running.") from error
+
+
+def _variable_with(url: str) -> str:
+    """The setting to look at: two may name a database."""
+    return "PERENNIAL_MIGRATE_DATABASE_URL" if os.environ.get("PERENNIAL_MIGRATE_DATABASE_URL") == url else "DATABASE_URL"
 
 
 async def _wait_for_turn(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -160,13 +160,22 @@ def _spellings_of_members(document: str) -> Iterator[str]:
 class Vault:
     """Encrypts small secrets with AES-256-GCM. `purpose` is bound in: a value moved to another column does not open."""
 
-    def __init__(self, key: bytes) -> None:
-        self._cipher = AESGCM(key)
+    def __init__(self, key: bytes | None, home: Path | None = None) -> None:
+        self._key_cipher = None if key is None else AESGCM(key)
+        self._home = home
 
     @classmethod
-    def open(cls, home: Path) -> "Vault":
-        """With the installation's key, which is made where there is none."""
+    def open(cls, home: Path, *, makes_key: bool = True) -> "Vault":
+        """With the installation's key. Where there is none it is made, or else whatever needs it is refused."""
+        if not makes_key and not has_key(home):
+            return cls(None, home)
         return cls(_given_key() or _key_in(home))
+
+    @property
+    def _cipher(self) -> AESGCM:
+        if self._key_cipher is None:
+            raise no_key(self._home)
+        return self._key_cipher
 
     def seal(self, secret: str | bytes | Secret, purpose: str) -> bytes:
         nonce = random_bytes(12)
@@ -181,7 +190,17 @@ class Vault:
 
 def has_key(home: Path) -> bool:
     """Whether there is a key already, given or in the file."""
-    return bool(os.environ.get(_VARIABLE)) or (home / _FILE).exists()
+    return bool(os.environ.get(_VARIABLE)) or os.path.exists(home / _FILE)  # False where the folder may not be read
+
+
+def no_key(home: Path | None) -> Invalid:
+    """A key made where none was given would be another one on every machine, and in every new container."""
+    return Invalid(
+        "PERENNIAL_SECRET_KEY is not set: the key that the secrets in the database are sealed with, the same for all servers and workers, "
+        f"and for commands. Where there is none yet, make one with: openssl rand -base64 32; and keep it safe. "
+        f"({home} has no secret.key either, or none that this user can read.)",
+        param=_VARIABLE,
+    )
 
 
 def place_of_key(home: Path) -> str:

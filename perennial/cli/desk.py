@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -14,12 +14,12 @@ from rich.markup import escape
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from perennial import catalog
+from perennial import catalog, preflight
 from perennial.app import App, open_app
 from perennial.base.db import Tx
 from perennial.base.errors import Invalid, NotFound, NotPrepared, PerennialError, Unavailable
 from perennial.base.ids import ProjectId
-from perennial.base.secrets import Secret, conceal
+from perennial.base.secrets import Secret, conceal, has_key
 from perennial.base.value import replace, value
 from perennial.catalog.model import Project
 from perennial.cli.output import act_on, answer, begin, console, counted, done, is_json, say, show, table, warn, write
@@ -153,11 +153,16 @@ def _lives(pid: int) -> bool:
 
 @asynccontextmanager
 async def opened() -> AsyncIterator[App]:
-    async with open_app(read_settings(), application="perennial cli", connections=2) as app:
+    """What is sealed by a command, servers must open: no key is made, and another one than theirs is refused."""
+    settings = read_settings()
+    async with open_app(settings, application="perennial cli", connections=2, makes_key=False) as app:
         try:
             await app.database.door("SELECT FROM project LIMIT 1")
         except NotPrepared as error:
             raise NotPrepared(f"this database is not Perennial's yet ({error.__cause__}); prepare it with: perennial init") from error
+        if has_key(settings.home):
+            with suppress(NotPrepared):  # a schema of before has none
+                await preflight.check_key(app, makes_root=False)
         yield app
 
 

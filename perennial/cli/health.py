@@ -4,12 +4,12 @@ import asyncio
 import os
 import platform
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
+import httpx
 import typer
 from rich.markup import escape
 
@@ -18,13 +18,14 @@ from perennial.app import App, open_app
 from perennial.base.db import Database, might_of
 from perennial.base.errors import PerennialError
 from perennial.base.migrate import find_folder, pending, read_migrations
-from perennial.base.secrets import Vault
+from perennial.base.secrets import Vault, has_key, no_key, place_of_key
 from perennial.base.value import value
 from perennial.catalog.model import Project
 from perennial.cli.desk import RUN_FILE, answer, choose_project, counted, done, read_settings, run, say
 from perennial.intake import ADVICE, WRAPPINGS, Wrapping
 from perennial.invariants import Violation
-from perennial.preflight import advice_for
+from perennial.listening import PortTaken, address_of, check_port
+from perennial.preflight import advice_for, check_key
 from perennial.settings import Settings
 
 LEAST_POSTGRES = 15
@@ -97,7 +98,7 @@ async def _examine() -> list[Finding]:
     findings += [_secret_key(settings), _port(settings), _disk(settings)]
     try:
         settings = read_settings()
-        async with open_app(settings, application="perennial doctor", connections=2) as app:
+        async with open_app(settings, application="perennial doctor", connections=2, makes_key=False) as app:
             findings.append(Finding(level="ok", text="the database answers, and lets us work under the role perennial_app"))
             findings += [finding async for finding in _examine_database(app)]
     except PerennialError as error:
@@ -111,31 +112,42 @@ def _python() -> Finding:
 
 
 def _secret_key(settings: Settings) -> Finding:
-    path = settings.home / "secret.key"
-    if not os.environ.get("PERENNIAL_SECRET_KEY") and not path.exists():
-        return Finding(level="warning", text=f"there is no installation key yet; the first start makes {path}")
+    """For a database of the operator's own nobody makes one."""
+    if not has_key(settings.home):
+        if settings.database_url is not None:
+            return Finding(level="error", text=no_key(settings.home).message)
+        return Finding(level="warning", text=f"there is no installation key yet; `perennial up` makes {place_of_key(settings.home)}")
     try:
         Vault.open(settings.home)
     except (PerennialError, ValueError, OSError) as error:
         return Finding(level="error", text=f"the installation key cannot be used: {error}")
-    where = "PERENNIAL_SECRET_KEY" if os.environ.get("PERENNIAL_SECRET_KEY") else str(path)
-    return Finding(level="ok", text=f"the installation key is in {where}; keep a copy of it somewhere else")
+    return Finding(level="ok", text=f"the installation key is in {place_of_key(settings.home)}; keep a copy of it somewhere else")
 
 
 def _port(settings: Settings) -> Finding:
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            if (settings.home / RUN_FILE).exists():
-                return Finding(level="ok", text=f"port {settings.port} is in use; perennial up runs here")
-            return Finding(level="warning", text=f"port {settings.port} cannot be had ({error.strerror}); choose another with PORT=")
+    try:
+        check_port(settings.host, settings.port)
+    except PortTaken:
+        if os.path.exists(settings.home / RUN_FILE):
+            return Finding(level="ok", text=f"port {settings.port} is in use; perennial up runs here")
+        if _is_served(settings):
+            return Finding(level="ok", text=f"port {settings.port} is in use; a server of Perennial answers there")
+        return Finding(level="warning", text=f"port {settings.port} is in use by another program; choose another with PORT=")
+    except PerennialError as error:
+        return Finding(level="error", text=error.message)
     return Finding(level="ok", text=f"port {settings.port} is free")
 
 
+def _is_served(settings: Settings) -> bool:
+    try:
+        answer = httpx.get(f"{address_of(settings.host, settings.port)}/healthz", timeout=2, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == 200 and answer.text == '{"status":"ok"}' and "x-request-id" in answer.headers
+
+
 def _disk(settings: Settings) -> Finding:
-    place = next(folder for folder in (settings.home, *settings.home.parents) if folder.exists())
+    place = next(folder for folder in (settings.home, *settings.home.parents) if os.path.exists(folder))
     free = shutil.disk_usage(place).free
     warning = "" if free >= LEAST_DISK else "; PostgreSQL stops where it runs out"
     return Finding(level="error" if warning else "ok", text=f"{free / 1024**3:.1f} GB of disk are free in {place}{warning}")
@@ -147,10 +159,18 @@ async def _examine_database(app: App) -> AsyncIterator[Finding]:
     yield Finding(level="ok" if is_new_enough else "error", text=f"PostgreSQL {version}{'' if is_new_enough else f'; {LEAST_POSTGRES} is needed'}")
     yield await _skew(app.database)
     applied = await _applied(app.database)
+    if applied is None:
+        yield Finding(level="error", text="the database is older than this version; bring it up to date with: perennial migrate")
+        return
     if not applied:
         yield Finding(level="error", text="no migration was applied; prepare the database with: perennial migrate")
         return
-    yield _migrations(applied)
+    migrations = _migrations(applied, may_be_newer=app.settings.allow_newer_schema)
+    yield migrations
+    if migrations.level == "error":  # what else is asked needs this version's tables
+        return
+    if has_key(app.settings.home):
+        yield await _key_opens(app)
     might = await might_of(app.database)
     yield Finding(level="warning" if might.could_bypass else "ok", text=advice_for(might) or f"the login {might.login} owns nothing, as is right")
     yield await _webhooks(app)
@@ -170,15 +190,29 @@ async def _skew(database: Database) -> Finding:
     return Finding(level="ok", text="the clocks of this machine and the database agree")
 
 
-async def _applied(database: Database) -> Mapping[str, str]:
+async def _applied(database: Database) -> Mapping[str, str] | None:
+    """None where the application may not read the list, as before 0062_logins."""
     rows = await database.door("SELECT to_regclass('public.schema_migration') IS NOT NULL AND to_regproc('public.enter') IS NOT NULL AS is_there")
     if not rows[0]["is_there"]:
         return {}
+    if not (await database.door("SELECT has_table_privilege('public.schema_migration', 'SELECT') AS may"))[0]["may"]:
+        return None
     async with database.transaction() as tx:
         return {row["name"]: row["sha256"] for row in await tx.fetch("SELECT name, sha256 FROM public.schema_migration")}
 
 
-def _migrations(applied: Mapping[str, str]) -> Finding:
+async def _key_opens(app: App) -> Finding:
+    try:
+        await check_key(app, makes_root=False)
+    except PerennialError as error:
+        return Finding(level="error", text=error.message)
+    return Finding(level="ok", text="the installation key opens what is sealed in the database")
+
+
+def _migrations(applied: Mapping[str, str], *, may_be_newer: bool) -> Finding:
+    known = {migration.name for migration in read_migrations(find_folder())}
+    if may_be_newer and (newer := sorted(applied.keys() - known)):
+        return Finding(level="warning", text=f"the database is newer than this version, as PERENNIAL_ALLOW_NEWER_SCHEMA allows: it has {newer[-1]}")
     try:
         missing = pending(read_migrations(find_folder()), applied)
     except PerennialError as error:

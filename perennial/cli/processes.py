@@ -218,7 +218,8 @@ def forget_secrets(
         typer.confirm("Is the key lost for good, and shall what it sealed be given up?", abort=True, err=True)
 
     async def work() -> None:
-        async with open_app(read_settings(), application="perennial cli", connections=1) as app:
+        async with open_app(read_settings(), application="perennial cli", connections=1, makes_key=False) as app:
+            preflight.require_key(app.settings)
             await forget_installation_secrets(app.database)
             await preflight.check_key(app)
 

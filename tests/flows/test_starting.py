@@ -420,3 +420,90 @@ async def test_everything_starts_again_after_it_was_killed(folder: Path, port: i
             answer = await http.get("/v1/subscribers/ada", headers={"Authorization": f"Bearer {demo['public_keys']['test_store']}"})
         assert answer.status_code in (200, 201)
     assert second.process.returncode == 0
+
+
+async def test_a_name_is_as_good_as_an_address(folder: Path, migrated_url: str, port: int) -> None:
+    given = {"DATABASE_URL": migrated_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port), "HOST": "localhost"}
+    with running(folder, "serve", **given) as server:
+        await told(server, '"serving"')
+        assert await answers(port)  # at 127.0.0.1, where a proxy asks
+
+
+@BOTH
+def test_an_address_for_metrics_that_this_machine_has_not(folder: Path, migrated_url: str, command: str) -> None:
+    for host in ("192.0.2.1", "metrics.invalid", f"{'x' * 70}.example"):
+        given = {"PERENNIAL_METRICS_PORT": "19464", "PERENNIAL_METRICS_HOST": host}
+        said = refused(folder, command, DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766", **given)
+        assert f"cannot serve metrics at {host}: " in said
+        assert "set PERENNIAL_METRICS_HOST" in said
+
+
+def test_it_names_the_setting_whose_address_is_wrong(folder: Path, migrated_url: str, port: int) -> None:
+    for url, said in (
+        ("postgresql://ada:a/b@127.0.0.1/shop", "✗ PERENNIAL_MIGRATE_DATABASE_URL cannot be read"),
+        (f"postgresql://ada:pw@127.0.0.1:{port}/shop", "Check PERENNIAL_MIGRATE_DATABASE_URL,"),
+    ):
+        for command in (("migrate",), ("init",), ("backup", "x.dump")):
+            assert said in refused(folder, *command, DATABASE_URL=migrated_url, PERENNIAL_MIGRATE_DATABASE_URL=url, PERENNIAL_SECRET_KEY=KEY)
+
+
+def test_no_command_seals_with_a_key_that_servers_do_not_have(folder: Path, migrated_url: str) -> None:
+    other = base64.b64encode(b"o" * 32).decode()
+    create = ("webhooks", "create", "https://example.com/hook")
+
+    def perennial(*command: str, **given: str) -> str:
+        words = [sys.executable, "-m", "perennial", *command]
+        env = environment(DATABASE_URL=migrated_url, **given)
+        return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout
+
+    perennial("init", PERENNIAL_SECRET_KEY=KEY)
+    said = refused(folder, *create, DATABASE_URL=migrated_url)
+    assert "PERENNIAL_SECRET_KEY is not set" in said
+    perennial("forget-secrets", "--yes", PERENNIAL_SECRET_KEY=KEY)  # which makes the root that a first start makes
+    assert "PERENNIAL_SECRET_KEY is not the key" in refused(folder, *create, DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=other)
+    assert "PERENNIAL_SECRET_KEY is not set" in refused(folder, "forget-secrets", "--yes", DATABASE_URL=migrated_url)
+    assert "My project" in perennial("projects", "list")  # what is sealed by nobody needs no key
+    assert "invariants hold" in perennial("check")
+    assert "made the webhook" in perennial(*create, PERENNIAL_SECRET_KEY=KEY)
+    assert not list(folder.iterdir())
+
+
+def doctor(folder: Path, code: int, **given: str | None) -> list[str]:
+    words = [sys.executable, "-m", "perennial", "doctor"]
+    done = subprocess.run(words, cwd=folder, env=environment(**given), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, ""), done.stdout + done.stderr
+    assert not list(folder.iterdir())
+    return done.stdout.splitlines()
+
+
+async def test_the_doctor_finds_what_keeps_a_server_from_starting(folder: Path, migrated_url: str, port: int) -> None:
+    good = {"DATABASE_URL": migrated_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port)}
+    with running(folder, "serve", **good) as server:
+        await told(server, '"serving"')
+        said = await asyncio.to_thread(doctor, folder, 0, **good)
+        assert f"✓ port {port} is in use; a server of Perennial answers there" in said
+        assert "✓ the installation key opens what is sealed in the database" in said
+
+    other = base64.b64encode(b"o" * 32).decode()
+    for wrong, words in (
+        ({"PERENNIAL_SECRET_KEY": other}, "✗ PERENNIAL_SECRET_KEY is not the key that the secrets of this database were sealed with"),
+        ({"PERENNIAL_SECRET_KEY": None}, "✗ PERENNIAL_SECRET_KEY is not set"),
+        ({"PERENNIAL_SECRET_KEY": None, "PERENNIAL_HOME": f"/{'x' * 300}"}, "✗ PERENNIAL_SECRET_KEY is not set"),  # none that can be looked into
+        ({"HOST": "nowhere.invalid"}, "✗ Cannot listen on nowhere.invalid"),
+        ({"HOST": "192.0.2.1"}, "✗ Cannot listen on 192.0.2.1"),
+    ):
+        said = await asyncio.to_thread(doctor, folder, 1, **{**good, **wrong})
+        assert any(line.startswith(words) for line in said), said
+    for sql, words in (
+        ("INSERT INTO schema_migration VALUES ('9999_tomorrow', 'x', now())", "✗ The database is newer than this code: it has 9999_tomorrow"),
+        (
+            "DELETE FROM schema_migration WHERE name = '9999_tomorrow'; REVOKE SELECT ON schema_migration FROM perennial_app",
+            "✗ the database is older",
+        ),
+    ):
+        await on(migrated_url, sql)
+        said = await asyncio.to_thread(doctor, folder, 1, **good)
+        assert said[-1].startswith(words), said
+    await on(migrated_url, "DROP FUNCTION applied_migrations")  # as before there was one
+    for command in ("serve", "worker"):
+        assert "the database is older than this version" in await asyncio.to_thread(refused, folder, command, **good)
