@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from typer.main import get_command
 
 from perennial.cli import app as command_line
+from perennial.server import HEAD_WITHIN
 from tests.deploy.conftest import DEPLOY, ROOT
 
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
@@ -83,6 +84,30 @@ def test_systemd_accepts_the_units(unit: str, tmp_path: Path) -> None:
         (tmp_path / path.name).write_text(path.read_text().replace("/opt/perennial/bin/perennial", "/bin/true"))
     said = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / unit)], capture_output=True, text=True)
     assert (said.returncode, said.stderr.strip()) == (0, "")
+
+
+@pytest.mark.parametrize("unit", ["serve", "worker"])
+def test_a_database_that_comes_up_late_keeps_no_unit_down(unit: str) -> None:
+    """A unit that is required and fails takes those that wait for it along, for good: a reboot beside a database elsewhere would end so."""
+    units = {name: (DEPLOY / "systemd" / f"perennial-{name}.service").read_text() for name in ("migrate", unit)}
+    assert not re.search(r"^(Requires|Requisite|BindsTo)=.*perennial-migrate", units[unit], re.MULTILINE)
+    assert re.search(r"^Wants=perennial-migrate\.service$", units[unit], re.MULTILINE)
+    assert re.search(r"^After=.*perennial-migrate\.service", units[unit], re.MULTILINE)
+    assert "Restart=always" in units[unit] and "Restart=on-failure" in units["migrate"]
+    assert all("StartLimitIntervalSec=0" in text for text in units.values())
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [
+        ("Caddyfile", r"^\s+keepalive (\d+)s$"),
+        ("nginx.conf", r"upstream perennial \{[^}]*^\s+keepalive_timeout (\d+)s;"),
+    ],
+)
+def test_a_proxy_gives_up_a_silent_connection_before_the_server_does(path: str, pattern: str) -> None:
+    found = re.search(pattern, (DEPLOY / path).read_text(), re.MULTILINE)
+    assert found is not None
+    assert int(found[1]) * 1000 < HEAD_WITHIN
 
 
 @pytest.mark.skipif(shutil.which("helm") is None, reason="no helm here: the chart is not rendered")
