@@ -1,8 +1,7 @@
 """A customer's purchases as rows of the vendor's scheduled data export (version 5): pure.
 
-One row for each period of a subscription, each proration within one (it has its period's renewal_number), and each one-time purchase, unique by
-store_transaction_id and renewal_number. What we do not know stays
-empty: prices in dollars where it was paid in another currency, experiments.
+One row for each period of a subscription, each proration within one, and each one-time purchase, unique by store_transaction_id and renewal_number.
+What we do not know stays empty: prices in dollars where it was paid in another currency, experiments.
 """
 
 import re
@@ -134,7 +133,7 @@ def _row(customer: Customer, line: Line, held: Held, products: Products, app: Ap
         _time(billing_issue_at(line) if is_latest else None),
         *_paid(held),
         _json(list(product.entitlements)) if product and product.entitlements else "",
-        period_number(line, held),
+        _number(line, held),
         _yes(before is not None and before.purchase.period_type == "trial" and purchase.period_type != "trial"),
         presented_offering(line, held) or "",
         purchase.ownership.upper(),
@@ -151,6 +150,11 @@ def _row(customer: Customer, line: Line, held: Held, products: Products, app: Ap
         _kept(held, _in_dollars(held)),
         ",".join(shares(line, held, app).estimated),
     ]
+
+
+def _number(line: Line, held: Held) -> int:
+    """A proration has its period's, but never 1: the vendor's queries count what has 1 as a new subscription, and what a change ended as expired."""
+    return max(period_number(line, held), 2 if held.purchase.is_proration else 1)
 
 
 # Money ------------------------------------------------------------------------------------------------------------------------

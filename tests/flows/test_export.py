@@ -14,7 +14,9 @@ from perennial.base.errors import Invalid
 from perennial.exports import COLUMNS
 from perennial.exports.files import deliver
 from perennial.exports.model import Export
+from perennial.providers.simulated import stripe
 from tests.flows.test_import import adas_months, import_export, town
+from tests.flows.test_simulated_stripe import Shop, shop  # noqa: F401  the fixture
 from tests.moving import broken, perennial, write
 from tests.world import START, World, make_world
 
@@ -119,6 +121,32 @@ async def test_what_moved_out_moves_in_again(world: World, tmp_path: Path) -> No
         left, right = await world.customer(name), await other.customer(name)
         assert left["entitlements"] == right["entitlements"], name
         assert left["subscriptions"] == right["subscriptions"], name
+    assert await other.told() == [] and await broken(other) == []
+
+
+async def test_a_change_within_the_first_period_is_neither_a_new_subscription_nor_the_end_of_one(shop: Shop, tmp_path: Path) -> None:  # noqa: F811
+    """By the measure of the vendor's queries: new is what has the number 1 or converts a trial, churned what expired and did not renew that day."""
+    world = shop.world
+    seats, dearer, later = [await shop.buy(app_user_id=name) for name in ("ada", "bob", "cyd")]
+    await world.advance(days=10)
+    await shop.do(stripe.set_quantity, seats, 2)
+    await shop.do(stripe.upgrade, dearer, "prod_max")
+    await shop.do(stripe.upgrade, later, "prod_max", invoiced="later")
+    await world.advance(days=20)
+    await exports.run(world.app.database, world.project_id, await planned(world, tmp_path / "out"))
+    [table] = delivered(tmp_path / "out")
+    days: dict[str, list[int]] = {}
+    for row in rows_in(table):
+        begins, ends = days.setdefault(row["start_time"][:10], [0, 0, 0]), days.setdefault(row["effective_end_time"][:10], [0, 0, 0])
+        begins[0 if row["renewal_number"] == "1" else 1] += 1
+        ends[2] += 1
+    assert days == {"2026-01-31": [3, 0, 0], "2026-02-10": [0, 3, 3], "2026-02-28": [0, 3, 3], "2026-03-31": [0, 0, 3]}, "new, renewed, expired"
+    numbers = sorted((row["rc_original_app_user_id"], row["start_time"][:10], row["renewal_number"]) for row in rows_in(table))
+    assert [number for who, _, number in numbers if who == "ada"] == ["1", "2", "2"]
+    other = await make_world(world.app, world.http)
+    async with other.app.database.transaction(other.project_id) as tx:
+        await catalog.create_app(tx, other.app.vault, name="web", store="stripe")
+    assert "9 rows imported" in await import_export(other, table)
     assert await other.told() == [] and await broken(other) == []
 
 
