@@ -22,7 +22,7 @@ ROUNDS = 5
 CHECKS = 400  # bare checks in a round
 
 # What digesting writes, in the order the references ask for. `grown` holds the list against the database.
-TABLES = ("customer", "alias", "line_directory", "line", "purchase", "renewal", "event", "transfer")
+TABLES = ("customer", "alias", "line_directory", "line", "purchase", "renewal", "event", "untold_event", "transfer")
 
 
 # Taking in --------------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from perennial.base.value import value
 HEADER = b"x-perennial-warning"
 MOST_NAMED = 10
 _LONGEST_NAME = 80
+_MAX_BODY = 64 * 1024  # bytes; in a larger body fields are not looked for
 _MOST_ITEMS = 100  # of a list that are looked at
 _READ_BY_HAND = {"/rcbilling/v1/subscribers/{app_user_id}/products": {"id"}}
 _NOT_LOOKED_AT = ("/v1/receipts",)
@@ -65,8 +66,11 @@ async def warn_of_unknown(request: HttpRequest) -> None:
 
 
 async def _document(request: HttpRequest) -> Any:
+    body = await request.body()
+    if len(body) > _MAX_BODY:
+        return None  # to read it once more would cost as much as what was asked for
     try:
-        return msgspec.json.decode(await request.body())
+        return msgspec.json.decode(body)
     except ValueError:
         return None  # the handler says what is wrong with it
 

@@ -73,7 +73,7 @@ WRONG: list[tuple[str, str, Any, str | None, str]] = [
     ),
     ("POST", "/packages/{package_id}/actions/attach_products", {"products": []}, "products", "products must have at least 1 item"),
     ("PUT", "/placements", {"placements": {"x" * 300: None}}, "placements", "placements must have at most 200 characters"),
-    ("POST", "/customers", {"id": "null"}, "id", "id 'null' names nobody"),
+    ("POST", "/customers", {"id": "null"}, "id", "id 'null' cannot be an app user id"),
     ("POST", "/customers", {"id": "x" * 101}, "id", "id is longer than 100 characters"),
     ("POST", "/integrations/webhooks", {"name": "X", "url": "ftp://example.com"}, "url", "url must begin with https:// or http://"),
     ("POST", "/integrations/webhooks", HOOK | {"event_types": ["lunch"]}, "event_types", "event_types has 'lunch'"),
