@@ -12,6 +12,7 @@ from perennial.api.errors import refusal
 from perennial.api.floods import Floods
 from perennial.api.headers import CORS, EXPOSED, JSON, PREFLIGHT, etag_of, new_request_id
 from perennial.api.incoming import MOST_UNKNOWN, Body, ClientGone, Incoming, TooLarge
+from perennial.api.leaving import Outgoing
 from perennial.api.observe import OBSERVED, OTHER
 from perennial.api.paths import has_empty_segment, path_of, query_of
 from perennial.api.sightings import Sightings
@@ -42,7 +43,8 @@ class Front:
         self._app = app
         self._framework = framework
         self._floods = Floods(app.settings.rate_limits)
-        self._read = CustomerRead(app, sightings, signer, self._floods)
+        self._outgoing = Outgoing()
+        self._read = CustomerRead(app, sightings, signer, self._floods, self._outgoing)
         self._signer = signer
         self._incoming = Incoming()
 
@@ -115,6 +117,11 @@ class Front:
 
     async def _finish(self, scope: Any, send: Any, answer: "_Answer", request_id: str) -> None:
         """Adds what every answer carries; the signature last, over the exact bytes."""
+        try:
+            self._outgoing.check_room(len(answer.body), None if scope["method"] == "GET" else "unknown")
+        except PerennialError as error:
+            status, more, content = refusal(scope["path"], error)
+            answer.fill(status, content, more)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_time = b"%d" % to_ms(self._app.database.clock())
         extra = [CORS, EXPOSED, (b"x-request-id", request_id.encode()), (b"x-revenuecat-request-time", request_time)]
@@ -130,10 +137,9 @@ class Front:
             signed = signed_of(scope["raw_path"], headers, request_time, etag, answer.body)
             extra.append((b"x-signature", self._signer.sign(signed, self._app.database.clock()).encode()))
         kept = [header for header in answer.headers if header[0] not in (b"content-length", b"x-request-id")]
-        await send(
-            {"type": "http.response.start", "status": answer.status, "headers": [*kept, *extra, (b"content-length", b"%d" % len(answer.body))]}
-        )
-        await send({"type": "http.response.body", "body": answer.body})
+        all_headers = [*kept, *extra, (b"content-length", b"%d" % len(answer.body))]
+        start = {"type": "http.response.start", "status": answer.status, "headers": all_headers}
+        await self._outgoing.send(send, start, answer.body)
 
 
 def _is_signed(path: str) -> bool:
@@ -188,6 +194,8 @@ def _without_body(send: Any) -> Any:
     """What answers HEAD: the headers of GET, among them the length of the body that is not sent."""
 
     async def send_head(message: Any) -> None:
+        if message.get("more_body"):
+            return
         await send(message if message["type"] != "http.response.body" else message | {"body": b""})
 
     return send_head

@@ -143,7 +143,7 @@ class Incoming:
         if stalled is None:
             return False
         stalled.gave_way = True
-        if stalled.deadline is not None:
+        if stalled.deadline is not None and not stalled.deadline.expired():
             stalled.deadline.reschedule(0)
         self._let_go(stalled)
         return True

@@ -18,6 +18,7 @@ from perennial.api.auth import key_of
 from perennial.api.errors import log, v1_answer
 from perennial.api.floods import Floods
 from perennial.api.headers import CORS, JSON, etag_of, new_request_id
+from perennial.api.leaving import PIECE, Outgoing
 from perennial.api.observe import OBSERVED
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signed, Signer, decode_nonce
@@ -72,8 +73,9 @@ class Missed:
 
 
 class CustomerRead:
-    def __init__(self, app: App, sightings: Sightings, signer: Signer, floods: Floods) -> None:
+    def __init__(self, app: App, sightings: Sightings, signer: Signer, floods: Floods, outgoing: Outgoing) -> None:
         self._floods = floods
+        self._outgoing = outgoing
         self._app = app
         self._sightings = sightings
         self._signer = signer
@@ -100,6 +102,10 @@ class CustomerRead:
                 self._sightings.note(found.key.project_id, found.customer_id, found.key.now, headers)
             attributed = await self._with_attributes(found, is_seen=bool(platform)) if found.key.is_secret else None
             start, body = self._answer(scope, headers, found, attributed)
+            if len(body) > PIECE:
+                self._outgoing.check_room(len(body))
+                await self._outgoing.send(send, start, body)
+                return
             await send(start)
             await send({"type": "http.response.body", "body": body})
         except PerennialError as error:
