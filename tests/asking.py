@@ -31,8 +31,10 @@ async def ask(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     body: bytes | AsyncIterator[bytes] = b"",
     client: str = "127.0.0.1",
+    host: bytes = b"perennial.test",
 ) -> Answer:
-    """The path as Granian hands it over: decoded, whatever it holds, beside the raw one. A body that is a stream and ends never ends."""
+    """The path as Granian hands it over: decoded, whatever it holds, beside the raw one. A body that is a stream and ends never ends;
+    one that raises `ConnectionResetError` breaks off."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     scope = {
         "type": "http",
@@ -43,7 +45,7 @@ async def ask(
         "raw_path": raw_path,
         "query_string": query,
         "root_path": "",
-        "headers": [(b"host", b"perennial.test"), *((name.lower().encode(), text.encode("latin-1")) for name, text in pairs)],
+        "headers": [(b"host", host), *((name.lower().encode(), text.encode("latin-1")) for name, text in pairs)],
         "client": (client, 50000),
         "server": ("127.0.0.1", 8080),
         "state": {},
@@ -61,6 +63,8 @@ async def ask(
             return {"type": "http.request", "body": await anext(body), "more_body": True}
         except StopAsyncIteration:
             await asyncio.Event().wait()
+        except ConnectionResetError:
+            return {"type": "http.disconnect"}
 
     answer = Answer()
     await front(scope, receive, answer)

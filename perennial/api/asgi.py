@@ -8,13 +8,13 @@ import structlog
 
 from perennial import catalog
 from perennial.api.auth import find_caller_by
-from perennial.api.errors import refusal
+from perennial.api.errors import error_body, refusal
 from perennial.api.floods import Floods
 from perennial.api.headers import CORS, EXPOSED, JSON, PREFLIGHT, etag_of, new_request_id
 from perennial.api.incoming import MOST_UNKNOWN, Body, ClientGone, Incoming, TooLarge
 from perennial.api.leaving import Outgoing
 from perennial.api.observe import OBSERVED, OTHER
-from perennial.api.paths import has_empty_segment, path_of, query_of
+from perennial.api.paths import check_host, has_empty_segment, path_of, query_of
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.api.v1.read import CustomerRead, signed_of
@@ -76,6 +76,7 @@ class Front:
                 await self._answer(scope, receive, answer, body)
             await self._finish(scope, send, answer, request_id)
         except ClientGone:
+            await self._tell_who_broke_off(asked, send, request_id)
             answer.status = GONE
         finally:
             taken = perf_counter() - started
@@ -86,6 +87,7 @@ class Front:
     async def _answer(self, scope: Any, receive: Any, answer: "_Answer", body: Body) -> None:
         """By the framework, or in its place where there is nothing that it could be asked."""
         try:
+            check_host(scope["headers"])
             path = path_of(scope["raw_path"])
             if has_empty_segment(path):
                 raise NotFound(f"there is nothing at {path[:200]}: a part of the path is empty")
@@ -101,6 +103,12 @@ class Front:
             return
         scope["headers"] = [header for header in scope["headers"] if header[0] not in _OF_THE_RAW_BODY]
         await self._framework(scope, _Replay(whole, receive), answer)
+
+    async def _tell_who_broke_off(self, scope: Any, send: Any, request_id: str) -> None:
+        """Whoever broke off in the middle of a body may still listen, as one does whose chunks cannot be read. It may be the network's fault: 503."""
+        answer = _Answer()
+        answer.fill(503, error_body(scope["path"], 503, "the body broke off before it was whole; send it again"), {"Retry-After": "1"})
+        await self._finish(scope, send, answer, request_id)
 
     async def _require_known(self, scope: Any) -> None:
         """Before more than a little of a body is read. Guards look again: what a request may do is theirs to say."""

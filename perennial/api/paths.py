@@ -4,6 +4,9 @@ Slashes before and after a path mean nothing; an empty segment within one (`/v1/
 of ours. `.` and `..` are segments as any other. An escaped slash is part of its segment: the routers split at the others alone.
 """
 
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import AddressValueError, IPv6Address
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -16,6 +19,7 @@ LONGEST_QUERY = 16 * 1024
 MOST_FIELDS = 1000  # of a query
 
 _SLASH = "\x1f"  # stands for an escaped slash, until the routers have split the path; a control character is nothing else's part
+_NAME = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%")  # RFC 3986: reg-name
 _ASCII = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
@@ -38,6 +42,33 @@ def _segment(raw: bytes) -> str:
 
 def has_empty_segment(path: str) -> bool:
     return "//" in path
+
+
+def check_host(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """What nobody can have called us by is refused at once, as RFC 9112 (3.2) wants it: later on it would break whoever looks at the address."""
+    named = [text for name, text in headers if name == b"host"]
+    if len(named) > 1 or not all(map(_is_host, named)):
+        raise Invalid("the Host header must be there once, and name a host, with a port from 0 to 65535 if any", param="Host")
+
+
+@lru_cache(maxsize=256)
+def _is_host(text: bytes) -> bool:
+    if not text.startswith(b"["):
+        name, colon, port = text.partition(b":")
+        return _NAME.issuperset(name) and (not colon or _is_port(port))
+    literal, bracket, rest = text[1:].partition(b"]")
+    return bool(bracket) and _is_ipv6(literal) and (not rest or (rest.startswith(b":") and _is_port(rest[1:])))
+
+
+def _is_port(digits: bytes) -> bool:
+    return not digits or (digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535)
+
+
+def _is_ipv6(literal: bytes) -> bool:
+    try:
+        return not IPv6Address(literal.decode("ascii")).scope_id
+    except (AddressValueError, UnicodeDecodeError):
+        return False
 
 
 def query_of(raw: bytes) -> bytes:

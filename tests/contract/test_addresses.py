@@ -101,3 +101,40 @@ async def test_head_answers_what_get_would(house: House, world: World, path: byt
     assert {name: text for name, text in head.headers.items() if name not in differ} == {
         name: text for name, text in got.headers.items() if name not in differ
     }
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"x:99999",
+        b"x:abc",
+        b"x:-1",
+        b"x:1:2",
+        b"\xff",
+        b"\xc3\xa9.com",
+        b"a b",
+        b"a/b",
+        b"u@x",
+        b'a"b',
+        b"a<b>",
+        b"[::1",
+        b"[::1]x",
+        b"[x]",
+        b"[fe80::1%25eth0]",
+    ],
+)
+async def test_a_host_that_is_none_is_refused_by_every_door(house: House, world: World, host: bytes) -> None:
+    for method, path in (("GET", b"/"), ("GET", b"/v2/projects"), ("POST", b"/v1/receipts"), ("GET", b"/.well-known/oauth-authorization-server")):
+        answer = await ask(house.front, method, path, host=host, body=b"{}")
+        assert answer.status == 400 and b"Host header" in answer.body, (path, answer.body)
+
+
+@pytest.mark.parametrize("host", [b"", b"x", b"x:", b"x:0", b"x:65535", b"127.0.0.1:8080", b"[::1]", b"[::1]:8080", b"a_b.example.com.", b"x%41"])
+async def test_every_host_there_can_be_is_answered(house: House, world: World, host: bytes) -> None:
+    assert (await ask(house.front, "GET", b"/v2/projects", headers=world.secret, host=host)).status == 200
+    assert (await ask(house.front, "GET", b"/v2/projects", host=host)).status == 401
+    assert (await ask(house.front, "GET", b"/.well-known/oauth-authorization-server", host=host)).status == 200
+
+
+async def test_two_hosts_are_none(house: House, world: World) -> None:
+    assert (await ask(house.front, "GET", b"/v2/projects", headers=world.secret | {"Host": "evil.example"})).status == 400

@@ -220,6 +220,15 @@ async def test_a_client_that_goes_is_not_taken_at_half_its_word(house: House, wo
         await bodies.read(one, scope, gone, may)
 
 
+async def test_who_breaks_off_in_a_body_and_still_listens_is_told_to_send_it_again(house: House, world: World) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b'{"attributes":'
+        raise ConnectionResetError
+
+    answer = await ask(house.front, "POST", PATH, headers=world.sdk() | {"Content-Length": "1000"}, body=broken())
+    assert answer.status == 503 and msgspec.json.decode(answer.body)["retryable"]
+
+
 def test_inflating_costs_no_more_than_what_may_come_of_it() -> None:
     with pytest.raises(Invalid, match="larger"):
         incoming.inflated(zlib.compress(b"\0" * 200_000_000, 9))
