@@ -507,3 +507,16 @@ async def test_the_doctor_finds_what_keeps_a_server_from_starting(folder: Path, 
     await on(migrated_url, "DROP FUNCTION applied_migrations")  # as before there was one
     for command in ("serve", "worker"):
         assert "the database is older than this version" in await asyncio.to_thread(refused, folder, command, **good)
+
+
+async def test_a_worker_says_in_a_line_that_its_database_is_away(folder: Path, migrated_url: str, database_url: str) -> None:
+    name = urlsplit(migrated_url).path[1:]
+    with running(folder, "worker", DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766") as worker:
+        await told(worker, "worker started")
+        await on(database_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await on(database_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+        await told(worker, "fetching notifications waits")
+        await on(database_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert worker.process.poll() is None
+    assert "Traceback" not in worker.said
+    assert '"level": "error"' not in worker.said
