@@ -10,6 +10,7 @@ parameters count only in the order Google writes them, each once, and ids only a
 Source: "Validate server-side verification (SSV) callbacks" (AdMob, 2026), and the RewardedAdsVerifier of tink-java-apps.
 """
 
+import asyncio
 import re
 from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
@@ -31,6 +32,7 @@ from perennial.rewards.model import AD_UNITS, LONGEST_TRANSACTION, Watched
 
 KEYS = "https://www.gstatic.com/admob/reward/verifier-keys.json"
 KEPT = 24 * 3600.0  # seconds: Google turns its keys over, and asks that none be kept longer
+FAILED_FOR = 5.0  # seconds without another fetch after one that failed
 NOT_SOONER = 60.0  # seconds between two fetches, whatever keys are named by whoever calls
 LONGEST = 8 * 1024  # of a query
 
@@ -61,6 +63,8 @@ class AdMob:
         self._http, self._address = Http("AdMob"), keys
         self._keys: dict[int, EllipticCurvePublicKey] = {}
         self._fetched: float | None = None
+        self._failed: float | None = None  # when it last could not be fetched
+        self._under_way: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         await self._http.close()
@@ -82,6 +86,19 @@ class AdMob:
         return self._keys[key_id]
 
     async def _fetch(self) -> None:
+        """One fetch for all who wait, and none right after one that failed: whoever calls names the key, before anything of it is verified."""
+        if self._under_way is None:
+            if self._failed is not None and perf_counter() - self._failed < FAILED_FOR:
+                raise Unavailable("AdMob's keys could not be fetched a moment ago; call again later")
+            self._under_way = asyncio.create_task(self._ask())
+            self._under_way.add_done_callback(self._asked)
+        await asyncio.shield(self._under_way)
+
+    def _asked(self, done: "asyncio.Task[None]") -> None:
+        self._under_way = None
+        self._failed = perf_counter() if done.cancelled() or done.exception() is not None else None
+
+    async def _ask(self) -> None:
         answer = await self._http.call("GET", self._address)
         if not answer.is_success:
             raise answer.unavailable()

@@ -18,6 +18,7 @@ from perennial import catalog
 from perennial.base.time import to_ms
 from perennial.base.value import replace
 from perennial.cli import app as command_line
+from perennial.providers import admob
 from perennial.providers.admob import AdMob
 from perennial.server import open_front
 from tests.answering import Answering
@@ -262,9 +263,12 @@ async def test_keys_are_fetched_seldom_whoever_calls(cinema: Cinema, google: Ans
     assert len(google.asked) == 1
 
 
-async def test_while_google_tells_no_keys_it_is_asked_to_come_again(cinema: Cinema, google: Answering) -> None:
+async def test_while_google_tells_no_keys_it_is_asked_to_come_again(cinema: Cinema, google: Answering, monkeypatch: pytest.MonkeyPatch) -> None:
     google.answer("GET /verifier-keys.json", b"", status=500)
-    assert (await cinema.hears(callback())).status_code == 503
+    answers = await asyncio.gather(*(cinema.hears(callback(key_id=number)) for number in range(20)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert len(google.asked) == 1  # one fetch for all who wait, and none right after it failed
+    monkeypatch.setattr(admob, "FAILED_FOR", 0)
     google.answer("GET /verifier-keys.json", keys(k1234567890=KEY))
     assert (await cinema.hears(callback())).status_code == 200
     assert await cinema.balance() == 5

@@ -1,5 +1,6 @@
 """The Amazon Appstore: who may tell us something, what a receipt is worth, and the life of a subscription read from one receipt."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -117,6 +118,21 @@ async def test_the_certificate_is_fetched_once(store: AmazonAppstore, amazon: An
     body = sns_message(rtn("SUBSCRIPTION_RENEWED", NOW), NOW)
     await store.prepare({}, body)
     await store.prepare({}, body)
+    assert amazon.calls == [f"GET {CERTIFICATE_PATH}"]
+
+
+async def test_whoever_invents_addresses_has_us_ask_sns_seldom(store: AmazonAppstore, amazon: Answering) -> None:
+    """Nothing of a message is verified yet when the certificate it names is asked for."""
+    invented = [f"https://sns.x{number}.amazonaws.com/SimpleNotificationService-1.pem" for number in range(100)]
+    bodies = [sns_message(rtn("SUBSCRIPTION_RENEWED", NOW), NOW, SigningCertURL=url) for url in invented]
+    refused = await asyncio.gather(*(store.prepare({}, body) for body in bodies), return_exceptions=True)
+    assert len(amazon.calls) == sns.MOST_FETCHES
+    assert {type(one) for one in refused if one is not None} == {Unavailable}  # SNS sends a genuine one again
+
+
+async def test_the_same_certificate_is_waited_for_by_all(store: AmazonAppstore, amazon: Answering) -> None:
+    body = sns_message(rtn("SUBSCRIPTION_RENEWED", NOW), NOW)
+    await asyncio.gather(*(store.prepare({}, body) for _ in range(50)))
     assert amazon.calls == [f"GET {CERTIFICATE_PATH}"]
 
 

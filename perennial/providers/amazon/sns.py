@@ -5,9 +5,11 @@ its certificates, no redirects. What comes from there over TLS is Amazon's; it i
 the signatures of Amazon SNS messages" (Amazon SNS developer guide).
 """
 
+import asyncio
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections import deque
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,8 +21,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 
 from perennial.base import reading
-from perennial.base.errors import Invalid
+from perennial.base.errors import Invalid, Unavailable
 from perennial.base.http import Http
+from perennial.base.time import perf_counter
 from perennial.intake.model import Untrusted
 from perennial.providers.amazon.payload import SnsMessage
 
@@ -28,6 +31,7 @@ LARGEST_BODY = 300 * 1024  # SNS carries 256 KiB at most
 # SNS tries a message for an hour at most, with the timestamp of the first attempt.
 OLDEST = timedelta(minutes=70)
 CLOCK_SKEW = timedelta(minutes=5)
+MOST_FETCHES, FETCHES_WITHIN = 20, 60.0  # of certificates, in so many seconds
 MOST_CERTIFICATES = 16
 
 _HOST = re.compile(r"sns\.[a-z0-9-]{1,32}\.amazonaws\.com(\.cn)?", re.ASCII)
@@ -50,14 +54,33 @@ class Certificates:
         self._http = http
         self._stand_in = stand_in
         self._known: dict[str, x509.Certificate] = {}
+        self._fetches: deque[float] = deque(maxlen=MOST_FETCHES)  # when the last ones began
+        self._under_way: dict[str, asyncio.Task[None]] = {}
 
     def get(self, url: str) -> x509.Certificate | None:
         return self._known.get(url)
 
     async def fetch(self, url: str) -> None:
-        """Into the cache, where the address is one of SNS's and holds a certificate. Raises `Unavailable`."""
+        """Into the cache, where the address is one of SNS's and holds a certificate. Raises `Unavailable`.
+
+        Whoever posts a message names the address, before anything of it is verified: one that is asked for is waited for by all who name it,
+        and so many are asked for in a minute and no more. SNS has one for each region, for years, and sends again what was not taken.
+        """
         if url in self._known or not is_certificate_address(url):
             return
+        if (running := self._under_way.get(url)) is None:
+            self._check_pace()
+            running = self._under_way[url] = asyncio.create_task(self._fetch(url))
+            running.add_done_callback(lambda done: self._under_way.pop(url, None))
+        await asyncio.shield(running)
+
+    def _check_pace(self) -> None:
+        began = perf_counter()
+        if len(self._fetches) == MOST_FETCHES and began - self._fetches[0] < FETCHES_WITHIN:
+            raise Unavailable("too many certificates of Amazon SNS were asked for in a minute; send the message again later")
+        self._fetches.append(began)
+
+    async def _fetch(self, url: str) -> None:
         answer = await self._http.call("GET", address(url, self._stand_in), largest=64 * 1024)
         if answer.status >= 500 or answer.status == 429:
             raise answer.unavailable()
