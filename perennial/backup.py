@@ -6,7 +6,6 @@ nothing has changed.
 """
 
 import os
-import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ _TABLE = {"pg_dump": "pg_dump: dumping contents of table ", "pg_restore": "pg_re
 _NOT_KNOWN_BEFORE_17 = b"SET transaction_timeout = 0;\n"
 # Servers with the corrections of November 2026 note a version of their own with each column, which only their own programs leave out of a dump,
 # and which servers without them refuse.
-_COLUMN_OPTIONS = re.compile(rb"(ALTER .+ ALTER COLUMN .+ SET )\((.+)\);\n")
+_COLUMN_OPTIONS = b" SET ("
 _OF_THE_SERVER = b"pg_attver="
 _EMPTIED = b"DROP SCHEMA IF EXISTS public CASCADE;\nCREATE SCHEMA public;\n"
 _CHUNK = 1 << 20
@@ -128,10 +127,11 @@ def _feed(unpacked: "subprocess.Popen[bytes]", into: "subprocess.Popen[bytes]", 
 
 def _without_the_servers_own(line: bytes) -> bytes:
     """An option of a column that is about the server it was on, and not about the column."""
-    if _OF_THE_SERVER not in line or (found := _COLUMN_OPTIONS.fullmatch(line)) is None:
+    statement, opening, options = line.partition(_COLUMN_OPTIONS)
+    if _OF_THE_SERVER not in options or not statement.startswith(b"ALTER ") or b" ALTER COLUMN " not in statement:
         return line
-    kept = [option for option in found[2].split(b", ") if not option.startswith(_OF_THE_SERVER)]
-    return found[1] + b"(" + b", ".join(kept) + b");\n" if kept else b""
+    kept = [option for option in options.removesuffix(b");\n").split(b", ") if not option.startswith(_OF_THE_SERVER)]
+    return statement + opening + b", ".join(kept) + b");\n" if kept else b""
 
 
 def _send(into: "subprocess.Popen[bytes]", text: bytes) -> bool:
