@@ -19,7 +19,8 @@ run: $(RUN) ## start Perennial with a database of its own; Ctrl-C stops it
 test: $(DEV) ## run all tests (ARGS='-k words' for some)
 	@PYTHONDONTWRITEBYTECODE= .venv/bin/python -m pytest -n auto -q -rs $(ARGS)
 
-deep: $(DEV) ## the fuzz at length: a hundred thousand documents, as many seeds as asked for (PERENNIAL_FUZZ_SEED=1)
+deep: $(DEV) ## what takes long: the fuzz with a hundred thousand documents (PERENNIAL_FUZZ_SEED=1 for another seed), and the slowest tests
+	@PYTHONDONTWRITEBYTECODE= DEEP_TESTS=1 .venv/bin/python -m pytest -n auto -q -m deep $(ARGS)
 	@PYTHONDONTWRITEBYTECODE= PERENNIAL_FUZZ_ROUNDS=$${PERENNIAL_FUZZ_ROUNDS:-35} .venv/bin/python -m pytest -n auto -q tests/fuzz $(ARGS)
 
 check: $(DEV) ## format, lint, types, layers, schema, docs

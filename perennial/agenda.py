@@ -12,6 +12,7 @@ from perennial import access, catalog, currencies, events, exports, intake, subs
 from perennial.app import App
 from perennial.base.errors import Conflict, Invalid, PerennialError, Unavailable
 from perennial.base.ids import ProjectId
+from perennial.base.time import perf_counter
 from perennial.providers.simulated import app_store as simulated_app_store
 from perennial.providers.simulated import play_store as simulated_play_store
 from perennial.providers.simulated import stripe as simulated_stripe
@@ -170,12 +171,14 @@ async def pull_everywhere(app: App) -> int:
     return pulled
 
 
-async def advance(app: App, project_id: ProjectId, to: datetime) -> int:
+async def advance(app: App, project_id: ProjectId, to: datetime, *, within: float | None = None) -> int:
     """Moves a sandbox project's clock to `to`, stopping at every moment something is due on the way. Returns how many items ran.
 
     A clock that ticks goes on ticking from there. Raises `Conflict` for a project that is not a sandbox, or whose clock somebody else is
-    moving; `Invalid` for a step back.
+    moving; `Invalid` for a step back. `within`: seconds of real time; where they are over, the clock stands where it got, and `Conflict`
+    says so: whoever asks over the API does not wait for decades of a busy project.
     """
+    began = perf_counter()
     is_ticking = await _stop_clock(app, project_id, to)
     try:
         handled = await run_due(app, project_id)
@@ -184,6 +187,8 @@ async def advance(app: App, project_id: ProjectId, to: datetime) -> int:
             handled += await run_due(app, project_id)
             if handled > MOST_STEPS:
                 raise Conflict(f"more than {MOST_STEPS} things happened on the way; move the clock in smaller steps")
+            if within is not None and perf_counter() - began > within:
+                raise Conflict(f"after {within:.0f} s of work the clock is at {moment.isoformat()}; ask again for the rest", param="to_ms")
         await _move(app, project_id, to)
         return handled
     finally:

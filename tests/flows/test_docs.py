@@ -120,8 +120,11 @@ async def test_a_project_of_ones_own_gives_an_sdk_its_first_answer(running_alone
         assert f'"platform_product_identifier":"{entitlement}_monthly"' in said
         assert '"entitlements":{"' + entitlement + '":{' in said
     assert '"amount_micros":4990000' in by_api
-    # What the other documents say still names its project, now that there are three.
-    for document in ("start.md", "webhooks.md", "integrations.md"):
+
+
+@pytest.mark.deep
+async def test_what_the_documents_say_names_its_project_where_there_are_three(running_alone: tuple[Path, dict[str, str]]):
+    for document in ("own-project.md", "start.md", "webhooks.md", "integrations.md"):
         await run_commands(document, running_alone)
 
 

@@ -9,12 +9,14 @@ import msgspec
 import pytest
 
 from perennial import agenda, catalog, events, intake
+from perennial.api.v2 import projects
 from perennial.base.value import replace
 from perennial.dashboard import acts, db
 from perennial.demo import ensure_demo
 from perennial.providers.simulated import app_store, play_store, stripe
 from tests.flows.test_dashboard import Desk, acts_of, desk, text_of
 from tests.flows.town import listening
+from tests.world import World
 
 __all__ = ["desk"]
 
@@ -439,3 +441,14 @@ async def test_a_demo_of_an_earlier_version_gets_the_stores_it_lacks_and_everyth
         "prod_pro_lifetime": 1,
     }
     assert await ensure_demo(moved) == demo
+
+
+async def test_a_clock_moved_over_the_api_does_not_hold_its_caller_for_decades(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projects, "ADVANCED_WITHIN", 0.0)
+    await world.buy("ada", "pro_monthly")
+    before = await world.now()
+    path = f"/v2/projects/{world.project_id}/clock/actions/advance"
+    answer = await world.http.post(path, headers=world.secret, json={"days": 36_500})
+    assert (answer.status_code, answer.json()["type"]) == (422, "unprocessable_entity_error")
+    assert "ask again for the rest" in answer.json()["message"]
+    assert before < await world.now() < before + timedelta(days=400)  # it stands where it got, and goes on from there

@@ -340,7 +340,7 @@ COMMANDS = (
 )
 
 
-@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "piped"])
+@pytest.mark.parametrize("terminal", [True, pytest.param(False, marks=pytest.mark.deep)], ids=["terminal", "piped"])
 async def test_failing_commands_show_no_secret(nest: Nest, terminal: bool) -> None:
     await _ask_all(nest)
     for broken in (False, True):

@@ -125,6 +125,9 @@ async def get_clock(request: HttpRequest, project_id: PathId) -> wire.Clock:
         return _show_clock(await catalog.require_project(entry.tx), entry.tx.now)
 
 
+ADVANCED_WITHIN = 10.0  # seconds, of one request
+
+
 @post(
     "/projects/{project_id:str}/clock/actions/advance",
     permission="project_configuration:projects:read_write",
@@ -142,7 +145,7 @@ async def advance_clock(request: HttpRequest, project_id: PathId, data: JSONBody
         if not project.is_sandbox:
             raise Conflict("only sandbox projects have a clock of their own; this project runs on the real one")
         await catalog.audit(tx, actor=caller.key_id, action="clock.advance", target=project_id, data={"to_ms": to_ms(to)})
-    handled = await agenda.advance(app, caller.project_id, to)
+    handled = await agenda.advance(app, caller.project_id, to, within=ADVANCED_WITHIN)
     async with app.database.transaction(caller.project_id) as tx:
         clock = _show_clock(await catalog.require_project(tx), tx.now)
     return wire.AdvancedClock(now=clock.now, is_sandbox=clock.is_sandbox, ticking=clock.ticking, handled=handled)
