@@ -109,6 +109,6 @@ def log_failures(project_id: ProjectId, settled: Sequence[Settled]) -> None:
                 attempt=one.attempts,
                 status=one.status,
                 error=one.error,
-                retry_at=one.wake_at,
+                retry_at=one.wake_at.isoformat() if one.wake_at is not None else None,
                 is_parked=one.parked_at is not None,
             )
