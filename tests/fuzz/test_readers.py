@@ -56,7 +56,7 @@ from tests.fuzz.signing import signed
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-FIXTURES = Path("/work/shared/fixtures/stores")
+FIXTURES = Path(__file__).parents[3] / "shared" / "fixtures" / "stores"
 PEN = SigningAuthority.create(NOW)
 APPLE = replace(others.app("app_store", bundle_id="com.example.app"), simulated_roots=(PEN.root_der,))
 STRIPE = others.app("stripe", secrets={"webhook_secret": stripe.SECRET})
