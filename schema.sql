@@ -2270,16 +2270,16 @@ CREATE INDEX delivery_in_batch ON public.delivery USING btree (project_id, endpo
 CREATE INDEX delivery_of_endpoint ON public.delivery USING btree (project_id, endpoint_id, event_id);
 
 --
--- Name: delivery_open; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX delivery_open ON public.delivery USING btree (project_id, endpoint_id, customer_id, sequence) WHERE (wake_at IS NOT NULL);
-
---
 -- Name: delivery_parked; Type: INDEX; Schema: public; Owner: -
 --
 
 CREATE INDEX delivery_parked ON public.delivery USING btree (project_id, endpoint_id) WHERE (parked_at IS NOT NULL);
+
+--
+-- Name: delivery_queue; Type: INDEX; Schema: public; Owner: -
+--
+
+CREATE INDEX delivery_queue ON public.delivery USING btree (project_id, endpoint_id, customer_id, sequence) WHERE (num_nulls(wake_at) = 0);
 
 --
 -- Name: delivery_wake; Type: INDEX; Schema: public; Owner: -

@@ -48,7 +48,8 @@ async def expiring(tx: Tx, customer_ids: Iterable[CustomerId]) -> list[Grant]:
         """
         SELECT g.* FROM unnest(%(customers)s::text[]) AS wanted (customer_id)
         CROSS JOIN LATERAL (
-          SELECT * FROM currency_grant WHERE project_id = %(project_id)s AND customer_id = wanted.customer_id AND wake_at IS NOT NULL OFFSET 0) g
+          SELECT * FROM currency_grant WHERE project_id = %(project_id)s AND customer_id = wanted.customer_id OFFSET 0) g
+        WHERE g.wake_at IS NOT NULL
         """,
         project_id=tx.project_id,
         customers=sorted(set(customer_ids)),

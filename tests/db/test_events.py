@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -16,7 +17,9 @@ from perennial.base.ids import AppId, CustomerId, EventId, ProjectId, new_id, ne
 from perennial.base.secrets import Vault
 from perennial.base.time import wall_clock
 from perennial.base.value import replace
+from perennial.events import db as outbox
 from perennial.events.model import EVENT_TYPES, OPT_IN_TYPES, Answer, Delivery, Message, NewEvent, Place
+from perennial.events.rules import settle
 
 VAULT = Vault(random_bytes(32))
 NOON = datetime(2030, 5, 1, 12, tzinfo=UTC)
@@ -354,28 +357,58 @@ async def test_a_young_project_with_many_events_is_planned_well(database: Databa
             await events.append(tx, new)
     with capture_logs():
         assert 0 < await events.deliver_due(database, project_id, VAULT, Deaf(), limit=1000) <= 1000
-    read = 0
-    async with database.transaction(project_id) as tx:
+    walks: list[int] = []
+    async with database.transaction(project_id) as tx, rows_read(tx, walks):
         assert await events.replay(tx, endpoint.endpoint_id, event_ids=[one.event_id for one in told[:1000]]) == 1000
-        read += await rows_read(tx)
-    async with database.transaction(project_id) as tx:
+    async with database.transaction(project_id) as tx, rows_read(tx, walks):
         assert await events.replay(tx, endpoint.endpoint_id, since=NOON) == 6000
-        read += await rows_read(tx)
-    async with database.transaction(project_id) as tx:
+    async with database.transaction(project_id) as tx, rows_read(tx, walks):
         assert len(await events.latest_events(tx, limit=1000)) == 1000
-        read += await rows_read(tx)
-    assert 0 < read < 100 * len(told), "a walk over the project for each of its events would have read 36 million rows"
+    assert 0 < sum(walks) < 100 * len(told), f"a walk over the project for each of its events would have read 36 million rows: {walks}"
 
 
-async def rows_read(tx: Tx) -> int:
-    """In this transaction. What is written twice in one has its references checked again, by a plan PostgreSQL keeps: so each act has its own."""
-    rows: int = await tx.fetch_value(
+async def test_of_a_queue_its_own_deliveries_alone_are_read(database: Database, project_id: ProjectId) -> None:
+    """Whatever waits at the endpoint besides, and whatever statistics know of it."""
+    async with database.transaction(project_id) as tx:
+        await events.create_endpoint(tx, VAULT, name="Hooks", url="https://example.com/hooks")
+        await events.append(tx, [event(f"cus_{number}", 1) for number in range(3000)])
+        await events.append(tx, [event(f"cus_{number}", 2) for number in range(300)])
+    walks: list[int] = []
+    async with database.transaction(project_id) as tx, rows_read(tx, walks):
+        due = await outbox.lock_due(tx, 3300)
+    assert len(due) == 3300
+    due = [one for one in due if int(one.customer_id[4:]) < 300]
+    async with database.transaction(project_id) as tx, rows_read(tx, walks):
+        parcels = await outbox.claim(tx, due, until=tx.now + timedelta(minutes=1))
+    assert [parcel.sequence for parcel in parcels] == [1] * 300
+    async with database.transaction(project_id) as tx, rows_read(tx, walks):
+        settled = await outbox.save_settled(tx, [settle(parcel, Answer(status=503), tx.now) for parcel in parcels])
+        await outbox.hold_followers(tx, settled)
+    assert len(settled) == 300
+    async with database.transaction(project_id) as tx, rows_read(tx, walks):
+        await outbox.wake_next(tx, settled)
+    assert all(read < 5 * 3300 for read in walks), f"a walk over what waits for each delivery would have read a million rows: {walks}"
+
+
+@asynccontextmanager
+async def rows_read(tx: Tx, walks: list[int]) -> AsyncIterator[None]:
+    """By what is done within, added to `walks`. Counted as a difference: what a connection did before, in other transactions, may be counted still.
+
+    What is written twice in one transaction has its references checked again, by a plan PostgreSQL keeps: so each act has its own.
+    """
+    before = await _rows_read(tx)
+    yield
+    walks.append(await _rows_read(tx) - before)
+
+
+async def _rows_read(tx: Tx) -> int:
+    rows: int | None = await tx.fetch_value(
         """
         SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_xact_all_tables
         WHERE relname IN ('event', 'delivery')
         """
     )
-    return rows
+    return rows or 0
 
 
 class Deaf:

@@ -1,4 +1,7 @@
-"""SQL of the outbox: what is on its way to whom, and whose turn it is. Sets in, sets out."""
+"""SQL of the outbox: what is on its way to whom, and whose turn it is. Sets in, sets out.
+
+What is open in a queue is asked for by `num_nulls(wake_at) = 0`, which says to PostgreSQL which index to walk (`migrations/0083_queues.sql`).
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -157,7 +160,7 @@ async def claim(tx: Tx, due: Sequence[Due], *, until: datetime) -> list[Parcel]:
             AS due (customer_id, endpoint_id, event_id, sequence, attempts)
           LEFT JOIN LATERAL (
             SELECT wake_at FROM delivery
-            WHERE endpoint_id = due.endpoint_id AND customer_id = due.customer_id AND wake_at IS NOT NULL AND sequence < due.sequence
+            WHERE endpoint_id = due.endpoint_id AND customer_id = due.customer_id AND num_nulls(wake_at) = 0 AND sequence < due.sequence
             LIMIT 1) head ON TRUE),
         saved AS (
           INSERT INTO delivery (project_id, customer_id, endpoint_id, event_id, sequence, attempts, wake_at)
@@ -195,7 +198,7 @@ async def claim_batches(tx: Tx, due: Sequence[Due], names: dict[EndpointId, str]
           SELECT queue.endpoint_id, queue.customer_id, min(d.sequence) AS sequence
           FROM (SELECT endpoint_id, customer_id, max(sequence) AS last FROM due WHERE batch IS NULL GROUP BY 1, 2) queue
           CROSS JOIN LATERAL (
-            SELECT * FROM delivery WHERE endpoint_id = queue.endpoint_id AND customer_id = queue.customer_id AND wake_at IS NOT NULL
+            SELECT * FROM delivery WHERE endpoint_id = queue.endpoint_id AND customer_id = queue.customer_id AND num_nulls(wake_at) = 0
               AND sequence <= queue.last) d
           LEFT JOIN due beside ON beside.endpoint_id = d.endpoint_id AND beside.customer_id = d.customer_id AND beside.event_id = d.event_id
             AND beside.batch IS NULL
@@ -253,8 +256,8 @@ async def save_settled(tx: Tx, settled: Sequence[Settled]) -> list[Settled]:
           AS new (customer_id, endpoint_id, event_id, claimed, attempts, wake_at, delivered_at, skipped_at, parked_at, status, error, was_tried)
         CROSS JOIN LATERAL (
           SELECT * FROM delivery WHERE customer_id = new.customer_id AND endpoint_id = new.endpoint_id AND event_id = new.event_id
-            AND attempts = new.claimed AND wake_at IS NOT NULL
           LIMIT 1 FOR UPDATE) d
+        WHERE d.attempts = new.claimed AND d.wake_at IS NOT NULL
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE
         SET attempts = excluded.attempts, wake_at = excluded.wake_at, delivered_at = excluded.delivered_at,
           skipped_at = excluded.skipped_at, parked_at = excluded.parked_at, last_status = excluded.last_status, last_error = excluded.last_error
@@ -288,7 +291,7 @@ async def hold_followers(tx: Tx, failed: Sequence[Settled]) -> None:
           AS head (customer_id, endpoint_id, sequence, wake_at)
         CROSS JOIN LATERAL (
           SELECT * FROM delivery WHERE endpoint_id = head.endpoint_id AND customer_id = head.customer_id AND sequence > head.sequence
-            AND wake_at IS NOT NULL AND wake_at < head.wake_at
+            AND num_nulls(wake_at) = 0 AND coalesce(wake_at < head.wake_at, FALSE)
           FOR UPDATE) d
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE SET wake_at = excluded.wake_at
         """,
@@ -313,7 +316,7 @@ async def wake_next(tx: Tx, closed: Sequence[Settled]) -> None:
         FROM unnest(%(customers)s::text[], %(endpoints)s::text[]) AS queue (customer_id, endpoint_id)
         CROSS JOIN LATERAL (
           SELECT * FROM delivery WHERE project_id = (SELECT %(project_id)s::text) AND endpoint_id = queue.endpoint_id
-            AND customer_id = queue.customer_id AND wake_at IS NOT NULL
+            AND customer_id = queue.customer_id AND num_nulls(wake_at) = 0
           ORDER BY sequence LIMIT 1 FOR UPDATE) next
         WHERE next.attempts = 0
         ON CONFLICT (project_id, customer_id, endpoint_id, event_id) DO UPDATE SET wake_at = %(now)s
@@ -329,7 +332,7 @@ async def park_waiting_tests(tx: Tx, endpoint_id: EndpointId) -> None:
     await tx.execute(
         """
         UPDATE delivery SET wake_at = NULL, parked_at = %(now)s
-        WHERE customer_id = %(test_customer)s AND endpoint_id = %(endpoint_id)s AND wake_at IS NOT NULL
+        WHERE customer_id = %(test_customer)s AND endpoint_id = %(endpoint_id)s AND num_nulls(wake_at) = 0
         """,
         now=tx.now,
         test_customer=TEST_CUSTOMER,
