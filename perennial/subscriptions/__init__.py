@@ -1,25 +1,12 @@
 """What customers hold, whoever sold it: lines of stores, their purchases, what was told of them."""
 
-from perennial.subscriptions.actions import (
-    ReceiptInUse,
-    Said,
-    customer_infos,
-    due,
-    find,
-    find_by_keys,
-    forget_person,
-    grant,
-    grant_more,
-    identify,
-    join,
-    misnamed,
-    record,
-    revoke_grants,
-    sellers,
-    transfer,
-    unclaimed,
-    wake,
-)
+from perennial.subscriptions.actions.claims import ReceiptInUse
+from perennial.subscriptions.actions.granting import grant, grant_more, revoke_grants
+from perennial.subscriptions.actions.lookups import customer_infos, find, find_by_keys, misnamed, unclaimed
+from perennial.subscriptions.actions.moving import identify, join, transfer
+from perennial.subscriptions.actions.recording import due, forget_person, record, wake
+from perennial.subscriptions.actions.saving import sellers
+from perennial.subscriptions.actions.statements import Said
 from perennial.subscriptions.customer_info import MANAGEMENT_URLS, Document, opening, render
 from perennial.subscriptions.db import Key, hold, load_by_ids, load_of_customers, sold_within, was_sold
 from perennial.subscriptions.ownership import UNCLAIMED_WAITS

@@ -147,9 +147,9 @@ async def test_what_is_kept_is_bounded_and_rendered_by_one_of_many() -> None:
 
 
 async def test_ever_new_anonymous_ids_of_one_customer_come_to_an_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from perennial.subscriptions import actions
+    from perennial.subscriptions.actions import moving
 
-    monkeypatch.setattr(actions, "MAX_ALIASES", 5)
+    monkeypatch.setattr(moving, "MAX_ALIASES", 5)
 
     def anonymous(number: int) -> str:
         return f"$RCAnonymousID:{number:032x}"
