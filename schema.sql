@@ -2264,12 +2264,6 @@ CREATE INDEX delivery_due ON public.delivery USING btree (project_id, endpoint_i
 CREATE INDEX delivery_in_batch ON public.delivery USING btree (project_id, endpoint_id, batch) WHERE ((wake_at IS NOT NULL) AND (batch IS NOT NULL));
 
 --
--- Name: delivery_of_endpoint; Type: INDEX; Schema: public; Owner: -
---
-
-CREATE INDEX delivery_of_endpoint ON public.delivery USING btree (project_id, endpoint_id, event_id);
-
---
 -- Name: delivery_parked; Type: INDEX; Schema: public; Owner: -
 --
 

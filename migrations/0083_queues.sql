@@ -6,3 +6,7 @@ SET lock_timeout = '5s';
 
 CREATE INDEX delivery_queue ON delivery (project_id, endpoint_id, customer_id, sequence) WHERE num_nulls(wake_at) = 0;
 DROP INDEX delivery_open;
+
+-- The same with all that ever went to the endpoint. It served the deletion of endpoints alone, which finds their deliveries in the primary key: that
+-- is 0.1 s more for each million deliveries of the project, and every delivery is written to one index less.
+DROP INDEX delivery_of_endpoint;
