@@ -9,8 +9,8 @@ import os
 from collections import deque
 from typing import Any
 
+from perennial.asgi import keep_answers_short
 from perennial.base.db import Database
-from perennial.server import keep_answers_short
 
 _JSON = (b"content-type", b"application/json")
 _SLOTS, _LARGEST = 1, 200  # as the product has it; two slots are no faster here

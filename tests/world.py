@@ -17,6 +17,7 @@ from perennial.api.asgi import Front
 from perennial.api.sightings import Sightings
 from perennial.api.signing import Signer
 from perennial.app import App, open_app
+from perennial.asgi import make_framework
 from perennial.base.db import LIMIT
 from perennial.base.ids import AppId, ProjectId, new_id, new_token
 from perennial.base.money import Money
@@ -25,7 +26,6 @@ from perennial.base.value import replace
 from perennial.catalog.model import TRACK_NEW_PURCHASES, PackageProduct, Product
 from perennial.providers.google import PlayStore
 from perennial.providers.stripe import StripeBilling
-from perennial.server import make_framework
 from perennial.settings import Settings
 from perennial.subscriptions.model import Line
 

@@ -13,8 +13,8 @@ from litestar import Litestar
 from typer.main import get_command
 
 from perennial.api import explained, hooks, oauth, operating, v1, v2
+from perennial.asgi import OPENAPI
 from perennial.cli import app as cli
-from perennial.server import OPENAPI
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "api.md"

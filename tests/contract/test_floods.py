@@ -3,8 +3,8 @@
 from perennial.api import floods
 from perennial.api.asgi import Front
 from perennial.api.floods import Floods, address_of
+from perennial.asgi import make_framework
 from perennial.base.value import replace
-from perennial.server import make_framework
 from tests.asking import ask
 from tests.world import House, World
 

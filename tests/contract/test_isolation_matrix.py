@@ -9,7 +9,7 @@ import pytest
 
 from perennial import catalog
 from perennial.access.model import PERMISSIONS
-from perennial.server import make_framework
+from perennial.asgi import make_framework
 from tests.connect import SECRETS, SETTINGS, AppStoreConnect
 from tests.contract.v2_caller import Caller
 from tests.contract.v2_operations import BODIES, OPERATIONS, QUERIES, filled, ids_of

@@ -9,8 +9,8 @@ import httpx
 
 from perennial import access
 from perennial.access.model import CLAIM_LASTS
+from perennial.asgi import open_front
 from perennial.base.value import replace
-from perennial.server import open_front
 from tests.contract.v2_caller import Caller
 from tests.world import World
 

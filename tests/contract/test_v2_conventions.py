@@ -6,8 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from perennial.asgi import open_front
 from perennial.base.value import replace
-from perennial.server import open_front
 from perennial.settings import RATE_LIMITS
 from tests.contract.v2_caller import Caller
 from tests.contract.v2_operations import BODIES, OPERATIONS, QUERIES, filled, ids_of

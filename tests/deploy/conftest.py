@@ -43,7 +43,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (beside / path.name).symlink_to(path)
     (Path(place) / "dependencies.pth").write_text(f"{beside}\n")
     command = folder / "venv" / "bin" / "perennial"
-    command.write_text(f"#!{python}\nimport sys\nfrom perennial.cli import main\nsys.exit(main())\n")
+    command.write_text(f"#!{python}\nimport sys\nfrom perennial.__main__ import main\nsys.exit(main())\n")
     command.chmod(0o755)
     return command
 

@@ -12,9 +12,10 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 
 from tests.contract.v2_operations import ids_of
 from tests.e2e.conftest import Deployment
+from tests.fuzz.mutating import ROUNDS
 from tests.world import World
 
-EXAMPLES = 6
+EXAMPLES = 3 + ROUNDS
 
 
 def exercise(base_url: str, world: World, ids: dict[str, str]) -> tuple[dict[str, Counter[int]], list[str]]:

@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from typer.testing import CliRunner
 
 from perennial import catalog
+from perennial.asgi import open_front
 from perennial.base.time import to_ms
 from perennial.base.value import replace
 from perennial.cli import app as command_line
 from perennial.providers import admob
 from perennial.providers.admob import AdMob
-from perennial.server import open_front
 from tests.answering import Answering
 from tests.contract.v2_caller import Caller
 from tests.world import START, World

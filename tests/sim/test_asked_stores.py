@@ -27,7 +27,7 @@ from tests.sim.lives import drawn, straight
 from tests.sim.receiver import in_order
 from tests.world import START, World, make_world
 
-LIVES = int(os.environ.get("LIVES", "20"))
+LIVES = int(os.environ.get("LIVES", "8"))
 MOST_LIVES = 100  # of one town; more live in several
 SEEDS = [int(os.environ["SEED"])] if "SEED" in os.environ else [1]
 END = START + timedelta(days=330, hours=7)

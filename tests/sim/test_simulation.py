@@ -26,8 +26,8 @@ from tests.sim.receiver import Receiver, all_delivered, in_order
 from tests.sim.workers import crashing, run, work_until_done
 from tests.world import World, make_world
 
-LIVES = int(os.environ.get("LIVES", "120"))
-SEEDS = [int(os.environ["SEED"])] if "SEED" in os.environ else [1, 2, 3]
+LIVES = int(os.environ.get("LIVES", "60"))
+SEEDS = [int(os.environ["SEED"])] if "SEED" in os.environ else [1, 2]
 WORKERS = 3
 
 

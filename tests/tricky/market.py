@@ -13,6 +13,7 @@ import httpx
 
 from perennial import catalog, customers, intake, ledger, subscriptions
 from perennial.app import App, open_app
+from perennial.asgi import open_front
 from perennial.base.db import Tx
 from perennial.base.ids import AppId, CustomerId, new_uuid
 from perennial.base.money import Money
@@ -25,7 +26,6 @@ from perennial.providers.roku import RokuPay
 from perennial.providers.simulated import app_store, play_store, stripe
 from perennial.providers.simulated.play_store.actions import _pens
 from perennial.providers.stripe import signature as stripe_signature
-from perennial.server import open_front
 from perennial.subscriptions import Said
 from perennial.subscriptions.model import Environment, Line, Purchase, Statement, Store
 from tests import apple_messages
