@@ -5,6 +5,7 @@ works in a project of its own.
 """
 
 import asyncio
+import gc
 import os
 import shutil
 import tempfile
@@ -18,6 +19,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from perennial.base.migrate import find_folder, migrate
 from perennial.postgres import EmbeddedPostgres
+from tests.databases import drop_template, make_template, new_database
 from tests.world import House, World, open_house
 
 # The data lives for one run, so nothing needs to survive a power cut.
@@ -37,6 +39,12 @@ class _Scheduling(LoadScopeScheduling):
         return next((one for one in _TOGETHER if nodeid.startswith(one)), nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: some tests wait, for what hangs on purpose or for processes that start."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(optionalhook=True)  # the suite runs without xdist too
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return _Scheduling(config, log)
@@ -49,6 +57,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="takes long: make deep runs it"))
 
 
+def pytest_collection_finish() -> None:
+    """The tests live as long as the run: to look through them for garbage, again and again, took a tenth of its time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 100)
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
@@ -57,6 +72,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     os.environ.setdefault("PERENNIAL_SECRET_KEY", _KEY)  # one database, one key
     if any(find_folder().glob("*.sql")):
         asyncio.run(migrate(os.environ["DATABASE_URL"]))
+        asyncio.run(make_template(os.environ["DATABASE_URL"]))
 
 
 def _start(config: pytest.Config) -> None:
@@ -68,6 +84,8 @@ def _start(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and "DATABASE_URL" in os.environ:
+        asyncio.run(drop_template(os.environ["DATABASE_URL"]))
     if (server := config.stash.get(_SERVER, None)) is not None:
         asyncio.run(server.stop())
         del os.environ["DATABASE_URL"]
@@ -84,6 +102,20 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> d
 def database_url() -> str:
     """A migrated database that all tests share."""
     return os.environ["DATABASE_URL"]
+
+
+@pytest.fixture
+async def empty_url(database_url: str) -> AsyncIterator[str]:
+    """A database of the test's own, that nobody has prepared."""
+    async with new_database(database_url, is_migrated=False) as url:
+        yield url
+
+
+@pytest.fixture
+async def own_url(database_url: str) -> AsyncIterator[str]:
+    """A migrated database with nobody else's projects in it: for what works for all there are."""
+    async with new_database(database_url, is_migrated=True) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

@@ -1,28 +1,15 @@
 """Migrations: each once, in order, never changed afterwards, and never by two at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from perennial.base.ids import random_bytes
 from perennial.base.migrate import MigrationFailed, MigrationRefused, find_folder, migrate, read_migrations
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-async def empty_url(database_url: str) -> AsyncIterator[str]:
-    name = f"migrate_{random_bytes(6).hex()}"
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    yield urlsplit(database_url)._replace(path=f"/{name}").geturl()
-    await connection.execute(f"DROP DATABASE {name}")
-    await connection.close()
 
 
 @pytest.fixture

@@ -1,14 +1,10 @@
 """What several stories share: the town of the simulated App Store, and a house that shows the pages of a demo."""
 
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from perennial.base.db import Database
-from perennial.base.ids import random_bytes
-from perennial.base.migrate import migrate
 from perennial.demo import FILE
 from tests.flows.town import app, asking, town
 from tests.world import House, open_house
@@ -29,19 +25,6 @@ async def empty_house(demo_house: House) -> AsyncIterator[House]:
     demo_house.front._framework.state.pop("received_webhooks", None)
     async with demo_house.lent():
         yield demo_house
-
-
-@pytest.fixture
-async def own_url(database_url: str) -> AsyncIterator[str]:
-    """A database with nobody else's projects in it: for what works for all there are."""
-    name = f"own_{random_bytes(6).hex()}"
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    url = urlsplit(database_url)._replace(path=f"/{name}").geturl()
-    await migrate(url)
-    yield url
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 @pytest.fixture

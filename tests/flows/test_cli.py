@@ -5,17 +5,14 @@ import json
 import os
 import re
 import stat
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import LiteralString
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-import asyncpg
 import pytest
 from typer.testing import CliRunner, Result
 
 from perennial import access, catalog, intake, invariants
-from perennial.base.ids import random_bytes
 from perennial.catalog.model import ProductGrant
 from perennial.cli import app
 from tests.world import World
@@ -54,16 +51,6 @@ offerings = { onboarding = "sale", nowhere = "" }
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
     monkeypatch.setenv("PORT", "18765")
-
-
-@pytest.fixture
-async def empty_url(database_url: str) -> AsyncIterator[str]:
-    name = f"cli_{random_bytes(6).hex()}"
-    connection = await asyncpg.connect(database_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    yield urlsplit(database_url)._replace(path=f"/{name}").geturl()
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 @pytest.fixture

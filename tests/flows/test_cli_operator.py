@@ -8,10 +8,9 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -19,7 +18,6 @@ import typer
 from typer.testing import CliRunner, Result
 
 from perennial import catalog
-from perennial.base.ids import random_bytes
 from perennial.cli import app, processes
 from perennial.cli.projects import make_project
 from tests.answering import Answering
@@ -34,15 +32,9 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-async def empty(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
-    name = f"cli_{random_bytes(6).hex()}"
-    keeper = await asyncpg.connect(database_url)
-    await keeper.execute(f"CREATE DATABASE {name}")
-    url = urlsplit(database_url)._replace(path=f"/{name}").geturl()
-    monkeypatch.setenv("DATABASE_URL", url)
-    yield url
-    await keeper.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await keeper.close()
+def empty(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("DATABASE_URL", empty_url)
+    return empty_url
 
 
 async def invoke(*arguments: str, typed: str | None = None) -> Result:

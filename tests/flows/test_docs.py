@@ -15,10 +15,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.flows.test_cli import empty_url
-
-__all__ = ["empty_url"]
-
 ROOT = Path(__file__).parents[2]
 
 

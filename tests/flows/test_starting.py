@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,7 +25,7 @@ from perennial.api.signing import Signer
 from perennial.base.db import Database
 from perennial.base.errors import Invalid
 from perennial.base.ids import random_bytes
-from perennial.base.migrate import find_folder, migrate, read_migrations
+from perennial.base.migrate import find_folder, read_migrations
 from perennial.base.secrets import Vault
 from perennial.settings import Settings
 
@@ -40,27 +40,6 @@ def port() -> int:
         probe.bind(("127.0.0.1", 0))
         free: int = probe.getsockname()[1]
         return free
-
-
-@pytest.fixture
-async def owner(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(database_url)
-    yield connection
-    await connection.close()
-
-
-@pytest.fixture
-async def empty_url(database_url: str, owner: "asyncpg.Connection[asyncpg.Record]") -> AsyncIterator[str]:
-    name = f"start_{random_bytes(6).hex()}"
-    await owner.execute(f"CREATE DATABASE {name}")
-    yield urlsplit(database_url)._replace(path=f"/{name}").geturl()
-    await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture
-async def migrated_url(empty_url: str) -> str:
-    await migrate(empty_url)
-    return empty_url
 
 
 @pytest.fixture
@@ -89,8 +68,10 @@ def refused(folder: Path, *command: str, **given: str | None) -> str:
     return lines[0]
 
 
-BOTH = pytest.mark.parametrize("command", ["serve", "worker"])
-ALL = pytest.mark.parametrize("command", ["serve", "worker", "migrate", "init"])
+WORKER = pytest.param("worker", marks=pytest.mark.deep)  # asks what a server asks
+INIT = pytest.param("init", marks=pytest.mark.deep)  # and this one what a migration does
+BOTH = pytest.mark.parametrize("command", ["serve", WORKER])
+ALL = pytest.mark.parametrize("command", ["serve", WORKER, "migrate", INIT])
 
 
 @BOTH
@@ -143,17 +124,17 @@ def test_not_migrated(folder: Path, empty_url: str, command: str) -> None:
 
 
 @BOTH
-async def test_a_database_older_than_the_code(folder: Path, migrated_url: str, command: str) -> None:
-    await on(migrated_url, f"DELETE FROM schema_migration WHERE name = '{NEWEST}'")
-    said = await asyncio.to_thread(refused, folder, command, DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+async def test_a_database_older_than_the_code(folder: Path, own_url: str, command: str) -> None:
+    await on(own_url, f"DELETE FROM schema_migration WHERE name = '{NEWEST}'")
+    said = await asyncio.to_thread(refused, folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
     assert f"it lacks {NEWEST}" in said
     assert "perennial migrate" in said
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
-async def test_a_database_newer_than_the_code(folder: Path, migrated_url: str, command: str) -> None:
-    await on(migrated_url, "INSERT INTO schema_migration VALUES ('9999_tomorrow', 'x', now())")
-    said = await asyncio.to_thread(refused, folder, command, DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+@pytest.mark.parametrize("command", ["serve", WORKER, "migrate"])
+async def test_a_database_newer_than_the_code(folder: Path, own_url: str, command: str) -> None:
+    await on(own_url, "INSERT INTO schema_migration VALUES ('9999_tomorrow', 'x', now())")
+    said = await asyncio.to_thread(refused, folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
     assert "newer than this" in said
     assert "9999_tomorrow" in said
 
@@ -164,24 +145,24 @@ async def on(url: str, sql: str) -> None:
     await connection.close()
 
 
-def test_a_port_that_is_taken(folder: Path, migrated_url: str, port: int) -> None:
+def test_a_port_that_is_taken(folder: Path, own_url: str, port: int) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as a server of ours holds it
         taken.bind(("127.0.0.1", port))
         taken.listen()
-        said = refused(folder, "serve", DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=KEY, PORT=str(port))
+        said = refused(folder, "serve", DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT=str(port))
     assert f"Port {port} is in use by another program. Stop that one, or choose another port: PORT={port + 1}" in said
 
 
-def test_an_address_that_this_machine_has_not(folder: Path, migrated_url: str) -> None:
-    said = refused(folder, "serve", DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=KEY, HOST="192.0.2.1", PORT="18766")
+def test_an_address_that_this_machine_has_not(folder: Path, own_url: str) -> None:
+    said = refused(folder, "serve", DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, HOST="192.0.2.1", PORT="18766")
     assert "Cannot listen on 192.0.2.1" in said
 
 
 @BOTH
-def test_a_secret_key_that_is_none(folder: Path, migrated_url: str, command: str) -> None:
+def test_a_secret_key_that_is_none(folder: Path, own_url: str, command: str) -> None:
     key = base64.b64encode(b"k" * 31).decode()
-    line = refused(folder, command, DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=key, PORT="18766")
+    line = refused(folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=key, PORT="18766")
     assert "PERENNIAL_SECRET_KEY must be 32 bytes in base64, and is 31" in line
     assert key not in line
 
@@ -202,8 +183,8 @@ def test_so_is_one_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ke
 
 
 @BOTH
-async def test_a_secret_key_that_the_data_was_not_sealed_with(folder: Path, migrated_url: str, command: str) -> None:
-    given = {"DATABASE_URL": migrated_url, "PORT": "18766"}
+async def test_a_secret_key_that_the_data_was_not_sealed_with(folder: Path, own_url: str, command: str) -> None:
+    given = {"DATABASE_URL": own_url, "PORT": "18766"}
     with running(folder, "worker", PERENNIAL_SECRET_KEY=KEY, **given) as worker:
         await told(worker, "worker started")
     other = base64.b64encode(b"o" * 32).decode()
@@ -217,8 +198,8 @@ async def test_a_secret_key_that_the_data_was_not_sealed_with(folder: Path, migr
 
 
 @BOTH
-def test_no_secret_key_is_invented_for_a_database_of_ones_own(folder: Path, migrated_url: str, command: str) -> None:
-    said = refused(folder, command, DATABASE_URL=migrated_url, PORT="18766")
+def test_no_secret_key_is_invented_for_a_database_of_ones_own(folder: Path, own_url: str, command: str) -> None:
+    said = refused(folder, command, DATABASE_URL=own_url, PORT="18766")
     assert "PERENNIAL_SECRET_KEY is not set" in said
     assert "openssl rand -base64 32" in said
     assert not list(folder.iterdir())
@@ -247,7 +228,7 @@ def test_settings_that_mean_nothing(monkeypatch: pytest.MonkeyPatch, given: dict
         Settings.read()
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "migrate"])
+@pytest.mark.parametrize("command", ["serve", WORKER, "migrate"])
 def test_every_command_refuses_them(folder: Path, database_url: str, command: str) -> None:
     given = {"DATABASE_URL": database_url, "PERENNIAL_SECRET_KEY": KEY, "WEB_CONCURRENCY": "0"}
     assert "WEB_CONCURRENCY must be a whole number from 1 to 64, not '0'" in refused(folder, command, **given)
@@ -343,9 +324,9 @@ async def test_as_documented_for_production_in_an_empty_folder(folder: Path, emp
     assert not list(folder.iterdir())
 
 
-async def test_a_home_of_an_earlier_version_gives_its_signing_root_to_the_database(folder: Path, migrated_url: str) -> None:
+async def test_a_home_of_an_earlier_version_gives_its_signing_root_to_the_database(folder: Path, own_url: str) -> None:
     vault = Vault(b"k" * 32)
-    database = await Database.open(migrated_url, connections=1)
+    database = await Database.open(own_url, connections=1)
     try:
         (folder / "signing-root.sealed").write_bytes(vault.seal(b"r" * 32, "signing.root"))
         taken_over = await Signer.open(database, vault, folder)
@@ -362,8 +343,8 @@ async def test_a_home_of_an_earlier_version_gives_its_signing_root_to_the_databa
 
 @linux
 @pytest.mark.parametrize("workers", ["2"])
-async def test_no_process_of_a_server_outlives_its_master(folder: Path, migrated_url: str, port: int, workers: str) -> None:
-    given = {"DATABASE_URL": migrated_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port), "WEB_CONCURRENCY": workers}
+async def test_no_process_of_a_server_outlives_its_master(folder: Path, own_url: str, port: int, workers: str) -> None:
+    given = {"DATABASE_URL": own_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port), "WEB_CONCURRENCY": workers}
     with running(folder, "serve", **given) as server:
         await until(lambda: server.said.count('"serving"') == int(workers))
         children = psutil.Process(server.process.pid).children(recursive=True)
@@ -383,16 +364,16 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-async def test_a_second_server_does_not_listen_beside_the_first(folder: Path, migrated_url: str, port: int) -> None:
-    given = {"DATABASE_URL": migrated_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port)}
+async def test_a_second_server_does_not_listen_beside_the_first(folder: Path, own_url: str, port: int) -> None:
+    given = {"DATABASE_URL": own_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port)}
     with running(folder, "serve", **given) as server:
         await told(server, '"serving"')
         assert f"Port {port} is in use" in await asyncio.to_thread(refused, folder, "serve", **given)
         assert server.process.poll() is None
 
 
-async def test_of_two_servers_that_start_together_one_is_refused(folder: Path, migrated_url: str, port: int) -> None:
-    given = {"DATABASE_URL": migrated_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port)}
+async def test_of_two_servers_that_start_together_one_is_refused(folder: Path, own_url: str, port: int) -> None:
+    given = {"DATABASE_URL": own_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port)}
     with running(folder, "serve", **given) as one, running(folder, "serve", **given) as other:
         await until(lambda: '"serving"' in one.said + other.said and 1 in (one.process.poll(), other.process.poll()))
         assert sorted((one.process.poll(), other.process.poll()), key=str) == [1, None]
@@ -422,46 +403,46 @@ async def test_everything_starts_again_after_it_was_killed(folder: Path, port: i
     assert second.process.returncode == 0
 
 
-async def test_a_name_is_as_good_as_an_address(folder: Path, migrated_url: str, port: int) -> None:
-    given = {"DATABASE_URL": migrated_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port), "HOST": "localhost"}
+async def test_a_name_is_as_good_as_an_address(folder: Path, own_url: str, port: int) -> None:
+    given = {"DATABASE_URL": own_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port), "HOST": "localhost"}
     with running(folder, "serve", **given) as server:
         await told(server, '"serving"')
         assert await answers(port)  # at 127.0.0.1, where a proxy asks
 
 
 @BOTH
-def test_an_address_for_metrics_that_this_machine_has_not(folder: Path, migrated_url: str, command: str) -> None:
+def test_an_address_for_metrics_that_this_machine_has_not(folder: Path, own_url: str, command: str) -> None:
     for host in ("192.0.2.1", "metrics.invalid", f"{'x' * 70}.example"):
         given = {"PERENNIAL_METRICS_PORT": "19464", "PERENNIAL_METRICS_HOST": host}
-        said = refused(folder, command, DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766", **given)
+        said = refused(folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766", **given)
         assert f"cannot serve metrics at {host}: " in said
         assert "set PERENNIAL_METRICS_HOST" in said
 
 
-def test_it_names_the_setting_whose_address_is_wrong(folder: Path, migrated_url: str, port: int) -> None:
+def test_it_names_the_setting_whose_address_is_wrong(folder: Path, own_url: str, port: int) -> None:
     for url, said in (
         ("postgresql://ada:a/b@127.0.0.1/shop", "✗ PERENNIAL_MIGRATE_DATABASE_URL cannot be read"),
         (f"postgresql://ada:pw@127.0.0.1:{port}/shop", "Check PERENNIAL_MIGRATE_DATABASE_URL,"),
     ):
         for command in (("migrate",), ("init",), ("backup", "x.dump")):
-            assert said in refused(folder, *command, DATABASE_URL=migrated_url, PERENNIAL_MIGRATE_DATABASE_URL=url, PERENNIAL_SECRET_KEY=KEY)
+            assert said in refused(folder, *command, DATABASE_URL=own_url, PERENNIAL_MIGRATE_DATABASE_URL=url, PERENNIAL_SECRET_KEY=KEY)
 
 
-def test_no_command_seals_with_a_key_that_servers_do_not_have(folder: Path, migrated_url: str) -> None:
+def test_no_command_seals_with_a_key_that_servers_do_not_have(folder: Path, own_url: str) -> None:
     other = base64.b64encode(b"o" * 32).decode()
     create = ("webhooks", "create", "https://example.com/hook")
 
     def perennial(*command: str, **given: str) -> str:
         words = [sys.executable, "-m", "perennial", *command]
-        env = environment(DATABASE_URL=migrated_url, **given)
+        env = environment(DATABASE_URL=own_url, **given)
         return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout
 
     perennial("init", PERENNIAL_SECRET_KEY=KEY)
-    said = refused(folder, *create, DATABASE_URL=migrated_url)
+    said = refused(folder, *create, DATABASE_URL=own_url)
     assert "PERENNIAL_SECRET_KEY is not set" in said
     perennial("forget-secrets", "--yes", PERENNIAL_SECRET_KEY=KEY)  # which makes the root that a first start makes
-    assert "PERENNIAL_SECRET_KEY is not the key" in refused(folder, *create, DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=other)
-    assert "PERENNIAL_SECRET_KEY is not set" in refused(folder, "forget-secrets", "--yes", DATABASE_URL=migrated_url)
+    assert "PERENNIAL_SECRET_KEY is not the key" in refused(folder, *create, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=other)
+    assert "PERENNIAL_SECRET_KEY is not set" in refused(folder, "forget-secrets", "--yes", DATABASE_URL=own_url)
     assert "My project" in perennial("projects", "list")  # what is sealed by nobody needs no key
     assert "invariants hold" in perennial("check")
     assert "made the webhook" in perennial(*create, PERENNIAL_SECRET_KEY=KEY)
@@ -476,8 +457,8 @@ def doctor(folder: Path, code: int, **given: str | None) -> list[str]:
     return done.stdout.splitlines()
 
 
-async def test_the_doctor_finds_what_keeps_a_server_from_starting(folder: Path, migrated_url: str, port: int) -> None:
-    good = {"DATABASE_URL": migrated_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port)}
+async def test_the_doctor_finds_what_keeps_a_server_from_starting(folder: Path, own_url: str, port: int) -> None:
+    good = {"DATABASE_URL": own_url, "PERENNIAL_SECRET_KEY": KEY, "PORT": str(port)}
     with running(folder, "serve", **good) as server:
         await told(server, '"serving"')
         said = await asyncio.to_thread(doctor, folder, 0, **good)
@@ -501,17 +482,17 @@ async def test_the_doctor_finds_what_keeps_a_server_from_starting(folder: Path, 
             "✗ the database is older",
         ),
     ):
-        await on(migrated_url, sql)
+        await on(own_url, sql)
         said = await asyncio.to_thread(doctor, folder, 1, **good)
         assert said[-1].startswith(words), said
-    await on(migrated_url, "DROP FUNCTION applied_migrations")  # as before there was one
+    await on(own_url, "DROP FUNCTION applied_migrations")  # as before there was one
     for command in ("serve", "worker"):
         assert "the database is older than this version" in await asyncio.to_thread(refused, folder, command, **good)
 
 
-async def test_a_worker_says_in_a_line_that_its_database_is_away(folder: Path, migrated_url: str, database_url: str) -> None:
-    name = urlsplit(migrated_url).path[1:]
-    with running(folder, "worker", DATABASE_URL=migrated_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766") as worker:
+async def test_a_worker_says_in_a_line_that_its_database_is_away(folder: Path, own_url: str, database_url: str) -> None:
+    name = urlsplit(own_url).path[1:]
+    with running(folder, "worker", DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766") as worker:
         await told(worker, "worker started")
         await on(database_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         await on(database_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
