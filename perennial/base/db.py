@@ -114,7 +114,7 @@ def _prepare(sql: str) -> tuple[str, tuple[str, ...]]:
 class Tx:
     """One transaction: what it may see (`projects`), what time it is (`now`), and the ways to ask and write."""
 
-    __slots__ = ("_before_statement", "_connection", "_limit", "is_broken", "now", "projects")
+    __slots__ = ("_before_statement", "_connection", "_done", "_limit", "is_broken", "now", "projects")
 
     def __init__(
         self,
@@ -127,6 +127,7 @@ class Tx:
         self._connection = connection
         self._before_statement = before_statement
         self._limit = limit
+        self._done: set[str] = set()
         self.is_broken = False  # its connection is of no more use
         self.projects = projects
         self.now = now
@@ -139,6 +140,13 @@ class Tx:
 
     def new_id(self, prefix: str) -> str:
         return new_id(prefix, self.now)
+
+    def is_first(self, act: str) -> bool:
+        """Whether this transaction has not done yet what need be done once in it. Whoever asks does it, and nobody after them."""
+        if act in self._done:
+            return False
+        self._done.add(act)
+        return True
 
     async def fetch(self, sql: LiteralString, /, **parameters: Any) -> list[Row]:
         text, values = self._statement(sql, parameters)

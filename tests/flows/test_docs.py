@@ -143,6 +143,7 @@ async def test_a_project_of_ones_own_on_an_empty_database(empty_url: str, tmp_pa
     assert re.search(r"^sk_[\w-]+$", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.deep  # nine kinds, each with its own commands
 async def test_integrations_are_made_tried_and_told_again_as_the_document_says(running: tuple[Path, dict[str, str]]):
     kinds, made, lake, buckets, again = await run_commands("integrations.md", running)
     assert "firebase_app_id, [base_url=https://www.google-analytics.com]" in kinds

@@ -381,7 +381,7 @@ async def _ask_again(nest: Nest) -> None:
         "postgresql://me:CANARYpassword@127.0.0.1:1/db?sslmode=CANARYpassword",
     ],
 )
-@pytest.mark.parametrize("command", ["migrate", "serve"])
+@pytest.mark.parametrize("command", ["migrate", pytest.param("serve", marks=pytest.mark.deep)])
 async def test_a_database_that_cannot_be_opened_is_told_without_its_password(tmp_path: Path, url: str, command: str) -> None:
     environment = {
         **os.environ,

@@ -381,7 +381,7 @@ async def test_of_two_servers_that_start_together_one_is_refused(folder: Path, o
 
 
 @linux
-@pytest.mark.parametrize("who", ["all at once", "up alone"])
+@pytest.mark.parametrize("who", ["all at once", pytest.param("up alone", marks=pytest.mark.deep)])
 async def test_everything_starts_again_after_it_was_killed(folder: Path, port: int, who: str) -> None:
     home = folder / "home"
     folder.chmod(0o755)

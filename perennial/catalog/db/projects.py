@@ -295,7 +295,8 @@ async def version(tx: Tx) -> int:
 
 async def touch(tx: Tx) -> None:
     """Every rendered document of the project is out of date from this commit on."""
-    await tx.execute("UPDATE project SET catalog_version = catalog_version + 1")
+    if tx.is_first("touch the catalog"):
+        await tx.execute("UPDATE project SET catalog_version = catalog_version + 1")
 
 
 async def get_audit(
