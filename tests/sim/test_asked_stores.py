@@ -1,8 +1,8 @@
 """The unthought at stores that are asked: a notification is a hint, and the store's API is as bad as the rest of the world.
 
 Google Play and Stripe as they are simulated and ship, with their APIs behind a real socket. Every life is also lived straight, heard in time by the
-provider's own functions; the bad world must end where that ends. A failure prints its seed; `SEED=7 LIVES=5000 make test ARGS=tests/sim` runs it
-again, or longer.
+provider's own functions; the bad world must end where that ends. A failure prints its seed; `SEED=7 LIVES=5000 DAYS=330 make test
+ARGS=tests/sim` runs it again, or longer.
 """
 
 import os
@@ -30,7 +30,7 @@ from tests.world import START, World, make_world
 LIVES = int(os.environ.get("LIVES", "8"))
 MOST_LIVES = 100  # of one town; more live in several
 SEEDS = [int(os.environ["SEED"])] if "SEED" in os.environ else [1]
-END = START + timedelta(days=330, hours=7)
+END = START + timedelta(days=int(os.environ.get("DAYS", "200")), hours=7)
 SHOPS: tuple[type[Shop], ...] = (PlayShop, StripeShop)
 
 
