@@ -22,7 +22,7 @@ test: $(DEV) ## run all tests (ARGS='-k words' for some)
 deep: $(DEV) ## what takes long: the slowest tests, many simulated lives (SEED=7 LIVES=5000), and the fuzz (PERENNIAL_FUZZ_SEED=1)
 	@PYTHONDONTWRITEBYTECODE= DEEP_TESTS=1 .venv/bin/python -m pytest -n auto -q -m deep $(ARGS)
 	@PYTHONDONTWRITEBYTECODE= LIVES=$${LIVES:-200} DAYS=$${DAYS:-330} .venv/bin/python -m pytest -n auto -q tests/sim $(ARGS)
-	@PYTHONDONTWRITEBYTECODE= PERENNIAL_FUZZ_ROUNDS=$${PERENNIAL_FUZZ_ROUNDS:-35} .venv/bin/python -m pytest -n auto -q tests/fuzz tests/e2e/test_openapi.py $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= PERENNIAL_FUZZ_ROUNDS=$${PERENNIAL_FUZZ_ROUNDS:-35} .venv/bin/python -m pytest -n auto -q tests/fuzz tests/e2e/test_openapi.py tests/contract/test_v2_garbage.py $(ARGS)
 
 check: $(DEV) ## format, lint, types, layers, schema, docs
 	.venv/bin/ruff format --check .

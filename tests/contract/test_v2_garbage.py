@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.contract.v2_caller import Caller
 from tests.contract.v2_operations import BODIES, OPERATIONS, filled, ids_of
+from tests.fuzz.mutating import ROUNDS
 from tests.world import World
 
 HOOK = {"name": "X", "url": "https://example.com"}
@@ -195,7 +196,9 @@ ASKED = st.lists(st.sampled_from(NAMES), max_size=3)
 PARAMETER = TEXT | st.integers().map(str)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # it asks as it draws
+@settings(
+    max_examples=9 + ROUNDS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)  # it asks as it draws
 @given(data=st.data())
 async def test_no_garbage_is_our_fault(world: World, data: st.DataObject) -> None:
     """Every operation, with fields replaced by anything, and ids and queries of anything."""

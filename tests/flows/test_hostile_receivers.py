@@ -388,7 +388,7 @@ def test_an_endpoint_has_more_places_as_it_answers_quickly_and_fewer_when_it_doe
 # As in single rounds --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.deep) for seed in range(1, 6))])
 async def test_several_dispatchers_send_each_once_and_no_event_overtakes_an_open_one(story: Story, seed: int) -> None:
     closed: set[tuple[str, int]] = set()
     tries: defaultdict[tuple[str, int], int] = defaultdict(int)

@@ -226,6 +226,6 @@ def test_the_worst_text_of_the_largest_size_takes_no_time(use: Use) -> None:
 )
 def test_the_count_tells_what_backtracks(pattern: str, worst: Worst) -> None:
     begins, repeated, ends = worst
-    few = steps(re.compile(pattern), "finditer", begins + repeated * 15 + ends, limit=10**6)
+    few = steps(re.compile(pattern), "finditer", begins + repeated * 12 + ends, limit=10**6)
     with pytest.raises(TooManyStepsError):
-        steps(re.compile(pattern), "finditer", begins + repeated * 60 + ends, limit=STEEPEST * few)
+        steps(re.compile(pattern), "finditer", begins + repeated * 48 + ends, limit=STEEPEST * few)

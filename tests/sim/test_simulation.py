@@ -26,7 +26,7 @@ from tests.sim.receiver import Receiver, all_delivered, in_order
 from tests.sim.workers import crashing, run, work_until_done
 from tests.world import World, make_world
 
-LIVES = int(os.environ.get("LIVES", "60"))
+LIVES = int(os.environ.get("LIVES", "40"))
 SEEDS = [int(os.environ["SEED"])] if "SEED" in os.environ else [1, 2]
 WORKERS = 3
 
