@@ -84,6 +84,7 @@ def _start(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    gc.unfreeze()  # some libraries count what is left of theirs at the end, and complain
     if not hasattr(config, "workerinput") and "DATABASE_URL" in os.environ:
         asyncio.run(drop_template(os.environ["DATABASE_URL"]))
     if (server := config.stash.get(_SERVER, None)) is not None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -18,17 +17,11 @@ import pytest
 from perennial.base.time import perf_counter
 from perennial.postgres import EmbeddedPostgres, find_binaries
 from tests.deploy.conftest import DEPLOY
+from tests.ports import free_port
 
 READY_LIMIT = 60  # seconds
 STOP_LIMIT = 30
 OWNER, LOGIN = "perennial_owner", "perennial_login"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def exec_start(unit: str) -> list[str]:

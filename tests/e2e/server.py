@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +14,8 @@ from threading import Thread
 
 import httpx
 
+from tests.ports import free_port
+
 _READY_LIMIT = 60  # seconds
 _STOP_LIMIT = 20
 _OF_RECEIVERS = '"event not delivered"'  # tests name receivers that are nowhere
@@ -24,7 +25,7 @@ _COMPLAINTS = ('"level": "warning"', '"level": "error"', "Traceback")
 @asynccontextmanager
 async def open_server(database_url: str, home: Path) -> AsyncIterator[str]:
     """Its base URL, once it is ready. What it logs goes to `server.log` in its home, and must hold no complaint in the end."""
-    port = _free_port()
+    port = free_port()
     environment = {**os.environ, "DATABASE_URL": database_url, "PERENNIAL_HOME": str(home), "HOST": "127.0.0.1", "PORT": str(port)}
     environment["PERENNIAL_RATE_LIMITS"] = "off"  # a test asks faster than anyone
     log = home / "server.log"
@@ -56,13 +57,6 @@ async def _until_ready(base_url: str, process: subprocess.Popen[bytes], log: Pat
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class _Quiet(SimpleHTTPRequestHandler):

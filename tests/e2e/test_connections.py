@@ -14,7 +14,8 @@ import pytest
 from perennial.api import connections
 from perennial.api.connections import Connection, close, connections_at, too_many
 from tests.e2e.conftest import Deployment
-from tests.e2e.server import _free_port, open_server
+from tests.e2e.server import open_server
+from tests.ports import free_port
 from tests.world import World
 
 SILENT = 2500  # more than the server of before held in all
@@ -40,7 +41,7 @@ async def test_neighbours_are_answered_beside_thousands_who_say_nothing(deployme
 
 
 async def test_metrics_are_not_for_the_public_and_do_not_grow_by_names(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    port = _free_port()
+    port = free_port()
     monkeypatch.setenv("PERENNIAL_METRICS_PORT", str(port))
     async with open_server(database_url, tmp_path) as base_url, httpx.AsyncClient(trust_env=False) as http:
         assert (await http.get(f"{base_url}/metrics")).status_code == 404

@@ -12,12 +12,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from perennial.app import open_app
 from tests.e2e.conftest import Deployment
-from tests.e2e.server import _free_port, open_server
+from tests.e2e.server import open_server
+from tests.ports import free_port
 from tests.world import World, make_world, settings_for
 
 
 async def test_metrics_count_reads_and_requests(database_url: str, tmp_path: Path, monkeypatch):
-    monkeypatch.setitem(os.environ, "PERENNIAL_METRICS_PORT", str(port := _free_port()))
+    monkeypatch.setitem(os.environ, "PERENNIAL_METRICS_PORT", str(port := free_port()))
     async with (
         open_server(database_url, tmp_path) as base_url,
         open_app(settings_for(database_url, tmp_path), connections=2) as app,

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from perennial import access, catalog, intake, invariants
 from perennial.catalog.model import ProductGrant
 from perennial.cli import app
+from tests.ports import free_port
 from tests.world import World
 
 CATALOG = """
@@ -50,7 +51,7 @@ offerings = { onboarding = "sale", nowhere = "" }
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
-    monkeypatch.setenv("PORT", "18765")
+    monkeypatch.setenv("PORT", str(free_port()))
 
 
 @pytest.fixture
@@ -241,7 +242,8 @@ async def test_the_doctor_knows_what_is_missing(empty: None, tmp_path: Path, mon
     await perennial("init")
     assert stat.S_IMODE((tmp_path / "secret.key").stat().st_mode) == 0o600
     said = await perennial("doctor")
-    for line in ("Python 3.", "installation key is in", "port 18765 is free", "PostgreSQL 1", "none missing", "no webhook integration fails"):
+    port = os.environ["PORT"]
+    for line in ("Python 3.", "installation key is in", f"port {port} is free", "PostgreSQL 1", "none missing", "no webhook integration fails"):
         assert line in said
     assert "✗" not in said
 

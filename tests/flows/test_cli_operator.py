@@ -21,14 +21,14 @@ from perennial import catalog
 from perennial.cli import app, processes
 from perennial.cli.projects import make_project
 from tests.answering import Answering
-from tests.e2e.server import _free_port
+from tests.ports import free_port
 from tests.world import World, settings_for
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
-    monkeypatch.setenv("PORT", "18765")
+    monkeypatch.setenv("PORT", str(free_port()))
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_database_of_ones_own_has_no_demo_unless_asked(
 
 def test_up_prints_the_secret_key_on_a_terminal_alone(database_url: str, tmp_path: Path) -> None:
     """Its output is a pipe here, as where logs are kept."""
-    environment = {**os.environ, "DATABASE_URL": database_url, "PERENNIAL_HOME": str(tmp_path), "PORT": str(_free_port()), "HOST": "127.0.0.1"}
+    environment = {**os.environ, "DATABASE_URL": database_url, "PERENNIAL_HOME": str(tmp_path), "PORT": str(free_port()), "HOST": "127.0.0.1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "perennial", "up", "--demo"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

@@ -31,7 +31,7 @@ from perennial.intake import db
 from perennial.intake.model import Question, StoreApp
 from perennial.providers.stripe import signature
 from tests.answering import Answering
-from tests.e2e.server import _free_port
+from tests.ports import free_port
 from tests.world import settings_for
 
 PASSWORD = "CANARYpassword/with@slash"
@@ -106,7 +106,7 @@ async def nest(database_url: str, own_url: str, tmp_path: Path, store: Answering
         project_id=project_id,
         app_ids=app_ids,
         canaries=(*canaries, PASSWORD, quote(PASSWORD, safe=""), base64.b64encode(INSTALLATION).decode(), INSTALLATION.decode()),
-        port=_free_port(),
+        port=free_port(),
         secret_key=key,
     )
     await keeper.execute(f"DROP ROLE {name}")
@@ -389,7 +389,7 @@ async def test_a_database_that_cannot_be_opened_is_told_without_its_password(tmp
         "PERENNIAL_HOME": str(tmp_path),
         "PERENNIAL_SECRET_KEY": base64.b64encode(INSTALLATION).decode(),
     }
-    environment["PORT"] = str(_free_port())
+    environment["PORT"] = str(free_port())
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "perennial", command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

@@ -28,6 +28,7 @@ from perennial.base.ids import random_bytes
 from perennial.base.migrate import find_folder, read_migrations
 from perennial.base.secrets import Vault
 from perennial.settings import Settings
+from tests.ports import free_port
 
 KEY = base64.b64encode(b"k" * 32).decode()
 NEWEST = read_migrations(find_folder())[-1].name
@@ -36,10 +37,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a c
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free: int = probe.getsockname()[1]
-        return free
+    return free_port()
 
 
 @pytest.fixture
@@ -57,7 +55,8 @@ def environment(**given: str | None) -> dict[str, str]:
 
 
 def refused(folder: Path, *command: str, **given: str | None) -> str:
-    """What it says, in one line and within moments, with an exit code that says so too."""
+    """What it says, in one line and within moments, with an exit code that says so too. No two tests ask for the same port."""
+    given.setdefault("PORT", str(free_port()))
     done = subprocess.run(
         [sys.executable, "-m", "perennial", *command], cwd=folder, env=environment(**given), capture_output=True, text=True, timeout=60, check=False
     )
@@ -90,7 +89,7 @@ def test_a_home_that_cannot_be_written_is_named(folder: Path) -> None:
 
 @ALL
 def test_a_database_that_is_down(folder: Path, port: int, command: str) -> None:
-    said = refused(folder, command, DATABASE_URL=f"postgresql://ada:pw@127.0.0.1:{port}/shop", PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+    said = refused(folder, command, DATABASE_URL=f"postgresql://ada:pw@127.0.0.1:{port}/shop", PERENNIAL_SECRET_KEY=KEY)
     assert "cannot open the database" in said.lower()
     assert "check DATABASE_URL" in said or "Check DATABASE_URL" in said
     assert "pw" not in said
@@ -100,7 +99,7 @@ def test_a_database_that_is_down(folder: Path, port: int, command: str) -> None:
 def test_a_wrong_password(folder: Path, database_url: str, command: str) -> None:
     parts = urlsplit(database_url)
     url = parts._replace(netloc=f"{parts.username}:wrong-one@{parts.hostname}:{parts.port}").geturl()
-    said = refused(folder, command, DATABASE_URL=url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+    said = refused(folder, command, DATABASE_URL=url, PERENNIAL_SECRET_KEY=KEY)
     assert "password authentication failed" in said
     assert "wrong-one" not in said
 
@@ -108,25 +107,25 @@ def test_a_wrong_password(folder: Path, database_url: str, command: str) -> None
 @ALL
 def test_no_such_database(folder: Path, database_url: str, command: str) -> None:
     url = urlsplit(database_url)._replace(path="/nowhere").geturl()
-    assert 'database "nowhere" does not exist' in refused(folder, command, DATABASE_URL=url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+    assert 'database "nowhere" does not exist' in refused(folder, command, DATABASE_URL=url, PERENNIAL_SECRET_KEY=KEY)
 
 
 @ALL
 def test_an_address_that_is_none_of_postgresql(folder: Path, command: str) -> None:
-    said = refused(folder, command, DATABASE_URL="mysql://ada@db/shop", PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+    said = refused(folder, command, DATABASE_URL="mysql://ada@db/shop", PERENNIAL_SECRET_KEY=KEY)
     assert "DATABASE_URL" in said
 
 
 @BOTH
 def test_not_migrated(folder: Path, empty_url: str, command: str) -> None:
-    said = refused(folder, command, DATABASE_URL=empty_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+    said = refused(folder, command, DATABASE_URL=empty_url, PERENNIAL_SECRET_KEY=KEY)
     assert "perennial migrate" in said
 
 
 @BOTH
 async def test_a_database_older_than_the_code(folder: Path, own_url: str, command: str) -> None:
     await on(own_url, f"DELETE FROM schema_migration WHERE name = '{NEWEST}'")
-    said = await asyncio.to_thread(refused, folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+    said = await asyncio.to_thread(refused, folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY)
     assert f"it lacks {NEWEST}" in said
     assert "perennial migrate" in said
 
@@ -134,7 +133,7 @@ async def test_a_database_older_than_the_code(folder: Path, own_url: str, comman
 @pytest.mark.parametrize("command", ["serve", WORKER, "migrate"])
 async def test_a_database_newer_than_the_code(folder: Path, own_url: str, command: str) -> None:
     await on(own_url, "INSERT INTO schema_migration VALUES ('9999_tomorrow', 'x', now())")
-    said = await asyncio.to_thread(refused, folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766")
+    said = await asyncio.to_thread(refused, folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY)
     assert "newer than this" in said
     assert "9999_tomorrow" in said
 
@@ -155,14 +154,14 @@ def test_a_port_that_is_taken(folder: Path, own_url: str, port: int) -> None:
 
 
 def test_an_address_that_this_machine_has_not(folder: Path, own_url: str) -> None:
-    said = refused(folder, "serve", DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, HOST="192.0.2.1", PORT="18766")
+    said = refused(folder, "serve", DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, HOST="192.0.2.1")
     assert "Cannot listen on 192.0.2.1" in said
 
 
 @BOTH
 def test_a_secret_key_that_is_none(folder: Path, own_url: str, command: str) -> None:
     key = base64.b64encode(b"k" * 31).decode()
-    line = refused(folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=key, PORT="18766")
+    line = refused(folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=key)
     assert "PERENNIAL_SECRET_KEY must be 32 bytes in base64, and is 31" in line
     assert key not in line
 
@@ -184,7 +183,7 @@ def test_so_is_one_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ke
 
 @BOTH
 async def test_a_secret_key_that_the_data_was_not_sealed_with(folder: Path, own_url: str, command: str) -> None:
-    given = {"DATABASE_URL": own_url, "PORT": "18766"}
+    given = {"DATABASE_URL": own_url}
     with running(folder, "worker", PERENNIAL_SECRET_KEY=KEY, **given) as worker:
         await told(worker, "worker started")
     other = base64.b64encode(b"o" * 32).decode()
@@ -199,7 +198,7 @@ async def test_a_secret_key_that_the_data_was_not_sealed_with(folder: Path, own_
 
 @BOTH
 def test_no_secret_key_is_invented_for_a_database_of_ones_own(folder: Path, own_url: str, command: str) -> None:
-    said = refused(folder, command, DATABASE_URL=own_url, PORT="18766")
+    said = refused(folder, command, DATABASE_URL=own_url)
     assert "PERENNIAL_SECRET_KEY is not set" in said
     assert "openssl rand -base64 32" in said
     assert not list(folder.iterdir())
@@ -414,7 +413,7 @@ async def test_a_name_is_as_good_as_an_address(folder: Path, own_url: str, port:
 def test_an_address_for_metrics_that_this_machine_has_not(folder: Path, own_url: str, command: str) -> None:
     for host in ("192.0.2.1", "metrics.invalid", f"{'x' * 70}.example"):
         given = {"PERENNIAL_METRICS_PORT": "19464", "PERENNIAL_METRICS_HOST": host}
-        said = refused(folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766", **given)
+        said = refused(folder, command, DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, **given)
         assert f"cannot serve metrics at {host}: " in said
         assert "set PERENNIAL_METRICS_HOST" in said
 
@@ -492,7 +491,7 @@ async def test_the_doctor_finds_what_keeps_a_server_from_starting(folder: Path, 
 
 async def test_a_worker_says_in_a_line_that_its_database_is_away(folder: Path, own_url: str, database_url: str) -> None:
     name = urlsplit(own_url).path[1:]
-    with running(folder, "worker", DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY, PORT="18766") as worker:
+    with running(folder, "worker", DATABASE_URL=own_url, PERENNIAL_SECRET_KEY=KEY) as worker:
         await told(worker, "worker started")
         await on(database_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         await on(database_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")

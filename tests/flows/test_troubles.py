@@ -15,6 +15,7 @@ from perennial.api.observe import OBSERVED, exposition
 from perennial.intake.wrappings import ADVICE, WRAPPINGS, wrapping_of
 from perennial.observability import reason
 from tests.flows.test_cli_operator import perennial
+from tests.ports import free_port
 from tests.world import World
 
 OF_GOOGLE = {"version": "1.0", "packageName": "com.example", "eventTimeMillis": "1", "subscriptionNotification": {"notificationType": 4}}
@@ -32,7 +33,7 @@ CASES = {
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PERENNIAL_HOME", str(tmp_path))
-    monkeypatch.setenv("PORT", "18766")
+    monkeypatch.setenv("PORT", str(free_port()))
 
 
 @pytest.mark.parametrize("wrapping", WRAPPINGS)

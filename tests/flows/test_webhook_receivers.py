@@ -17,8 +17,8 @@ from perennial.base.time import perf_counter, wall_clock
 from perennial.base.value import replace
 from perennial.events.model import Answer
 from perennial.providers.webhook import WebhookSender, encode, headers
-from tests.flows.test_docs import free_port
 from tests.flows.test_webhook_delivery import message
+from tests.ports import free_port
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "webhooks.md"
 SNIPPETS = dict(re.findall(r"<!-- receiver -->\n```(\w+)\n(.*?)```", DOCUMENT.read_text(), re.DOTALL))
