@@ -31,12 +31,17 @@ def new_id(prefix: str, now: datetime) -> str:
 
 def told_id(*parts: str) -> EventId:
     """A deterministic UUID (version 5) of what happened: telling it twice would need the same id twice."""
-    return EventId(str(uuid.uuid5(_NAMESPACE, "|".join(parts))))
+    return EventId(str(uuid.uuid5(_NAMESPACE, joined(*parts))))
 
 
-def anonymous_app_user_id(seed: str | None = None) -> str:
+def joined(*parts: str) -> str:
+    """One text for one list of parts: others give another, also where a part holds the sign that stands between them."""
+    return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
+
+
+def anonymous_app_user_id(*seed: str) -> str:
     """`$RCAnonymousID:` and 32 hex digits, as the SDKs make them; from a seed, always the same one."""
-    return "$RCAnonymousID:" + (told_id("anonymous", seed).replace("-", "") if seed is not None else secrets.token_hex(16))
+    return "$RCAnonymousID:" + (told_id("anonymous", *seed).replace("-", "") if seed else secrets.token_hex(16))
 
 
 def new_token(length: int = 32) -> str:

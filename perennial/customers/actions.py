@@ -77,7 +77,7 @@ async def _welcome(tx: Tx, strangers: Sequence[Newcomer]) -> Arrivals:
     if not strangers:
         return Arrivals(customer_ids={}, doubles=(), new=())
     gone, blocked = await _gone_or_blocked(tx, strangers)
-    called = {one: anonymous_app_user_id(f"{tx.project_id}|blocked|{one}") for one in blocked}
+    called = {one: anonymous_app_user_id(tx.project_id, "blocked", one) for one in blocked}
     stands_for, _ = await ensure(tx, list(called.values())) if called else ({}, set())
     made = await _make_free(tx, strangers, {*gone, *blocked})
     return replace(made, customer_ids={**made.customer_ids, **gone, **{one: stands_for[called[one]] for one in blocked}})

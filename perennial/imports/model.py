@@ -77,7 +77,7 @@ def buyer_of(name: str, *line: str) -> tuple[str, str | None]:
     """
     if is_app_user_id(name):
         return name, None
-    return anonymous_app_user_id("|".join(("import", name) if name.strip() else ("import", "", *line))), name
+    return anonymous_app_user_id(*(("import", name) if name.strip() else ("import", "", *line))), name
 
 
 @value

@@ -107,6 +107,7 @@ def _transfer(line: Line, held: Held, part: Part, missing: Money) -> Transfer:
         key=told_id(
             line.store,
             line.environment,
+            line.store_line,
             held.purchase.product,
             held.purchase.transaction,
             part,

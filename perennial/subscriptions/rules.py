@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import islice
 
+from perennial.base.ids import joined
 from perennial.base.time import FOREVER, to_ms
 from perennial.base.value import replace
 from perennial.subscriptions.model import (
@@ -573,4 +574,4 @@ def refunded_share(purchase: Purchase) -> Fraction:
 
 
 def fact_key(*parts: str | datetime | int) -> str:
-    return "|".join(str(to_ms(part)) if isinstance(part, datetime) else str(part) for part in parts)
+    return joined(*(str(to_ms(part)) if isinstance(part, datetime) else str(part) for part in parts))

@@ -4,7 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from perennial import invariants, ledger
+from perennial.base.money import Money
 from perennial.base.time import to_ms
+from perennial.base.value import replace
 from perennial.providers.apple.signer import SigningAuthority
 from tests.apple_messages import BUNDLE, notification, transaction, trust
 from tests.rules.lives import Life
@@ -66,6 +69,26 @@ async def test_the_sdk_and_the_store_telling_at_once_is_one_purchase(world: Worl
         assert (await world.http.post("/v1/receipts", headers=world.sdk("app_store"), json=body)).status_code == 200
         await hear(world, pen, life)
     assert await world.told() == ["INITIAL_PURCHASE"]
+
+
+@pytest.mark.parametrize("cents", [(999, 1099), (999, 999)], ids=["other prices", "one price"])
+async def test_a_transaction_stated_on_two_lines_is_booked_of_both(world: World, pen: SigningAuthority, cents: tuple[int, int]):
+    """As by a tester's receipts. What is told of twice is in the books twice, and neither statement is refused."""
+    for line, amount in zip(("7000", "8000"), cents, strict=True):
+        life = fresh()
+        life.subscribe()
+        (purchase,) = life.purchases
+        said = transaction(replace(purchase, price=Money(amount=amount, currency="USD")), line=line) | {"transactionId": "7000"}
+        for refunded in ({}, {"revocationDate": said["signedDate"], "revocationReason": 0, "revocationPercentage": 50_000}):
+            body = {"app_user_id": f"of-{line}", "fetch_token": pen.sign(said | refunded | {"signedDate": said["signedDate"] + len(refunded)})}
+            assert (await world.http.post("/v1/receipts", headers=world.sdk("app_store"), json=body)).status_code == 200
+    async with world.app.database.transaction(world.project_id) as tx:
+        books = await ledger.balance(tx, ["sandbox/revenue/app_store", "sandbox/refunds/app_store"])
+    sold = {unit.code: amount for unit, amount in books["sandbox/revenue/app_store"].items()}
+    given_back = {unit.code: amount for unit, amount in books["sandbox/refunds/app_store"].items()}
+    assert sold["USD"] == sum(cents)
+    assert -given_back["USD"] == sum(amount // 2 + amount % 2 * (amount // 2 % 2) for amount in cents)
+    assert await invariants.run(world.app.database, world.project_id, world.app.database.clock()) == []
 
 
 async def test_grace_keeps_access_and_shows_its_end(world: World, pen: SigningAuthority):

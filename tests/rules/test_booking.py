@@ -251,3 +251,16 @@ def _consistent(purchase: Purchase) -> Purchase:
     given_back = tuple(replace(one, amount=usd(100 + int(one.identifier)), is_reversed=one.identifier == "0") for one in purchase.refunds)
     sums = {} if purchase.price is None else {"price": usd(1200), "tax": usd(200), "commission": usd(300)}
     return replace(purchase, refunds=given_back, **sums)
+
+
+def test_bookings_of_different_purchases_never_share_a_key():
+    """Whatever signs their names hold."""
+    names = ("a", "a|b", "b", "b|c", "c", "a\\", "|", "\\|", "a|b|c", "")
+    keys = [
+        transfer.key
+        for store_line in names
+        for product in names
+        for transaction in names
+        for transfer in book(holding(bought(product=product, transaction=transaction), store_line=store_line))[1]
+    ]
+    assert len(set(keys)) == len(keys) >= len(names) ** 3

@@ -105,7 +105,7 @@ async def _first_owners(
             owners[key] = named[0]
         else:
             is_named = any(one.key in refused for one in family.said)
-            nobodys["known" if is_named else "hidden"][key] = anonymous_app_user_id(f"{tx.project_id}|{'|'.join(key)}")
+            nobodys["known" if is_named else "hidden"][key] = anonymous_app_user_id(tx.project_id, *key)
     for placeholder, made_up in nobodys.items():
         if made_up:
             found = await customers.stand_in(tx, list(made_up.values()), placeholder)
