@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from typer.testing import CliRunner, Result
 from perennial import catalog
 from perennial.cli import app, processes
 from perennial.cli.projects import make_project
+from perennial.providers.stripe import StripeBilling
 from tests.answering import Answering
 from tests.ports import free_port
 from tests.world import World, settings_for
@@ -298,7 +300,10 @@ async def test_customers_are_listed_granted_refunded_cancelled_and_deleted(world
         (500, {"error": {"message": "boom"}}, "silent", "answered 500"),
     ],
 )
-async def test_an_apps_credentials_are_tried(world: World, status: int, body: dict[str, Any], state: str, words: str) -> None:
+async def test_an_apps_credentials_are_tried(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int, body: dict[str, Any], state: str, words: str
+) -> None:
+    monkeypatch.setattr("perennial.app.StripeBilling", partial(StripeBilling, pauses=(0, 0)))  # it is asked again without a pause
     store = Answering()
     store.answer("GET /v1/subscriptions/sub_perennialcheck", body, status=status)
     async with world.app.database.transaction(world.project_id) as tx:
