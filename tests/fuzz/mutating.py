@@ -65,6 +65,7 @@ ODD: list[Any] = [
     {"a": {"b": [1]}},
 ]
 MOST_CHANGES = 3
+MOST_REPEATED = 5000  # of a list's entries: repeated again and again they would fill the memory
 DEEPEST = 20
 LARGEST = 250_000  # bytes
 
@@ -83,7 +84,7 @@ def _changed(chance: random.Random, document: Any) -> Any:
     for _ in range(chance.randint(1, MOST_CHANGES)):
         places = list(_places(changed))
         if not places:
-            return chance.choice(ODD)
+            return _odd(chance)
         holder, key = chance.choice(places)
         _change(chance, holder, key)
     return changed
@@ -111,13 +112,18 @@ def _change(chance: random.Random, holder: Any, key: Any) -> None:
         case 3:
             holder[key] = {"inside": said}
         case 4 if isinstance(said, list):
-            holder[key] = said * 500
+            holder[key] = (said * 500)[:MOST_REPEATED]
         case 5:
             holder[key] = _deep(chance.choice((40, 2000)))
         case 6 if isinstance(said, int | float) and not isinstance(said, bool):
             holder[key] = chance.choice((-said, said * 10**12, str(said)))
         case _:
-            holder[key] = chance.choice(ODD)
+            holder[key] = _odd(chance)
+
+
+def _odd(chance: random.Random) -> Any:
+    """One of its own: what is changed next may be within it, and the next document must find the list as it was."""
+    return deepcopy(chance.choice(ODD))
 
 
 def _deep(depth: int) -> Any:

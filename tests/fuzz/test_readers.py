@@ -487,3 +487,9 @@ def test_a_simulated_stores_door_refuses_what_it_cannot_read(content: bytes) -> 
         simulated_play._member(request, "deferralContext")
     with pytest.raises(simulated_play.Refused):
         simulated_play._asserted(google.APP, f"{segment}.{segment}.{segment}")
+
+
+def test_a_seed_makes_the_same_document_whatever_was_made_before() -> None:
+    document = json.dumps([RENEWAL, TRANSACTION, NOTIFICATION])
+    first = [as_json(mutated(json.loads(document), seed)) for seed in range(2000)]
+    assert [as_json(mutated(json.loads(document), seed)) for seed in reversed(range(2000))] == first[::-1]
