@@ -5,7 +5,6 @@ works in a project of its own.
 """
 
 import asyncio
-import gc
 import os
 import shutil
 import tempfile
@@ -57,13 +56,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="takes long: make deep runs it"))
 
 
-def pytest_collection_finish() -> None:
-    """The tests live as long as the run: to look through them for garbage, again and again, took a tenth of its time."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 50, 100)
-
-
 def pytest_sessionstart(session: pytest.Session) -> None:
     if hasattr(session.config, "workerinput"):
         return
@@ -84,7 +76,6 @@ def _start(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    gc.unfreeze()  # some libraries count what is left of theirs at the end, and complain
     if not hasattr(config, "workerinput") and "DATABASE_URL" in os.environ:
         asyncio.run(drop_template(os.environ["DATABASE_URL"]))
     if (server := config.stash.get(_SERVER, None)) is not None:
