@@ -1,4 +1,4 @@
-"""Databases of a test's own, on the server of the run: empty, or as they are after all migrations, which run once for all."""
+"""Databases for single tests, on the server of the run: empty, or copied from a template that was migrated once."""
 
 import os
 from collections.abc import AsyncIterator

@@ -142,7 +142,7 @@ class Tx:
         return new_id(prefix, self.now)
 
     def is_first(self, act: str) -> bool:
-        """Whether this transaction has not done yet what need be done once in it. Whoever asks does it, and nobody after them."""
+        """True the first time this transaction asks about `act`, False afterwards: for work that one transaction need do only once."""
         if act in self._done:
             return False
         self._done.add(act)

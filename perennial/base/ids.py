@@ -35,7 +35,7 @@ def told_id(*parts: str) -> EventId:
 
 
 def joined(*parts: str) -> str:
-    """One text for one list of parts: others give another, also where a part holds the sign that stands between them."""
+    """The parts as one text, with `|` between them. Different parts never give the same text: a `|` or a backslash within a part is escaped."""
     return "|".join(part.replace("\\", "\\\\").replace("|", "\\|") for part in parts)
 
 

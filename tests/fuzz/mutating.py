@@ -122,7 +122,7 @@ def _change(chance: random.Random, holder: Any, key: Any) -> None:
 
 
 def _odd(chance: random.Random) -> Any:
-    """One of its own: what is changed next may be within it, and the next document must find the list as it was."""
+    """A copy of an odd value: a later change may be made within it, and must not change `ODD`."""
     return deepcopy(chance.choice(ODD))
 
 

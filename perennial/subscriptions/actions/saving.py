@@ -29,7 +29,11 @@ async def tell_and_save(
     unseen: Collection[CustomerId] = (),
     at_last: Collection[LineId] = (),
 ) -> list[Line]:
-    """`at_last` are lines nobody had claimed, which are somebody's now: what waited of them is told too. What others have to tell waits."""
+    """Saves the lines that changed, with the events, ledger transfers and currency grants that follow. Returns all lines as they are then.
+
+    `before` has the lines as they were loaded. `at_last` are lines that had no owner and have one now: their events, which waited, are told too.
+    Events of lines without an owner wait. `quiet`: nobody is told. `unseen` are customers this transaction made.
+    """
     booked = [(*book(line), tellings) for line, tellings in (tell(line, tx.now, quiet=quiet) for line in lines)]
     told = [(ownership.woken_in_time(line), tellings) for line, _, tellings in booked]
     changed = [line for line, _ in told if line != before.get(line.line_id) or line.line_id in at_last]
